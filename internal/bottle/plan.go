@@ -1,0 +1,99 @@
+package bottle
+
+import (
+	"net/netip"
+
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/provision"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// Spec is what is to be launched, resolved from manifest, agent and flags, on
+// no particular platform. It holds no secret and can be serialised.
+type Spec struct {
+	Agent  string `json:"agent"`
+	Slug   string `json:"slug"`
+	Bottle string `json:"bottle"`
+	// Harness is the row's name, or "command".
+	Harness string `json:"harness"`
+	// Argv starts the harness; wire.Start is made from it.
+	Argv []string        `json:"argv"`
+	Env  []environ.Entry `json:"env"`
+	// PromptLength is in characters, PromptLine the first line.
+	PromptLength int           `json:"promptLength"`
+	PromptLine   string        `json:"promptLine"`
+	Skills       []string      `json:"skills"`
+	Egress       policy.Egress `json:"egress"`
+	Limits       Limits        `json:"limits"`
+	Isolation    Isolation     `json:"isolation"`
+	// Cwd is the directory copied into the workspace; empty for none.
+	Cwd string `json:"cwd,omitempty"`
+	// Home and Workspace are paths inside.
+	Home      string `json:"home"`
+	Workspace string `json:"workspace"`
+	// UID and GID are the agent's, never 0.
+	UID   int              `json:"uid"`
+	GID   int              `json:"gid"`
+	Files []provision.File `json:"files"`
+	Trees []provision.Tree `json:"trees"`
+	// Once is true when the harness runs one prompt without a terminal.
+	Once          bool `json:"once"`
+	RemoteControl bool `json:"remoteControl"`
+	// Manifest is the hash of the manifest files.
+	Manifest string   `json:"manifest"`
+	Warnings []string `json:"warnings"`
+}
+
+// Limits are a bottle's; zero means the platform's default.
+type Limits struct {
+	Memory int64   `json:"memory,omitempty"` // bytes
+	CPUs   float64 `json:"cpus,omitempty"`
+	PIDs   int64   `json:"pids,omitempty"`
+	Disk   int64   `json:"disk,omitempty"` // bytes of work, git, home and the writable layer
+}
+
+// Isolation is the kernel boundary that a manifest asks for.
+type Isolation string
+
+// Auto takes runsc where the engine has it registered, else runc.
+const (
+	Auto  Isolation = "auto"
+	Runsc Isolation = "runsc"
+	Runc  Isolation = "runc"
+)
+
+// Plan is everything a launch will do. It is plain values without secrets;
+// Name and the subnet are proposals until the launch has won them.
+type Plan struct {
+	Run      runs.ID  `json:"run"`
+	Dir      string   `json:"dir"` // the proposed run directory
+	Name     string   `json:"name"`
+	Platform string   `json:"platform"`
+	Why      string   `json:"why"` // why this platform
+	Spec     Spec     `json:"spec"`
+	Warnings []string `json:"warnings"`
+
+	Docker *DockerPlan `json:"docker,omitempty"`
+}
+
+// DockerPlan is the docker platform's part of a Plan.
+type DockerPlan struct {
+	Endpoint   string `json:"endpoint"`
+	Version    string `json:"version"`    // of the engine
+	APIVersion string `json:"apiVersion"` // negotiated
+	Pinned     bool   `json:"pinned"`     // Name is CLAUDE_BOTTLE_CONTAINER
+	// Image is the base, RuntimeImage what is launched (Derived or Image).
+	Image          string       `json:"image"`
+	Build          bool         `json:"build"` // the recipe's image must be built first
+	Derived        string       `json:"derived,omitempty"`
+	RuntimeImage   string       `json:"runtimeImage"`
+	Runtime        string       `json:"runtime"` // "runsc" or "runc"
+	Network        string       `json:"network"`
+	EgressNetwork  string       `json:"egressNetwork"`
+	Subnet         netip.Prefix `json:"subnet"`
+	GatewayAddress netip.Addr   `json:"gatewayAddress"`
+	BottleAddress  netip.Addr   `json:"bottleAddress"`
+	Ports          wire.Ports   `json:"ports"`
+}

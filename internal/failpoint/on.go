@@ -1,0 +1,33 @@
+//go:build failpoints
+
+package failpoint
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Hit acts out what the environment asks for at the point name.
+func Hit(name string) error {
+	if list := os.Getenv("CLAUDE_BOTTLE_FAILPOINT_LIST"); list != "" {
+		if f, err := os.OpenFile(list, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			fmt.Fprintln(f, name)
+			f.Close()
+		}
+	}
+	point, action, _ := strings.Cut(os.Getenv("CLAUDE_BOTTLE_FAILPOINT"), ":")
+	if point != name {
+		return nil
+	}
+	switch action {
+	case "error":
+		return fmt.Errorf("failpoint %s", name)
+	case "hang":
+		select {}
+	default:
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}

@@ -1,0 +1,53 @@
+// Package runs is the store of runs: their ids, directories, ledgers and
+// locks. It knows no platform and starts nothing; it remembers, across a
+// crash at any point, what a run made and where its work is.
+package runs
+
+import (
+	"time"
+)
+
+// ID names a run: lower-case letters and digits, sortable by start, unique in
+// its store and safe as a file name and an engine label.
+type ID string
+
+// State is a run's place in its life.
+type State string
+
+// A run is Launching until its harness may start, Running until it is closed,
+// then Stopped: only work, git and record are left.
+const (
+	Launching State = "launching"
+	Running   State = "running"
+	Stopped   State = "stopped"
+)
+
+// Kind is what a recorded resource is; the platform gives it meaning.
+type Kind string
+
+// Resource is one thing outside the run's directory that the run made or is
+// about to make.
+type Resource struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Info is the head of a ledger, plain values.
+type Info struct {
+	ID       ID        `json:"id"`
+	Name     string    `json:"name"` // of the bottle: claude-bottle-SLUG[-N]; changes with the suffix
+	Agent    string    `json:"agent"`
+	Bottle   string    `json:"bottle"`
+	Platform string    `json:"platform"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	State    State     `json:"state"`
+	Detached bool      `json:"detached,omitempty"`
+	Cwd      string    `json:"cwd,omitempty"` // the directory that was copied in
+	ExitCode *int      `json:"exitCode,omitempty"`
+	// Manifest is the hash of the manifest files it was launched from.
+	Manifest string `json:"manifest,omitempty"`
+	// Endpoint says where the platform made the resources (an engine's
+	// address), so that another process finds them again.
+	Endpoint string `json:"endpoint,omitempty"`
+}

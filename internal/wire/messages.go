@@ -1,0 +1,89 @@
+// Package wire is the language between launcher, guest and gateway: frames on
+// a byte stream, the messages in them, and the clients of the two servers. It
+// knows nothing of how a platform carries the stream.
+//
+// Everything that comes out of a bottle was written by an enemy: sizes are
+// bounded, unknown kinds end the connection.
+package wire
+
+import (
+	"net/netip"
+
+	"claude-bottle/internal/policy"
+)
+
+// GuestBoot is the first frame a guest reads, once, before it starts
+// anything. It is the only way by which secrets enter a bottle; the guest
+// forgets them when the first process that asked for them has started.
+type GuestBoot struct {
+	Run string `json:"run"`
+	// Env is NAME=value for every process inside.
+	Env []string `json:"env"`
+	// Secrets is NAME=value for the harness alone.
+	Secrets []string `json:"secrets,omitempty"`
+	// DialUID is the only uid that may connect to the guest's socket
+	// (SO_PEERCRED).
+	DialUID int `json:"dialUID"`
+	// Attached ends the guest, and so the bottle, when the stream that
+	// carried this frame ends.
+	Attached bool `json:"attached"`
+	// Nonce must be what the file NoncePath holds, which proves that the
+	// engine mounts the launcher's own file system.
+	Nonce     string `json:"nonce"`
+	NoncePath string `json:"noncePath"`
+}
+
+// GatewayBoot is the first frame a gateway reads.
+type GatewayBoot struct {
+	Run    string        `json:"run"`
+	Policy policy.Egress `json:"policy"`
+	// Address is the bottle-side address, the only one the gateway binds.
+	Address netip.Addr `json:"address"`
+	// Ports on Address. DNS is served over UDP and TCP.
+	Ports Ports `json:"ports"`
+	// HostAddresses are the host's own, which are refused unless private.
+	HostAddresses []netip.Addr `json:"hostAddresses"`
+	// Record is the path of the record file.
+	Record string `json:"record"`
+	// Attached ends the gateway when the stream that carried this ends.
+	Attached bool `json:"attached"`
+}
+
+// Ports are the gateway's listeners.
+type Ports struct {
+	Proxy int `json:"proxy"` // HTTP proxy
+	DNS   int `json:"dns"`
+	HTTP  int `json:"http"` // plain, by Host
+	TLS   int `json:"tls"`  // plain, by SNI
+}
+
+// StandardPorts are those of a bottle.
+var StandardPorts = Ports{Proxy: 3128, DNS: 53, HTTP: 80, TLS: 443}
+
+// Start asks the guest to run one process.
+type Start struct {
+	Argv []string `json:"argv"`
+	// Env is NAME=value over the environment of the boot frame.
+	Env []string `json:"env,omitempty"`
+	Dir string   `json:"dir,omitempty"` // default: the guest's own
+	// Terminal gives the process a pseudo-terminal of Size; its output is
+	// then all Stdout.
+	Terminal bool `json:"terminal,omitempty"`
+	Size     Size `json:"size"`
+	// Secrets adds the boot frame's secrets, once.
+	Secrets bool `json:"secrets,omitempty"`
+}
+
+// Size is a terminal's, in character cells.
+type Size struct {
+	Rows uint16 `json:"rows"`
+	Cols uint16 `json:"cols"`
+}
+
+// Exit is how a process ended: Code 0 to 255; 128+n when signal n ended it;
+// 126 when it could not be executed and 127 when it was not found, as
+// docker exec has it, then with Message.
+type Exit struct {
+	Code    int    `json:"code"`
+	Message string `json:"message,omitempty"`
+}
