@@ -1,0 +1,87 @@
+// Package cli is the command line: one file a command, each an options
+// struct, a constructor and a run function. It wires the platforms, and it is
+// the only place where errors become exit codes and hints are printed.
+//
+// Nothing here is global: a command gets its streams, its surroundings and
+// the platforms from the [App] it was constructed with, so a test can run any
+// of them in its own process.
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Streams are the person's, or a script's. Whether one is a terminal is found
+// out where it matters, so a file that is none is as good as a pipe.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// Env is what a command may know of the process around it.
+type Env struct {
+	// Lookup reads an environment variable.
+	Lookup func(name string) (string, bool)
+	// Dir gives the working directory.
+	Dir func() (string, error)
+	// UID and GID are the real ones of the process.
+	UID, GID int
+	// Now is the clock.
+	Now func() time.Time
+	// Signals begins to catch SIGINT, SIGTERM and SIGHUP; stop gives them
+	// back their usual effect.
+	Signals func() (caught <-chan os.Signal, stop func())
+	// Exit ends the process at once.
+	Exit func(code int)
+	// Version is what the linker said, empty for a build from a checkout.
+	Version string
+}
+
+// Process is the Env of the running process.
+func Process(version string) Env {
+	return Env{
+		Lookup: os.LookupEnv,
+		Dir:    os.Getwd,
+		UID:    os.Getuid(),
+		GID:    os.Getgid(),
+		Now:    time.Now,
+		Signals: func() (<-chan os.Signal, func()) {
+			caught := make(chan os.Signal, 4)
+			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			return caught, func() { signal.Stop(caught) }
+		},
+		Exit:    os.Exit,
+		Version: version,
+	}
+}
+
+// App is what every command is constructed with.
+type App struct {
+	Streams
+	Env
+}
+
+// Getenv returns the value of a variable, empty when it is not set.
+func (a *App) Getenv(name string) string {
+	value, _ := a.Lookup(name)
+	return value
+}
+
+// Main runs one command line, without the program's name, and returns its
+// exit code. Errors have been printed.
+func Main(ctx context.Context, args []string, streams Streams, env Env) (code int) {
+	app := &App{Streams: streams, Env: env}
+	if served, ok := app.serve(ctx, args); ok {
+		return served
+	}
+	defer app.recoverTo(&code)
+	root := newRoot(app)
+	root.SetArgs(args)
+	return app.exit(root.ExecuteContext(ctx))
+}

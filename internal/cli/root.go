@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the tree of commands. Cobra prints nothing by itself but
+// help that was asked for: errors go through exit.
+func newRoot(app *App) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "claude-bottle",
+		Short:         "Run a coding agent in a disposable sandbox with one way out",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.SetIn(app.In)
+	root.SetOut(app.Out)
+	root.SetErr(app.Err)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{err: err, command: cmd.CommandPath()}
+	})
+	root.AddCommand(
+		newVersion(app),
+	)
+	return root
+}
+
+// unknownCommand says so, and names what is close.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	err := usagef(cmd, "unknown command %q", name)
+	if close := cmd.SuggestionsFor(name); len(close) > 0 {
+		err.hint = "did you mean " + strings.Join(close, " or ") + "?"
+	}
+	return err
+}
