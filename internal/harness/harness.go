@@ -4,6 +4,8 @@
 package harness
 
 import (
+	"slices"
+
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/provision"
 )
@@ -11,7 +13,8 @@ import (
 // Harness is one row of the table, or a manifest's own command.
 type Harness struct {
 	Name string
-	// Egress is what the harness cannot work without.
+	// Egress is what the harness cannot work without, as entries of an
+	// allowlist.
 	Egress []string
 	// Ready gives the files and the environment that make the first start
 	// show its input line.
@@ -22,8 +25,10 @@ type Harness struct {
 	// harness's credential, best first; the first that is set is forwarded
 	// under Name.
 	Tokens []Token
-	// Can says what of `start` it understands.
+	// RemoteControl and Once say what of `start` it understands: Start's
+	// fields of those names.
 	RemoteControl bool
+	Once          bool
 }
 
 // Token maps a variable of the launcher to one inside.
@@ -44,4 +49,41 @@ type Start struct {
 	Once          string // --prompt: run this without a terminal and print the answer
 	RemoteControl bool
 	Args          []string // after "--"
+}
+
+// table is in the order in which people read it.
+func table() []Harness {
+	return []Harness{claude()}
+}
+
+// Named returns the row called name.
+func Named(name string) (Harness, bool) {
+	rows := table()
+	i := slices.IndexFunc(rows, func(h Harness) bool { return h.Name == name })
+	if i < 0 {
+		return Harness{}, false
+	}
+	return rows[i], true
+}
+
+// Names lists the rows.
+func Names() []string {
+	var names []string
+	for _, h := range table() {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+// Command is a harness that is any program: it reaches nothing by itself,
+// has no credential, and gets nothing but git's configuration.
+func Command(argv []string) Harness {
+	argv = slices.Clone(argv)
+	return Harness{
+		Name: "command",
+		Ready: func(s Setup) ([]provision.File, []environ.Entry) {
+			return gitConfig(s), nil
+		},
+		Argv: func(s Start) []string { return slices.Concat(argv, s.Args) },
+	}
 }
