@@ -1,13 +1,10 @@
 package bottle
 
 import (
-	"net/netip"
-
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/runs"
-	"claude-bottle/internal/wire"
 )
 
 // Spec is what is to be launched, resolved from manifest, agent and flags, on
@@ -76,24 +73,4 @@ type Plan struct {
 	Warnings []string `json:"warnings"`
 
 	Docker *DockerPlan `json:"docker,omitempty"`
-}
-
-// DockerPlan is the docker platform's part of a Plan.
-type DockerPlan struct {
-	Endpoint   string `json:"endpoint"`
-	Version    string `json:"version"`    // of the engine
-	APIVersion string `json:"apiVersion"` // negotiated
-	Pinned     bool   `json:"pinned"`     // Name is CLAUDE_BOTTLE_CONTAINER
-	// Image is the base, RuntimeImage what is launched (Derived or Image).
-	Image          string       `json:"image"`
-	Build          bool         `json:"build"` // the recipe's image must be built first
-	Derived        string       `json:"derived,omitempty"`
-	RuntimeImage   string       `json:"runtimeImage"`
-	Runtime        string       `json:"runtime"` // "runsc" or "runc"
-	Network        string       `json:"network"`
-	EgressNetwork  string       `json:"egressNetwork"`
-	Subnet         netip.Prefix `json:"subnet"`
-	GatewayAddress netip.Addr   `json:"gatewayAddress"`
-	BottleAddress  netip.Addr   `json:"bottleAddress"`
-	Ports          wire.Ports   `json:"ports"`
 }
