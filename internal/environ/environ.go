@@ -3,6 +3,14 @@
 // [Secrets], which prints as nothing.
 package environ
 
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
 // Kind says where an entry's value comes from.
 type Kind string
 
@@ -21,4 +29,89 @@ type Entry struct {
 	Value string `json:"value,omitempty"`
 	// Source is the variable's name for Host, the message for Ask.
 	Source string `json:"source,omitempty"`
+}
+
+// Patterns of what an entry may be, as regular expressions that mean the same
+// to Go and to ECMA 262, so that a schema can carry them.
+const (
+	// NamePattern is a name of POSIX (IEEE 1003.1, 8.1), lower case included.
+	NamePattern = `^[A-Za-z_][A-Za-z0-9_]*$`
+	// ReservedPattern matches, in any case, the variables that the platform
+	// sets so that programs find the gateway. Overriding one opens nothing,
+	// since a bottle has no other way out; it only breaks programs in ways
+	// that are hard to understand, so it is refused and not ignored.
+	ReservedPattern = `^([Hh][Tt][Tt][Pp][Ss]?|[Aa][Ll][Ll]|[Nn][Oo])_[Pp][Rr][Oo][Xx][Yy]$`
+	// TextPattern is any value that fits on one line. An environment cannot
+	// hold a NUL, and a newline is refused as the existing tool does.
+	TextPattern = `^[^\n\r\x00]*$`
+)
+
+var (
+	name      = regexp.MustCompile(NamePattern)
+	reserved  = regexp.MustCompile(ReservedPattern)
+	text      = regexp.MustCompile(TextPattern)
+	reference = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+)
+
+// CheckName refuses a name that no program could read, or that would hide the
+// gateway from programs.
+func CheckName(n string) error {
+	switch {
+	case !name.MatchString(n):
+		return fmt.Errorf("%q is no name for a variable: letters, digits and _ only, and no digit first", n)
+	case reserved.MatchString(n):
+		return fmt.Errorf("%s is set by claude-bottle, so that programs find the gateway; the gateway's own way out is egress.proxy", n)
+	}
+	return nil
+}
+
+// Parse reads the text of one entry: "?" or "?message" asks, exactly ${NAME}
+// reads the launcher's environment, anything else is a literal. The warning
+// says that a literal looks like a reference that will not be expanded.
+func Parse(name, raw string) (entry Entry, warning string, err error) {
+	if err := CheckName(name); err != nil {
+		return Entry{}, "", err
+	}
+	if err := checkText(raw); err != nil {
+		return Entry{}, "", err
+	}
+	if message, ok := strings.CutPrefix(raw, "?"); ok {
+		// The message is printed on the person's terminal before anything is
+		// trusted: an escape sequence in it could rewrite the screen.
+		if strings.ContainsFunc(message, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return Entry{}, "", errors.New("the question holds characters that cannot be printed")
+		}
+		return Entry{Name: name, Kind: Ask, Source: message}, "", nil
+	}
+	if match := reference.FindStringSubmatch(raw); match != nil {
+		return Entry{Name: name, Kind: Host, Source: match[1]}, "", nil
+	}
+	if strings.Contains(raw, "${") {
+		warning = `holds "${" but is not exactly ${NAME}, so it is passed on as it stands; {value: "…"} says that this is meant`
+	}
+	return Entry{Name: name, Kind: Literal, Value: raw}, warning, nil
+}
+
+// ParseLiteral makes a literal of raw whatever it looks like: the escape form
+// {value: raw}.
+func ParseLiteral(name, raw string) (Entry, error) {
+	if err := CheckName(name); err != nil {
+		return Entry{}, err
+	}
+	if err := checkText(raw); err != nil {
+		return Entry{}, err
+	}
+	return Entry{Name: name, Kind: Literal, Value: raw}, nil
+}
+
+// checkText never quotes the text: a person may have pasted a secret.
+func checkText(raw string) error {
+	switch {
+	case text.MatchString(raw):
+		return nil
+	case strings.ContainsRune(raw, 0):
+		return errors.New("a value of the environment cannot hold a NUL")
+	default:
+		return errors.New("a value in a manifest must be one line; give one of several lines as ${NAME}, from the launcher's environment")
+	}
 }

@@ -1,0 +1,164 @@
+package environ
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"claude-bottle/internal/hint"
+)
+
+// Secrets are the values of all entries that are not literals. Only Env shows
+// them; every way of printing or encoding shows names. The zero value is
+// empty.
+type Secrets struct {
+	names []string
+	// reveal is a closure and not a slice because fmt cannot call methods
+	// of a Secrets in an unexported field of another struct: it prints the
+	// fields then, and of a function only its address.
+	reveal func() []string
+}
+
+// Env returns NAME=value for each secret, in the order of the entries. The
+// slice is the caller's.
+func (s Secrets) Env() []string {
+	if s.reveal == nil {
+		return nil
+	}
+	return s.reveal()
+}
+
+// Names returns the names, in the order of the entries.
+func (s Secrets) Names() []string { return append([]string(nil), s.names...) }
+
+// String shows names only.
+func (s Secrets) String() string { return "secrets(" + strings.Join(s.names, ", ") + ")" }
+
+// GoString shows names only.
+func (s Secrets) GoString() string { return s.String() }
+
+// Format shows names only, whatever the verb.
+func (s Secrets) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue shows names only.
+func (s Secrets) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON encodes the names as a list.
+func (s Secrets) MarshalJSON() ([]byte, error) {
+	if s.names == nil {
+		return []byte("[]"), nil
+	}
+	return json.Marshal(s.names)
+}
+
+// MarshalText shows names only.
+func (s Secrets) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Check reports every variable of the launcher's environment that entries
+// name and that is not set, in one error. One that is set and empty counts as
+// set.
+func Check(entries []Entry, lookup func(string) (string, bool)) error {
+	var missing, exports []string
+	for _, entry := range entries {
+		if entry.Kind != Host {
+			continue
+		}
+		if _, ok := lookup(entry.Source); ok {
+			continue
+		}
+		shown := entry.Source
+		if entry.Name != entry.Source {
+			shown += " (for " + entry.Name + ")"
+		}
+		missing = append(missing, shown)
+		exports = append(exports, entry.Source+"=…")
+	}
+	if missing == nil {
+		return nil
+	}
+	what := "variable that the manifest names is not set"
+	if len(missing) > 1 {
+		what = "variables that the manifest names are not set"
+	}
+	err := fmt.Errorf("%s: %s", what, strings.Join(missing, ", "))
+	return hint.With(err, "export "+strings.Join(exports, " "))
+}
+
+// Gather reads every secret once: Host entries from lookup, all checked before
+// the first question, then Ask entries by ask, in order. A nil ask means that
+// nobody can be asked, which is an error when an entry needs it. No error ever
+// holds a value.
+func Gather(
+	ctx context.Context,
+	entries []Entry,
+	lookup func(string) (string, bool),
+	ask func(ctx context.Context, name, message string) (string, error),
+) (Secrets, error) {
+	if err := Check(entries, lookup); err != nil {
+		return Secrets{}, err
+	}
+	if ask == nil {
+		if names := asked(entries); names != nil {
+			err := fmt.Errorf("no terminal to ask on for %s", strings.Join(names, ", "))
+			return Secrets{}, hint.With(err, "run it in a terminal, or let the manifest read the launcher's environment: ${"+names[0]+"}")
+		}
+	}
+	var names, values []string
+	for _, entry := range entries {
+		if entry.Kind == Literal {
+			continue
+		}
+		value, err := gather(ctx, entry, lookup, ask)
+		if err != nil {
+			return Secrets{}, fmt.Errorf("read %s: %w", entry.Name, err)
+		}
+		names = append(names, entry.Name)
+		values = append(values, entry.Name+"="+value)
+	}
+	return Secrets{names: names, reveal: func() []string { return append([]string(nil), values...) }}, nil
+}
+
+func gather(
+	ctx context.Context,
+	entry Entry,
+	lookup func(string) (string, bool),
+	ask func(ctx context.Context, name, message string) (string, error),
+) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if entry.Kind == Ask {
+		value, err := ask(ctx, entry.Name, entry.Source)
+		switch {
+		case err != nil:
+			return "", err
+		case value == "":
+			return "", errors.New("nothing was entered")
+		case strings.ContainsRune(value, 0):
+			return "", errors.New("what was entered holds a NUL")
+		}
+		return value, nil
+	}
+	if entry.Kind != Host {
+		return "", fmt.Errorf("no entry of kind %q is known", entry.Kind)
+	}
+	value, ok := lookup(entry.Source)
+	if !ok {
+		return "", fmt.Errorf("%s is no longer set", entry.Source)
+	}
+	return value, nil
+}
+
+func asked(entries []Entry) []string {
+	var names []string
+	for _, entry := range entries {
+		if entry.Kind == Ask {
+			names = append(names, entry.Name)
+		}
+	}
+	return names
+}
