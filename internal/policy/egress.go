@@ -60,12 +60,27 @@ type Request struct {
 	Path   string // HTTP only, as on the wire, without query
 }
 
+// The names of rules that no entry of the manifest brings. A rule that lets a
+// private range pass is "private RANGE", one that refuses a special-purpose
+// address [RuleSpecial] and the registry's row.
+const (
+	RuleDefault   = "default"            // nothing allowed it
+	RuleSyntax    = "syntax"             // not a host, port or message at all
+	RuleReachable = "globally reachable" // the address is public
+	RuleSpecial   = "special-purpose"
+	RuleOwn       = "host address"
+	RulePlatform  = "platform address"
+)
+
 // Decision is the answer to one Request. Rule names the entry that decided
-// ("allow api.example.net (bottle work)"), or "default" when none matched.
-// Reason is one short sentence for the person or agent that reads it.
+// ("allow api.example.net (bottle work)"), or one of the rules above. Reason
+// is one short sentence for the person or agent that reads it.
 type Decision struct {
 	Allow  bool   `json:"allow"`
 	Host   string `json:"host"` // normalised
 	Rule   string `json:"rule"`
 	Reason string `json:"reason"`
+	// Remedy is the line of a bottle's manifest by which a person would allow
+	// what was refused; empty where nothing would.
+	Remedy string `json:"remedy,omitempty"`
 }
