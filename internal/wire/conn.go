@@ -15,6 +15,9 @@ import (
 // frame that may come: a bug, or an enemy.
 var ErrProtocol = errors.New("broken protocol")
 
+// ErrTooLarge is a message that no frame holds. Nothing of it was sent.
+var ErrTooLarge = errors.New("too large to send")
+
 const headerSize = 5 // kind, then the payload's length, big-endian
 
 // Frame is one message. Payload is the Conn's and holds until the next Read.
@@ -84,7 +87,7 @@ func (c *Conn) Read() (Frame, error) {
 func (c *Conn) Write(kind Kind, payload []byte) error {
 	limit, known := kind.limit()
 	if !known || len(payload) > limit {
-		return fmt.Errorf("send %v frame of %d bytes: at most %d", kind, len(payload), limit)
+		return fmt.Errorf("%v frame of %d bytes, %d at most: %w", kind, len(payload), limit, ErrTooLarge)
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -28,7 +28,8 @@ const (
 	// KindSignal: launcher; a signal's name, see SignalName.
 	KindSignal Kind = 20
 	// KindCloseOutput: launcher; nobody reads what the process prints any
-	// longer, which it shall notice as it would on a closed pipe.
+	// longer, which it shall notice as on a closed pipe. One byte, KindStdout
+	// or KindStderr.
 	KindCloseOutput Kind = 21
 	// KindWindow: guest; this many bytes more of input (4 bytes, big-endian).
 	KindWindow Kind = 22
@@ -68,7 +69,9 @@ func (k Kind) limit() (int, bool) {
 		return 64, true
 	case KindWindow:
 		return 4, true
-	case KindStdinEOF, KindCloseOutput:
+	case KindCloseOutput:
+		return 1, true
+	case KindStdinEOF:
 		return 0, true
 	}
 	return 0, false
