@@ -2,7 +2,7 @@ package harness
 
 import (
 	"encoding/json"
-	"slices"
+	"path"
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/provision"
@@ -21,6 +21,17 @@ refused) means "not allowed here": do not look for a way around it. Tell the per
 can add it to the manifest.
 `
 
+// The variables by which Claude Code gets its credential. It takes a token of
+// a subscription by its own name. An API key under its own name, however, is
+// asked about on the first interactive start, and the answer stores a part of
+// the key in a file; a helper that prints the key is not asked about.
+const (
+	claudeToken  = "CLAUDE_CODE_OAUTH_TOKEN"
+	claudeAPIKey = "CLAUDE_BOTTLE_API_KEY"
+)
+
+// claude is Claude Code. What its first start needs was found by watching
+// version 2.1.330; test/e2e holds it to the version that is installed.
 func claude() Harness {
 	return Harness{
 		Name: "claude",
@@ -36,8 +47,8 @@ func claude() Harness {
 		Ready: claudeReady,
 		Argv:  claudeArgv,
 		Tokens: []Token{
-			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: "CLAUDE_CODE_OAUTH_TOKEN"},
-			{From: "ANTHROPIC_API_KEY", Name: "ANTHROPIC_API_KEY"},
+			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken},
+			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey},
 		},
 		RemoteControl: true,
 		Once:          true,
@@ -45,39 +56,50 @@ func claude() Harness {
 }
 
 func claudeArgv(s Start) []string {
-	argv := []string{"claude", "--dangerously-skip-permissions"}
-	if s.HasPrompt {
-		argv = append(argv, "--append-system-prompt-file", s.Home+"/"+promptFile)
-	}
+	argv := []string{"claude"}
 	if s.RemoteControl {
+		// Its value is optional: an option has to follow, or the next
+		// argument would become the session's name.
 		argv = append(argv, "--remote-control")
 	}
-	argv = slices.Concat(argv, s.Args)
+	argv = append(argv, "--dangerously-skip-permissions")
+	if s.HasPrompt {
+		argv = append(argv, "--append-system-prompt-file", path.Join(s.Home, promptFile))
+	}
+	argv = append(argv, s.Args...)
 	if s.Once != "" {
-		argv = append(argv, "-p", s.Once)
+		// After "--" a prompt may begin with a dash.
+		argv = append(argv, "--print", "--", s.Once)
 	}
 	return argv
 }
 
 func claudeReady(s Setup) ([]provision.File, []environ.Entry) {
-	files := gitConfig(s)
-	files = append(files,
-		home(".claude.json", marshal(map[string]any{
-			"hasCompletedOnboarding":        true,
-			"bypassPermissionsModeAccepted": true,
-			"projects": map[string]any{
-				s.Workspace: map[string]any{"hasTrustDialogAccepted": true},
-			},
-		})),
-		home(".claude/settings.json", marshal(map[string]any{
-			"skipDangerousModePermissionPrompt": true,
-		})),
+	settings := map[string]any{
+		// No warning about --dangerously-skip-permissions: the bottle is the
+		// sandbox that it asks for, which makes a second one needless.
+		"skipDangerousModePermissionPrompt": true,
+		"sandbox":                           map[string]any{"enabled": false},
+	}
+	if s.Token == claudeAPIKey {
+		settings["apiKeyHelper"] = "printenv " + claudeAPIKey
+	}
+	state := map[string]any{
+		"hasCompletedOnboarding": true, // else a wizard: theme, login, connection check
+		"projects": map[string]any{ // by exact path, else the trust dialog
+			s.Workspace: map[string]any{"hasTrustDialogAccepted": true},
+		},
+	}
+	files := append(gitConfig(s),
+		home(".claude.json", indent(state)),
+		home(".claude/settings.json", indent(settings)),
 		home(".claude/CLAUDE.md", []byte(claudeNote)),
 	)
 	if s.Prompt != "" {
 		files = append(files, home(promptFile, []byte(s.Prompt)))
 	}
 	return files, []environ.Entry{
+		// The image brings the version; an update would be lost with the run.
 		{Name: "DISABLE_AUTOUPDATER", Kind: environ.Literal, Value: "1"},
 	}
 }
@@ -87,8 +109,8 @@ func home(path string, data []byte) provision.File {
 	return provision.File{Root: provision.Home, Path: path, Mode: 0o600, Data: data}
 }
 
-// marshal writes plain maps, which cannot fail.
-func marshal(v map[string]any) []byte {
+// indent writes plain maps, which cannot fail.
+func indent(v map[string]any) []byte {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		panic(err)
