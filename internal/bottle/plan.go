@@ -40,7 +40,7 @@ type Spec struct {
 	RemoteControl bool `json:"remoteControl"`
 	// Manifest is the hash of the manifest files.
 	Manifest string   `json:"manifest"`
-	Warnings []string `json:"warnings"`
+	Warnings []string `json:"warnings"` // what the agent could misuse, one line each
 }
 
 // Limits are a bottle's; zero means the platform's default.
@@ -70,7 +70,7 @@ type Plan struct {
 	Platform string   `json:"platform"`
 	Why      string   `json:"why"` // why this platform
 	Spec     Spec     `json:"spec"`
-	Warnings []string `json:"warnings"`
+	Warnings []string `json:"warnings"` // the platform's, beside the spec's
 
 	Docker *DockerPlan `json:"docker,omitempty"`
 }

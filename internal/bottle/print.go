@@ -3,6 +3,7 @@ package bottle
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,7 @@ func (p Plan) Print(w io.Writer) error {
 	b.WriteByte('\n')
 	p.printKnown(&b, line)
 	p.printAdded(line)
-	for _, warning := range p.Warnings {
+	for _, warning := range p.allWarnings() {
 		fmt.Fprintf(&b, "warning: %s\n", printable(warning))
 	}
 	b.WriteByte('\n')
@@ -75,6 +76,17 @@ func (p Plan) printAdded(line lineFunc) {
 	line("workspace", "%s/work -> %s", printable(p.Dir), printable(s.Workspace))
 	line("user", "%d:%d, home %s", s.UID, s.GID, printable(s.Home))
 	line("limits", "%s", s.Limits)
+}
+
+// allWarnings are the spec's and the platform's, each once.
+func (p Plan) allWarnings() []string {
+	var all []string
+	for _, warning := range slices.Concat(p.Spec.Warnings, p.Warnings) {
+		if !slices.Contains(all, warning) {
+			all = append(all, warning)
+		}
+	}
+	return all
 }
 
 func (p Plan) derivedNote() string {
