@@ -31,7 +31,9 @@ func newRoot(app *App) *cobra.Command {
 		return usageError{err: err, command: cmd.CommandPath()}
 	})
 	root.AddCommand(
+		newInit(app),
 		newVersion(app),
+		newCompletion(app),
 	)
 	return root
 }
