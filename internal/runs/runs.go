@@ -20,6 +20,8 @@ const (
 	Launching State = "launching"
 	Running   State = "running"
 	Stopped   State = "stopped"
+	// Damaged is a run whose ledger cannot be read; its work may be whole.
+	Damaged State = "damaged"
 )
 
 // Kind is what a recorded resource is; the platform gives it meaning.
@@ -50,4 +52,6 @@ type Info struct {
 	// Endpoint says where the platform made the resources (an engine's
 	// address), so that another process finds them again.
 	Endpoint string `json:"endpoint,omitempty"`
+	// Problem says why a Damaged run is one; no ledger holds it.
+	Problem string `json:"problem,omitempty"`
 }

@@ -1,0 +1,116 @@
+package runs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/tree"
+)
+
+// rootState is where root's runs are: below a closed home neither the agent's
+// uid nor bubblewrap could reach them.
+const rootState = "/var/lib/claude-bottle"
+
+// DefaultRoot is the state directory: $XDG_STATE_HOME/claude-bottle, else for
+// root /var/lib/claude-bottle, else ~/.local/state/claude-bottle. A relative
+// XDG_STATE_HOME is ignored (XDG Base Directory Specification).
+func DefaultRoot(getenv func(string) string, uid int) (string, error) {
+	if state := getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "claude-bottle"), nil
+	}
+	if uid == 0 {
+		return rootState, nil
+	}
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return "", hint.With(errors.New("find the state directory: HOME is not set to an absolute path"),
+			"set HOME or XDG_STATE_HOME")
+	}
+	return filepath.Join(home, ".local", "state", "claude-bottle"), nil
+}
+
+// Store is the runs below one state directory. It is safe for use by several
+// goroutines and processes at once.
+type Store struct {
+	root string
+	runs int         // descriptor of root/runs, open as long as the process lives
+	mode fs.FileMode // of directories: 0700, for root 0711 so that a run's uid gets at its own
+}
+
+// Open opens the store below root, an absolute path, and makes it when it is
+// missing. It refuses a state directory that belongs to somebody else, and
+// closes one that others could write to.
+func Open(root string) (*Store, error) {
+	if !filepath.IsAbs(root) {
+		return nil, fmt.Errorf("open the state directory %q: not an absolute path", root)
+	}
+	store := &Store{root: filepath.Clean(root), mode: 0o700}
+	if os.Geteuid() == 0 {
+		store.mode = 0o711
+	}
+	if err := store.open(); err != nil {
+		return nil, hint.Disk(fmt.Errorf("open the state directory: %w", err))
+	}
+	return store, nil
+}
+
+func (s *Store) open() error {
+	if err := os.MkdirAll(s.root, s.mode); err != nil {
+		return err
+	}
+	// A state directory that is itself a link (to a bigger disk) is the
+	// person's own choice; what it leads to is checked.
+	real, err := filepath.EvalSymlinks(s.root)
+	if err != nil {
+		return err
+	}
+	root, err := tree.Open(real)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(root) }()
+	if err := s.own(root, real); err != nil {
+		return err
+	}
+	s.runs, err = tree.MakeDir(root, "runs", s.mode, tree.Owner{UID: os.Geteuid(), GID: os.Getegid()})
+	if err != nil {
+		return err
+	}
+	if err := s.own(s.runs, filepath.Join(real, "runs")); err != nil {
+		_ = unix.Close(s.runs)
+		return err
+	}
+	return nil
+}
+
+// own refuses a directory of somebody else: its owner could swap what is in
+// it, and have this process write where and remove what it likes.
+func (s *Store) own(fd int, path string) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if int(stat.Uid) != os.Geteuid() {
+		return hint.With(fmt.Errorf("%s belongs to uid %d, not to you (uid %d)", path, stat.Uid, os.Geteuid()),
+			"set XDG_STATE_HOME to a directory of your own")
+	}
+	if fs.FileMode(stat.Mode).Perm() == s.mode {
+		return nil
+	}
+	if err := unix.Fchmod(fd, uint32(s.mode)); err != nil {
+		return &fs.PathError{Op: "chmod", Path: path, Err: err}
+	}
+	return nil
+}
+
+// Root is the state directory.
+func (s *Store) Root() string { return s.root }
+
+// Dir is the directory of a run, which need not exist.
+func (s *Store) Dir(id ID) string { return filepath.Join(s.root, "runs", string(id)) }

@@ -1,0 +1,130 @@
+package runs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	store, err := Open(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func create(t *testing.T, s *Store, info Info) *Run {
+	t.Helper()
+	run, err := s.Create(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Release() })
+	return run
+}
+
+func TestLedgerSurvivesItsProcess(t *testing.T) {
+	s := open(t)
+	run := create(t, s, Info{Name: "claude-bottle-demo", Agent: "demo"})
+	network := Resource{Kind: "network", Name: "n"}
+	container := Resource{Kind: "container", Name: "c"}
+	if err := run.Record(network, container); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Record(network); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Forget(network); err != nil {
+		t.Fatal(err)
+	}
+	code := 7
+	err := run.Update(func(info *Info) { info.State, info.ExitCode, info.ID = Stopped, &code, "x" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(s.Root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, resources, err := again.Load(run.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.ID != run.ID() || info.Agent != "demo" || info.State != Stopped || *info.ExitCode != 7 {
+		t.Errorf("info is %+v", info)
+	}
+	if !slices.Equal(resources, []Resource{container}) {
+		t.Errorf("resources are %v, want the container alone", resources)
+	}
+	if !reflect.DeepEqual(run.Info(), info) {
+		t.Errorf("in memory %+v, on disk %+v", run.Info(), info)
+	}
+}
+
+func TestIDsSortByStart(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var last ID
+	for i := range 200 {
+		id := newID(start.Add(time.Duration(i) * 37 * time.Hour))
+		if !id.Valid() || len(id) != 13 {
+			t.Fatalf("%q is not an id", id)
+		}
+		if id <= last {
+			t.Fatalf("%q sorts before %q, which started earlier", id, last)
+		}
+		last = id
+	}
+	if a, b := newID(start), newID(start); a == b {
+		t.Errorf("two runs of one moment have one id %q", a)
+	}
+	for _, bad := range []ID{"", "..", "../../etc/ab", "ABCDEFGHIJKLM", "abc", "abcdefghijkl/"} {
+		if bad.Valid() {
+			t.Errorf("%q passes for an id", bad)
+		}
+	}
+}
+
+func TestLockIsExclusive(t *testing.T) {
+	s := open(t)
+	run := create(t, s, Info{})
+	if !s.Alive(run.ID()) {
+		t.Error("a run whose lock is held is not alive")
+	}
+	if _, err := s.Lock(run.ID()); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second lock: %v, want ErrLocked", err)
+	}
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if s.Alive(run.ID()) {
+		t.Error("a released run is alive")
+	}
+	if err := run.Record(Resource{}); !errors.Is(err, ErrReleased) {
+		t.Errorf("a record after release: %v, want ErrReleased", err)
+	}
+	again, err := s.Lock(run.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Record(Resource{Kind: "k", Name: "n"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Load(run.ID()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after Discard: %v, want ErrNotFound", err)
+	}
+	if _, err := os.Lstat(run.Dir()); !os.IsNotExist(err) {
+		t.Errorf("after Discard the directory: %v", err)
+	}
+}
