@@ -1,0 +1,214 @@
+package manifest
+
+import (
+	"sync"
+
+	"claude-bottle/internal/environ"
+)
+
+// field is one row of the table that says what a manifest may hold. The loader
+// walks nodes by it and Schema prints it; neither knows a key by name.
+type field struct {
+	kinds []kind // one, or several where a value has more than one form
+	doc   string
+	// Of an object: its keys, and those that must be there.
+	fields   []named
+	required []string
+	// Of an object whose keys are names: what they may be, and the values.
+	each *field
+	keys pattern
+	// Of a list: its items.
+	item *field
+	// Of a string.
+	pattern pattern
+	choices []string
+	later   []string // choices of a coming version
+	// Of a number.
+	whole            bool
+	minimum, maximum float64
+	// empty allows a list without items and nothing more.
+	empty bool
+	// check says what no schema can. It runs on values of the right kind, and
+	// before anything below them was looked at.
+	check func(*checker, visit) error
+}
+
+// named is a key of an object. One that only has a refusal is known by name,
+// so that the message can say more than "unknown".
+type named struct {
+	name string
+	*field
+	refusal string
+}
+
+// pattern is a regular expression that Go and ECMA 262 read alike, and what it
+// means in words. Not, where it is set, must not match.
+type pattern struct {
+	expression string
+	not        string
+	words      string
+}
+
+const (
+	// Names of agents become parts of container names, in which letters of
+	// other scripts, separators and control bytes have no place. Every name
+	// that matches keeps a letter or digit at either end.
+	namePattern = `^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$`
+	// A skill is a directory's name below the person's skills: no separator,
+	// no "..", nothing hidden.
+	skillPattern = `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`
+	sizePattern  = `^[0-9]{1,12}(\.[0-9]{1,3})?(B|[kKMGT]B|[KMGT]iB)$`
+	// Patterns of hosts and addresses catch what is plainly another thing;
+	// the rest is checked by what will use it.
+	hostPattern    = `^(\*\.)?[^\s/@*]+$`
+	rangePattern   = `^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`
+	addressPattern = `^[0-9A-Fa-f:.]+$`
+	proxyPattern   = `^http://[^\s/?#]+:[0-9]{1,5}/?$`
+	// One line, not empty.
+	linePattern = `^[^\n\r\x00]+$`
+)
+
+// later marks keys that a coming version brings.
+const later = "this version of claude-bottle does not support it yet"
+
+func laterKeys(names ...string) []named {
+	var keys []named
+	for _, name := range names {
+		keys = append(keys, named{name: name, refusal: later})
+	}
+	return keys
+}
+
+// table is the whole manifest. It is made when it is first needed, since most
+// commands of the binary read none.
+var table = sync.OnceValue(func() *field {
+	name := pattern{expression: namePattern, words: "a name of letters, digits, spaces, dots, _ and -, at most 64, with a letter or digit at both ends"}
+	return &field{
+		kinds: []kind{object},
+		doc:   "A manifest of claude-bottle: bottles, and the agents that work in them.",
+		fields: []named{
+			{name: "$schema", field: &field{kinds: []kind{text}, doc: "Where an editor finds this schema. claude-bottle does not read it."}},
+			{name: "bottles", field: &field{
+				kinds: []kind{object}, keys: name, each: bottleField(),
+				doc: "Sandboxes, by name.",
+			}},
+			{name: "agents", field: &field{
+				kinds: []kind{object}, keys: name, each: agentField(),
+				doc: "Who works in a bottle, by name.",
+			}},
+		},
+	}
+})
+
+func bottleField() *field {
+	size := func(doc string, check func(*checker, visit) error) *field {
+		return &field{
+			kinds: []kind{text}, doc: doc, check: check,
+			pattern: pattern{expression: sizePattern, words: `a size with its unit, such as "512MB" (powers of 1000) or "4GiB" (powers of 1024)`},
+		}
+	}
+	limits := &field{kinds: []kind{object}, doc: "What a bottle may use. What is not named is the platform's default.", fields: []named{
+		{name: "memory", field: size("Memory, as 4GiB. At least 6MiB.", (*checker).memory)},
+		{name: "cpus", field: &field{kinds: []kind{number}, minimum: 0.01, maximum: 1024, doc: "Processors, also parts of one: 1.5."}},
+		{name: "pids", field: &field{kinds: []kind{number}, whole: true, minimum: 1, maximum: 1 << 22, doc: "Processes and threads at a time."}},
+		{name: "disk", field: size("Disk for the workspace, git directory, home and all else that is written, as 20GiB.", (*checker).size)},
+	}}
+	fields := []named{
+		{name: "env", field: envField()},
+		{name: "egress", field: egressField()},
+		{name: "limits", field: limits},
+		{name: "isolation", field: &field{
+			kinds: []kind{text}, choices: []string{"auto", "runsc", "runc"},
+			doc: "The boundary to the host's kernel: runsc (gVisor), runc, or auto: runsc where the engine has it.",
+		}},
+		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version.", item: &field{}}},
+		{name: "runtime", refusal: "this key was removed; isolation replaces it: auto, runsc or runc"},
+	}
+	fields = append(fields, laterKeys("gateway", "mounts", "nested", "toolchains", "git")...)
+	return &field{kinds: []kind{object}, doc: "One sandbox.", fields: fields}
+}
+
+func envField() *field {
+	value := &field{
+		kinds:   []kind{text},
+		pattern: pattern{expression: environ.TextPattern, words: "one line"},
+		doc:     "The text as it stands, whatever it begins with.",
+	}
+	return &field{
+		kinds: []kind{object},
+		doc:   "Environment variables. Values come from the file, from the launcher's environment or from the person.",
+		keys:  pattern{expression: environ.NamePattern, not: environ.ReservedPattern, words: "a name of letters, digits and _, not one of the proxy variables"},
+		each: &field{
+			kinds: []kind{text, object}, check: (*checker).env,
+			doc:      `A literal; or ${NAME}, exactly, for the launcher's variable NAME; or "?message" to be asked at launch.`,
+			pattern:  value.pattern,
+			required: []string{"value"},
+			fields: append([]named{{name: "value", field: value}},
+				laterKeys("secret", "hosts", "paths", "header", "own_credentials", "anonymous", "canary")...),
+		},
+	}
+}
+
+func egressField() *field {
+	strings := func(item *field, doc string) *field {
+		return &field{kinds: []kind{list}, item: item, doc: doc}
+	}
+	fields := []named{
+		{name: "allowlist", field: strings(&field{
+			kinds: []kind{text}, check: (*checker).allow,
+			pattern: pattern{expression: hostPattern, words: `a host alone: "api.example.com", "*.example.com", an address, with a ":port" where it is not 80 or 443`},
+		}, "Hosts that may be reached, beside those that the harness needs: a name, *.name for every name below it, or an address; ports 80 and 443 unless one is named.")},
+		{name: "private", field: strings(&field{
+			kinds: []kind{text}, check: (*checker).private,
+			pattern: pattern{expression: rangePattern, words: `a range such as "10.20.0.0/16", or an address`},
+		}, "Addresses that are not public and that an allowed name may resolve to all the same.")},
+		{name: "resolve", field: &field{
+			kinds: []kind{object}, check: (*checker).resolve,
+			doc:  "Names with a fixed address.",
+			keys: pattern{expression: `^[^\s/@*:]+$`, words: "a host's name"},
+			each: &field{
+				kinds: []kind{text}, check: (*checker).address,
+				pattern: pattern{expression: addressPattern, words: "an address"},
+			},
+		}},
+		{name: "ca", field: &field{
+			kinds: []kind{text}, check: (*checker).ca,
+			pattern: pattern{expression: linePattern, words: "a file's name"},
+			doc:     "A file of certificates (PEM) that gateway, image build and bottle trust too, relative to this file.",
+		}},
+		{name: "proxy", field: &field{
+			kinds: []kind{text}, check: (*checker).proxy,
+			pattern: pattern{expression: proxyPattern, words: "http://[user:password@]host:port"},
+			doc:     "The gateway's own way out: http://[user:password@]host:port.",
+		}},
+	}
+	return &field{
+		kinds: []kind{object}, doc: "What the bottle may reach.",
+		fields: append(fields, laterKeys("rules", "presets", "budget", "inspect", "unlisted")...),
+	}
+}
+
+func agentField() *field {
+	line := pattern{expression: linePattern, words: "one line of text"}
+	return &field{kinds: []kind{object}, doc: "One agent.", fields: []named{
+		{name: "bottle", field: &field{kinds: []kind{text}, pattern: line, doc: "The bottle it works in."}},
+		{name: "harness", field: &field{
+			kinds: []kind{text, object}, choices: []string{HarnessClaude}, later: []string{"codex", "opencode", "gemini"},
+			doc:      "The program that is the agent: claude (the default), or a command of your own.",
+			required: []string{"command"},
+			fields: []named{{name: "command", field: &field{
+				kinds: []kind{list}, check: (*checker).command,
+				item: &field{kinds: []kind{text}, pattern: pattern{expression: `^[^\x00]*$`, words: "text without a NUL"}},
+				doc:  "The program and its arguments, as they are: no shell reads them.",
+			}}},
+		}},
+		{name: "skills", field: &field{
+			kinds: []kind{list}, doc: "Skills of yours that it has, by name.",
+			item: &field{kinds: []kind{text}, pattern: pattern{expression: skillPattern, words: "a skill's name: letters, digits, _, - and dots, no dot first, no separators"}},
+		}},
+		{name: "prompt", field: &field{
+			kinds: []kind{text}, doc: "Its role, added to the harness's own instructions.",
+			pattern: pattern{expression: `^[^\x00]*$`, words: "text without a NUL"},
+		}},
+	}}
+}
