@@ -1,0 +1,223 @@
+package bottle
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/harness"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/provision"
+)
+
+// Input is everything that a Spec is resolved from.
+type Input struct {
+	Manifest *manifest.Manifest
+	Agent    string
+	Flags    Flags
+	// Lookup reads the launcher's environment. A value that it returns for a
+	// secret is looked at for presence only.
+	Lookup func(string) (string, bool)
+	Host   Host
+}
+
+// Flags are those of `start` that change what is launched.
+type Flags struct {
+	Cwd           string // copied into the workspace; absolute; empty for none
+	Once          string // --prompt: run this without a terminal
+	RemoteControl bool
+	Args          []string // for the harness, after "--"
+}
+
+// Resolve turns a manifest's agent into what is to be launched. It decides
+// and changes nothing; of the host it looks only at the agent's skills. No secret is in the result.
+func Resolve(in Input) (Spec, error) {
+	agent, from, err := in.Manifest.Agent(in.Agent)
+	if err != nil {
+		return Spec{}, err
+	}
+	row, err := harnessOf(agent, in.Flags)
+	if err != nil {
+		return Spec{}, err
+	}
+	paths, err := insidePaths(in.Lookup)
+	if err != nil {
+		return Spec{}, err
+	}
+	trees, err := skillTrees(in.Host.Home, paths, agent.Skills)
+	if err != nil {
+		return Spec{}, err
+	}
+	egress, err := egressOf(from, row)
+	if err != nil {
+		return Spec{}, err
+	}
+
+	token := credentialOf(row, from.Env, in.Lookup)
+	env := slices.Concat(from.Env, token.entries)
+	if err := environ.Check(env, in.Lookup); err != nil {
+		return Spec{}, err
+	}
+	files, env := readyFiles(row, in.Host, paths, agent.Prompt, token.name, env)
+	rootsFiles, rootsEnv := rootsSetup(egress.Roots, env)
+
+	spec := Spec{
+		Agent: agent.Name, Slug: Slug(agent.Name), Bottle: agent.Bottle, Harness: row.Name,
+		Argv: row.Argv(harness.Start{
+			Home: paths.home, HasPrompt: agent.Prompt != "", Once: in.Flags.Once,
+			RemoteControl: in.Flags.RemoteControl, Args: in.Flags.Args,
+		}),
+		Env:          append(env, rootsEnv...),
+		PromptLength: utf8.RuneCountInString(agent.Prompt), PromptLine: firstLine(agent.Prompt),
+		Skills: agent.Skills, Egress: egress,
+		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation),
+		Cwd: in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
+		UID: in.Host.UID, GID: in.Host.GID,
+		Files: append(files, rootsFiles...), Trees: trees,
+		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,
+		Manifest: in.Manifest.Hash(),
+	}
+	spec.Warnings = warningsOf(in.Manifest, spec, row, token)
+	return spec, nil
+}
+
+// harnessOf finds the agent's harness and refuses what it does not understand.
+func harnessOf(agent manifest.Agent, flags Flags) (harness.Harness, error) {
+	row, known := harness.Named(agent.Harness)
+	if agent.Harness == manifest.HarnessCommand {
+		row, known = harness.Command(agent.Command), true
+	}
+	if !known {
+		err := fmt.Errorf("agent %s: no harness %q", agent.Name, agent.Harness)
+		return row, hint.With(err, "harnesses are: "+strings.Join(harness.Names(), ", ")+", or {command: [PROGRAM, …]}")
+	}
+	if flags.Once != "" && !row.Once {
+		return row, hint.With(fmt.Errorf("--prompt: the harness %s takes none", row.Name),
+			"give the program's own arguments after --")
+	}
+	if flags.RemoteControl && !row.RemoteControl {
+		return row, hint.With(fmt.Errorf("--remote-control: the harness %s has none", row.Name), "leave the flag out")
+	}
+	return row, nil
+}
+
+// egressOf is the union of what the bottle and its harness may reach, each
+// name once, the bottle's first.
+func egressOf(from manifest.Bottle, row harness.Harness) (policy.Egress, error) {
+	egress := policy.Egress{
+		Allow:   []policy.Allow{},
+		Private: from.Egress.Private, Resolve: from.Egress.Resolve,
+		Roots: from.Egress.Roots, Proxy: from.Egress.Proxy,
+	}
+	add := func(hosts []string, source string) {
+		for _, host := range hosts {
+			same := func(a policy.Allow) bool { return strings.EqualFold(a.Host, host) }
+			if !slices.ContainsFunc(egress.Allow, same) {
+				egress.Allow = append(egress.Allow, policy.Allow{Host: host, Source: source})
+			}
+		}
+	}
+	add(from.Egress.Allowlist, "bottle "+from.Name)
+	add(row.Egress, "harness "+row.Name)
+	if _, err := policy.Compile(egress); err != nil {
+		return policy.Egress{}, fmt.Errorf("bottle %s: egress: %w", from.Name, err)
+	}
+	return egress, nil
+}
+
+// credential is how a harness gets its token.
+type credential struct {
+	name    string // of the variable inside, when a Token of the harness carries it
+	entries []environ.Entry
+	missing bool
+}
+
+// credentialOf takes what the manifest sets itself, under either name, and
+// else the first variable of the launcher that is set and not empty.
+func credentialOf(row harness.Harness, env []environ.Entry, lookup func(string) (string, bool)) credential {
+	for _, token := range row.Tokens {
+		if hasEntry(env, token.Name) {
+			return credential{name: token.Name}
+		}
+		if hasEntry(env, token.From) {
+			return credential{}
+		}
+	}
+	for _, token := range row.Tokens {
+		if value, ok := lookup(token.From); ok && value != "" {
+			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From}
+			return credential{name: token.Name, entries: []environ.Entry{entry}}
+		}
+	}
+	return credential{missing: len(row.Tokens) > 0}
+}
+
+// readyFiles are the files that make the harness ready, with the prompt's
+// among them, and env with the harness's own entries behind it. What the
+// manifest sets wins.
+func readyFiles(
+	row harness.Harness, host Host, paths inside, prompt, token string, env []environ.Entry,
+) ([]provision.File, []environ.Entry) {
+	files, added := row.Ready(harness.Setup{
+		Home: paths.home, Workspace: Workspace,
+		GitName: host.GitName, GitMail: host.GitMail,
+		Prompt: prompt, Token: token,
+	})
+	isPrompt := func(f provision.File) bool { return f.Root == provision.Home && f.Path == promptFile }
+	if prompt != "" && !slices.ContainsFunc(files, isPrompt) {
+		files = append(files, provision.File{
+			Root: provision.Home, Path: promptFile, Mode: 0o600, Data: []byte(prompt),
+		})
+	}
+	for _, entry := range added {
+		if !hasEntry(env, entry.Name) {
+			env = append(env, entry)
+		}
+	}
+	return files, env
+}
+
+// skillTrees finds every skill and reports all that are missing at once.
+func skillTrees(home string, paths inside, skills []string) ([]provision.Tree, error) {
+	var trees []provision.Tree
+	var errs []error
+	for _, name := range skills {
+		source, err := skillSource(home, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		trees = append(trees, provision.Tree{
+			Root: provision.Home, Path: path.Join(paths.skills, name), Source: source,
+		})
+	}
+	return trees, errors.Join(errs...)
+}
+
+func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token credential) []string {
+	var warnings []string
+	for _, problem := range m.Warnings {
+		warnings = append(warnings, problem.String())
+	}
+	warnings = append(warnings, specWarnings(spec.Env, spec.Egress)...)
+	if token.missing {
+		var names []string
+		for _, t := range row.Tokens {
+			names = append(names, t.From)
+		}
+		warnings = append(warnings, fmt.Sprintf("harness %s: no credential: set %s before the launch; logging in inside a bottle is not possible",
+			row.Name, strings.Join(names, " or ")))
+	}
+	return warnings
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSuffix(line, "\r")
+}
