@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -46,21 +47,26 @@ const (
 	TextPattern = `^[^\n\r\x00]*$`
 )
 
+// Compiled when first needed: most commands read no entry.
 var (
-	name      = regexp.MustCompile(NamePattern)
-	reserved  = regexp.MustCompile(ReservedPattern)
-	text      = regexp.MustCompile(TextPattern)
-	reference = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+	nameForm     = compiled(NamePattern)
+	reservedForm = compiled(ReservedPattern)
+	textForm     = compiled(TextPattern)
+	reference    = compiled(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 )
+
+func compiled(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // CheckName refuses a name that no program could read, or that would hide the
 // gateway from programs.
-func CheckName(n string) error {
+func CheckName(name string) error {
 	switch {
-	case !name.MatchString(n):
-		return fmt.Errorf("%q is no name for a variable: letters, digits and _ only, and no digit first", n)
-	case reserved.MatchString(n):
-		return fmt.Errorf("%s is set by claude-bottle, so that programs find the gateway; the gateway's own way out is egress.proxy", n)
+	case !nameForm().MatchString(name):
+		return fmt.Errorf("%q is no name for a variable: letters, digits and _ only, and no digit first", name)
+	case reservedForm().MatchString(name):
+		return fmt.Errorf("%s is set by claude-bottle, so that programs find the gateway; the gateway's own way out is egress.proxy", name)
 	}
 	return nil
 }
@@ -83,7 +89,7 @@ func Parse(name, raw string) (entry Entry, warning string, err error) {
 		}
 		return Entry{Name: name, Kind: Ask, Source: message}, "", nil
 	}
-	if match := reference.FindStringSubmatch(raw); match != nil {
+	if match := reference().FindStringSubmatch(raw); match != nil {
 		return Entry{Name: name, Kind: Host, Source: match[1]}, "", nil
 	}
 	if strings.Contains(raw, "${") {
@@ -107,7 +113,7 @@ func ParseLiteral(name, raw string) (Entry, error) {
 // checkText never quotes the text: a person may have pasted a secret.
 func checkText(raw string) error {
 	switch {
-	case text.MatchString(raw):
+	case textForm().MatchString(raw):
 		return nil
 	case strings.ContainsRune(raw, 0):
 		return errors.New("a value of the environment cannot hold a NUL")

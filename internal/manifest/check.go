@@ -68,7 +68,7 @@ func (c *checker) object(f *field, n *node, path string) {
 			}
 			continue
 		}
-		if path == "" && strings.HasPrefix(key, "x-") {
+		if f.free != "" && strings.HasPrefix(key, f.free) {
 			continue
 		}
 		i := slices.IndexFunc(f.fields, func(known named) bool { return known.name == key })
@@ -116,6 +116,9 @@ func (c *checker) list(f *field, n *node, path string) {
 			c.problem(n, path, "%s", later)
 		}
 		return
+	}
+	if len(n.items) < f.least {
+		c.problem(n, path, "%d items are too few: at least %d", len(n.items), f.least)
 	}
 	for i, item := range n.items {
 		c.value(f.item, visit{item, nil, path + "[" + strconv.Itoa(i) + "]"})

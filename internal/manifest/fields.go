@@ -14,6 +14,8 @@ type field struct {
 	// Of an object: its keys, and those that must be there.
 	fields   []named
 	required []string
+	// free is how keys begin that are anyone's, with any value.
+	free string
 	// Of an object whose keys are names: what they may be, and the values.
 	each *field
 	keys pattern
@@ -26,7 +28,9 @@ type field struct {
 	// Of a number.
 	whole            bool
 	minimum, maximum float64
-	// empty allows a list without items and nothing more.
+	// least is how many items a list has at least. empty allows a list
+	// without items and nothing more.
+	least int
 	empty bool
 	// check says what no schema can. It runs on values of the right kind, and
 	// before anything below them was looked at.
@@ -86,6 +90,7 @@ var table = sync.OnceValue(func() *field {
 	return &field{
 		kinds: []kind{object},
 		doc:   "A manifest of claude-bottle: bottles, and the agents that work in them.",
+		free:  "x-",
 		fields: []named{
 			{name: "$schema", field: &field{kinds: []kind{text}, doc: "Where an editor finds this schema. claude-bottle does not read it."}},
 			{name: "bottles", field: &field{
@@ -121,7 +126,7 @@ func bottleField() *field {
 			kinds: []kind{text}, choices: []string{"auto", "runsc", "runc"},
 			doc: "The boundary to the host's kernel: runsc (gVisor), runc, or auto: runsc where the engine has it.",
 		}},
-		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version.", item: &field{}}},
+		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version."}},
 		{name: "runtime", refusal: "this key was removed; isolation replaces it: auto, runsc or runc"},
 	}
 	fields = append(fields, laterKeys("gateway", "mounts", "nested", "toolchains", "git")...)
@@ -197,7 +202,7 @@ func agentField() *field {
 			doc:      "The program that is the agent: claude (the default), or a command of your own.",
 			required: []string{"command"},
 			fields: []named{{name: "command", field: &field{
-				kinds: []kind{list}, check: (*checker).command,
+				kinds: []kind{list}, least: 1, check: (*checker).command,
 				item: &field{kinds: []kind{text}, pattern: pattern{expression: `^[^\x00]*$`, words: "text without a NUL"}},
 				doc:  "The program and its arguments, as they are: no shell reads them.",
 			}}},

@@ -86,10 +86,11 @@ func load(cwd, home, edited string, data []byte) (*Manifest, error) {
 		return nil, Errors(sorted(l.problems))
 	}
 	m := l.build(merge(roots[Home], roots[Project]))
+	l.guard(roots[Home], roots[Project])
 	if len(l.problems) > 0 {
 		return nil, Errors(sorted(l.problems))
 	}
-	m.project = l.projectFile()
+	m.project = l.projectFile(l.changes(roots[Home], roots[Project]))
 	return m, nil
 }
 
@@ -141,7 +142,7 @@ func (l *loader) find(dir string, origin Origin, edited string) error {
 		}
 	}
 	if len(found) > 1 {
-		err := fmt.Errorf("two manifests in one directory: %s", strings.Join(found, ", "))
+		err := fmt.Errorf("two manifests in one directory: %s", plain(strings.Join(found, ", ")))
 		return hint.With(err, "keep one of them: they are not merged")
 	}
 	for _, path := range found {

@@ -31,12 +31,12 @@ func hash(files []Source) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-func (l *loader) projectFile() *ProjectFile {
+func (l *loader) projectFile(changes []string) *ProjectFile {
 	files := l.sources(Project)
 	if len(files) == 0 {
 		return nil
 	}
-	p := &ProjectFile{Path: files[0].Path, Hash: hash(files)}
+	p := &ProjectFile{Path: files[0].Path, Hash: hash(files), Changes: changes}
 	for _, file := range files {
 		p.Files = append(p.Files, file.Path)
 	}

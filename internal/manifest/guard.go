@@ -1,0 +1,63 @@
+package manifest
+
+import (
+	"fmt"
+
+	"claude-bottle/internal/environ"
+)
+
+// guard reports where the project's manifest changes what is home's alone,
+// trusted or not: where a secret comes from, and the roots and the proxy that
+// see what the gateway sends. Else a project could take home's bottle, with
+// home's secrets in it, and listen.
+func (l *loader) guard(home, project *node) {
+	for _, e := range home.get("bottles").objects() {
+		over := project.get("bottles", e.key.text)
+		if over == nil {
+			continue
+		}
+		path := join("bottles", e.key.text)
+		l.guardSecrets(path, e.value.get("env"), over.get("env"))
+		l.guardEgress(path+".egress.ca", e.value.get("egress", "ca"), over.get("egress", "ca"), l.samePath)
+		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)
+	}
+}
+
+func (l *loader) guardSecrets(path string, home, project *node) {
+	if home == nil || project == nil {
+		return
+	}
+	for _, e := range home.entries {
+		ours, _, err := parseEntry(e)
+		if err != nil || ours.Kind == environ.Literal {
+			continue
+		}
+		value := project.child(e.key.text)
+		if value == nil {
+			continue
+		}
+		if theirs, _, err := parseEntry(entry{e.key, value}); err == nil && theirs == ours {
+			continue
+		}
+		l.problem(value, fmt.Sprintf("%s.env.%s: a secret of home's manifest (%s), whose source no project may change",
+			path, e.key.text, e.value.position()))
+	}
+}
+
+func (l *loader) guardEgress(path string, home, project *node, same func(a, b *node) bool) {
+	if home == nil || project == nil || same(home, project) {
+		return
+	}
+	l.problem(project, fmt.Sprintf("%s: set by home's manifest (%s), and no project may change it", path, home.position()))
+}
+
+// samePath compares where two paths lead, since each is relative to its own
+// file.
+func (l *loader) samePath(a, b *node) bool {
+	if a.kind != text || b.kind != text {
+		return equal(a, b)
+	}
+	first, errA := l.resolvePath(a)
+	second, errB := l.resolvePath(b)
+	return errA == nil && errB == nil && first == second
+}
