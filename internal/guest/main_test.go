@@ -1,0 +1,244 @@
+//go:build linux
+
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/wire"
+)
+
+// The test's binary is also the guest, as the product's is.
+const (
+	roleVariable = "GUEST_TEST_ROLE"
+	roleInit     = "init"      // process 1 of namespaces of its own
+	roleSub      = "subreaper" // a process among others
+	roleDial     = "dial"
+)
+
+func TestMain(m *testing.M) {
+	switch role := os.Getenv(roleVariable); role {
+	case roleInit, roleSub:
+		os.Exit(guestMain(role))
+	case roleDial:
+		if err := Dial(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// guestMain is what a container runtime and `claude-bottle guest init` do.
+func guestMain(role string) int {
+	os.Unsetenv(roleVariable)
+	if role == roleInit {
+		for _, mount := range []struct {
+			source, target, kind string
+			flags                uintptr
+		}{
+			{"", "/", "", unix.MS_REC | unix.MS_PRIVATE},
+			{"proc", "/proc", "proc", 0},
+		} {
+			if err := unix.Mount(mount.source, mount.target, mount.kind, mount.flags, ""); err != nil {
+				fmt.Fprintln(os.Stderr, "mount", mount.target, err)
+				return 99
+			}
+		}
+	}
+	if uid, err := strconv.Atoi(os.Getenv("GUEST_TEST_UID")); err == nil {
+		if err := syscall.Setgroups(nil); err == nil {
+			err = syscall.Setgid(uid)
+		}
+		if err := syscall.Setuid(uid); err != nil {
+			return 98
+		}
+	}
+	return Init(context.Background(), os.Stdin, os.Stdout)
+}
+
+// bottle is a guest in a process of its own, and the launcher's end of its
+// boot stream.
+type bottle struct {
+	*wire.GuestClient
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	waited chan error
+	nonce  string
+}
+
+type pipes struct {
+	io.ReadCloser
+	write io.WriteCloser
+}
+
+func (p pipes) Write(b []byte) (int, error) { return p.write.Write(b) }
+
+func (p pipes) Close() error {
+	_ = p.write.Close()
+	return p.ReadCloser.Close()
+}
+
+// option changes how a guest of a test starts.
+type option func(cmd *exec.Cmd, boot *wire.GuestBoot)
+
+func asUID(uid int) option {
+	return func(cmd *exec.Cmd, boot *wire.GuestBoot) {
+		cmd.Env = append(cmd.Env, "GUEST_TEST_UID="+strconv.Itoa(uid))
+		boot.DialUID = uid
+	}
+}
+
+func asSubreaper(cmd *exec.Cmd, boot *wire.GuestBoot) {
+	cmd.SysProcAttr = nil
+	cmd.Env = append(cmd.Env, roleVariable+"="+roleSub)
+	boot.DialUID = -1
+}
+
+func withBoot(change func(*wire.GuestBoot)) option {
+	return func(_ *exec.Cmd, boot *wire.GuestBoot) { change(boot) }
+}
+
+// spawn starts a guest as process 1 of new namespaces, not booted yet.
+func spawn(t *testing.T, options ...option) (*bottle, wire.GuestBoot) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root for namespaces")
+	}
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := filepath.Join(t.TempDir(), "nonce")
+	if err := os.WriteFile(nonce, []byte("of this launch"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(nonce); dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(path)
+	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit)
+	cmd.Stderr = os.Stderr
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
+	}
+	boot := wire.GuestBoot{
+		Run: "test", Env: []string{"PATH=" + defaultPath, "HOME=/tmp", "KEPT=yes"},
+		DialUID: 0, Attached: true, Nonce: "of this launch", NoncePath: nonce,
+	}
+	for _, option := range options {
+		option(cmd, &boot)
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := &bottle{cmd: cmd, stdin: in, waited: make(chan error, 1), nonce: nonce}
+	b.GuestClient = wire.NewGuestClient(pipes{out, in})
+	go func() {
+		<-b.Done() // Wait closes the pipes, so only after the last read
+		b.waited <- cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = b.Close()
+		b.end(t)
+	})
+	return b, boot
+}
+
+// end waits for the guest's own end.
+func (b *bottle) end(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-b.waited:
+		b.waited <- err
+		return err
+	case <-time.After(10 * time.Second):
+		_ = b.cmd.Process.Kill()
+		t.Fatal("the guest did not end with its boot stream")
+		return nil
+	}
+}
+
+// launch starts and boots a guest.
+func launch(t *testing.T, options ...option) *bottle {
+	t.Helper()
+	b, boot := spawn(t, options...)
+	if err := b.Boot(deadline(t), boot); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// dial opens a further conversation through `guest dial` in the bottle's
+// network namespace, as an engine's exec would.
+func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(b.cmd.Process.Pid)
+	cmd := exec.Command("nsenter", "-t", pid, "-n", "-p", "-S", strconv.Itoa(uid), path)
+	cmd.Env = append(os.Environ(), roleVariable+"="+roleDial)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	client := wire.NewGuestClient(pipes{out, in})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-client.Done()
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = client.Close()
+		<-ended
+	})
+	return client
+}
+
+func quoted(v any) string {
+	b, _ := json.Marshal(v)
+	return string(b)
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package guest
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// ErrPlatform is what every call answers where there are no bottles inside
+// which a guest could run.
+var ErrPlatform = errors.New("a guest runs on Linux only")
+
+// Init refuses.
+func Init(context.Context, io.Reader, io.Writer) int { return 1 }
+
+// Dial refuses.
+func Dial(context.Context, io.Reader, io.Writer) error { return ErrPlatform }
