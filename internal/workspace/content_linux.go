@@ -86,3 +86,5 @@ func (w *worker) span(src, dst int, offset, length int64) (int64, error) {
 }
 
 func times(stat *unix.Stat_t) (accessed, modified unix.Timespec) { return stat.Atim, stat.Mtim }
+
+func changeTime(stat *unix.Stat_t) unix.Timespec { return stat.Ctim }
