@@ -4,25 +4,28 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"claude-bottle/internal/guest"
 )
 
 // serve runs the parts of the binary that platforms start inside their
 // sandboxes. They are no commands for people, are in no help, and answer
 // before the tree of commands is built: a bottle waits for them.
 func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
-	servers := []struct {
-		args []string
-		run  func(ctx context.Context) error
-	}{}
-	for _, server := range servers {
-		if !slices.Equal(args, server.args) {
-			continue
-		}
-		if err := server.run(ctx); err != nil {
-			fmt.Fprintf(a.Err, "error: %v\n", err)
-			return exitFailure, true
-		}
-		return 0, true
+	switch {
+	case slices.Equal(args, []string{"guest", "init"}):
+		return guest.Init(ctx, a.In, a.Out), true
+	case slices.Equal(args, []string{"guest", "dial"}):
+		return a.served(guest.Dial(ctx, a.In, a.Out)), true
 	}
 	return 0, false
+}
+
+// served is the exit code of a server that ended with err.
+func (a *App) served(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(a.Err, "error: %v\n", err)
+	return exitFailure
 }
