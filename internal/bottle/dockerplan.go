@@ -11,13 +11,25 @@ type DockerPlan struct {
 	Endpoint   string `json:"endpoint"`
 	Version    string `json:"version"`    // of the engine
 	APIVersion string `json:"apiVersion"` // negotiated
+	Owner      string `json:"owner"`      // the value of every object's owner label
 	Pinned     bool   `json:"pinned"`     // Name is CLAUDE_BOTTLE_CONTAINER
-	// Image is the base, RuntimeImage what is launched (Derived or Image).
-	Image          string       `json:"image"`
-	Build          bool         `json:"build"` // the recipe's image must be built first
-	Derived        string       `json:"derived,omitempty"`
-	RuntimeImage   string       `json:"runtimeImage"`
-	Runtime        string       `json:"runtime"` // "runsc" or "runc"
+	// Image is the base's name, ImageID what that was when planned (empty
+	// when it is still to be built), RuntimeImage what is launched (Derived
+	// or Image).
+	Image        string `json:"image"`
+	ImageID      string `json:"imageID,omitempty"`
+	Build        bool   `json:"build"` // the recipe's image must be built first
+	Derived      string `json:"derived,omitempty"`
+	RuntimeImage string `json:"runtimeImage"`
+	// Recipe is the hash of the embedded recipe with its arguments; empty
+	// when the image is the person's own.
+	Recipe        string `json:"recipe,omitempty"`
+	BaseImage     string `json:"baseImage,omitempty"`     // the recipe's FROM
+	ClaudeVersion string `json:"claudeVersion,omitempty"` // of the harness in the recipe
+	// Runtime is "runsc", "runc" or the engine's own default.
+	Runtime string `json:"runtime"`
+	// IPv6 says that the kernel has it and that it is switched off inside.
+	IPv6           bool         `json:"ipv6"`
 	Network        string       `json:"network"`
 	EgressNetwork  string       `json:"egressNetwork"`
 	Subnet         netip.Prefix `json:"subnet"`

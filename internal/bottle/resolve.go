@@ -14,6 +14,7 @@ import (
 	"claude-bottle/internal/manifest"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/provision"
+	"claude-bottle/internal/workspace"
 )
 
 // Input is everything that a Spec is resolved from.
@@ -36,7 +37,8 @@ type Flags struct {
 }
 
 // Resolve turns a manifest's agent into what is to be launched. It decides
-// and changes nothing; of the host it looks only at the agent's skills. No secret is in the result.
+// and changes nothing; of the host it looks only at the agent's skills and at
+// the directory that would be copied. No secret is in the result.
 func Resolve(in Input) (Spec, error) {
 	agent, from, err := in.Manifest.Agent(in.Agent)
 	if err != nil {
@@ -49,6 +51,11 @@ func Resolve(in Input) (Spec, error) {
 	paths, err := insidePaths(in.Lookup)
 	if err != nil {
 		return Spec{}, err
+	}
+	if in.Flags.Cwd != "" {
+		if err := workspace.Check(in.Flags.Cwd, in.Host.Home, in.Host.StateRoot); err != nil {
+			return Spec{}, err
+		}
 	}
 	trees, err := skillTrees(in.Host.Home, paths, agent.Skills)
 	if err != nil {

@@ -17,11 +17,6 @@ const CloseDeadline = 30 * time.Second
 // Each step is registered before the next can fail; it may run although its
 // own doing failed half way, so it must count what is missing as undone. The
 // zero value is empty. Steps may be added by several goroutines.
-//
-//	undo := new(bottle.Undo)
-//	defer func() { err = errors.Join(err, undo.Run(ctx)) }()
-//	…
-//	b.teardown = undo.Release()
 type Undo struct {
 	mu    sync.Mutex
 	steps []undoStep
@@ -50,14 +45,14 @@ func (u *Undo) Release() *Undo {
 // an error and past a panic, and returns all of them. Its context is detached
 // from ctx's cancellation and ends after CloseDeadline.
 func (u *Undo) Run(ctx context.Context) error {
-	steps := u.take()
-	if len(steps) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CloseDeadline)
 	defer cancel()
+	return u.run(ctx)
+}
+
+func (u *Undo) run(ctx context.Context) error {
 	var errs []error
-	for _, step := range slices.Backward(steps) {
+	for _, step := range slices.Backward(u.take()) {
 		if err := step.run(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("undo %s: %w", step.what, err))
 		}

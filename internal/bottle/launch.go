@@ -1,0 +1,102 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/runs"
+)
+
+// Launching is a launch under way: the run, whose lock it holds, and what has
+// to be taken back. Every platform goes the same way:
+//
+//	l, err := bottle.Begin(store, plan, endpoint)
+//	if err != nil {
+//		return nil, err
+//	}
+//	defer func() {
+//		if err != nil {
+//			err = l.Fail(ctx, err)
+//		}
+//	}()
+//	… l.Run.Record(…), l.Undo.Add(…), make it; again for each part …
+//	teardown, err := l.Ready()
+type Launching struct {
+	Run  *runs.Run
+	Undo Undo
+}
+
+// Begin makes the run of a plan, in the state runs.Launching. endpoint says
+// where the platform makes what it makes.
+func Begin(store *runs.Store, plan Plan, endpoint string) (*Launching, error) {
+	if err := failpoint.Hit("bottle.launch.begin"); err != nil {
+		return nil, err
+	}
+	run, err := store.Create(runs.Info{
+		ID: plan.Run, Name: plan.Name, Agent: plan.Spec.Agent, Bottle: plan.Spec.Bottle,
+		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Manifest: plan.Spec.Manifest, Endpoint: endpoint,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Launching{Run: run}, nil
+}
+
+// Fail takes everything back and returns cause, with what could not be undone
+// behind it. When all is undone the run is gone; else its ledger stays for the
+// next Sweep.
+func (l *Launching) Fail(ctx context.Context, cause error) error {
+	if err := l.Undo.Run(ctx); err != nil {
+		return errors.Join(cause, err, l.Run.Release())
+	}
+	if err := l.Run.Discard(); err != nil {
+		return errors.Join(cause, err, l.Run.Release())
+	}
+	return cause
+}
+
+// Ready marks the run as running: from here on its work is kept. On an error
+// the launch still has to Fail.
+func (l *Launching) Ready() (*Teardown, error) {
+	if err := failpoint.Hit("bottle.launch.ready"); err != nil {
+		return nil, err
+	}
+	err := l.Run.Update(func(info *runs.Info) { info.State = runs.Running })
+	if err != nil {
+		return nil, fmt.Errorf("mark run %s as running: %w", l.Run.ID(), err)
+	}
+	return &Teardown{run: l.Run, undo: l.Undo.Release()}, nil
+}
+
+// Teardown ends a launched bottle.
+type Teardown struct {
+	run  *runs.Run
+	undo *Undo
+	once sync.Once
+	err  error
+}
+
+// Close removes everything but work, git, record and log, within
+// CloseDeadline, and gives up the run's lock. Later and simultaneous callers
+// get the first one's result. When a part cannot be removed, the error says
+// which, and the run stays as it is for the next Sweep.
+func (t *Teardown) Close() error {
+	t.once.Do(func() { t.err = t.close() })
+	return t.err
+}
+
+func (t *Teardown) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), CloseDeadline)
+	defer cancel()
+	err := failpoint.Hit("bottle.close.undo")
+	if err == nil {
+		err = t.undo.run(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, t.run.Release())
+	}
+	return Finish(ctx, t.run)
+}
