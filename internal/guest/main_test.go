@@ -4,7 +4,6 @@ package guest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -133,7 +132,7 @@ func spawn(t *testing.T, options ...option) (*bottle, wire.GuestBoot) {
 		}
 	}
 	cmd := exec.Command(path)
-	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit)
+	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -211,7 +210,7 @@ func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
 	}
 	pid := strconv.Itoa(b.cmd.Process.Pid)
 	cmd := exec.Command("nsenter", "-t", pid, "-n", "-p", "-S", strconv.Itoa(uid), path)
-	cmd.Env = append(os.Environ(), roleVariable+"="+roleDial)
+	cmd.Env = append(os.Environ(), roleVariable+"="+roleDial, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -236,9 +235,4 @@ func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
 		<-ended
 	})
 	return client
-}
-
-func quoted(v any) string {
-	b, _ := json.Marshal(v)
-	return string(b)
 }
