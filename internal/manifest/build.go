@@ -120,7 +120,7 @@ func (l *loader) agent(e entry, bottles *node) Agent {
 	switch bottle := n.get("bottle"); {
 	case bottle == nil:
 		l.problem(e.key, path+`: the key "bottle" is missing: every agent works in one`)
-	case bottle.kind == text && bottles.get(agent.Bottle) == nil:
+	case agent.Bottle != "" && bottles.get(agent.Bottle) == nil:
 		message := fmt.Sprintf("%s.bottle: no bottle %s is defined", path, quote(agent.Bottle))
 		var known []string
 		for _, b := range bottles.objects() {

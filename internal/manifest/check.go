@@ -34,7 +34,7 @@ func (c *checker) problem(n *node, path, format string, args ...any) {
 // value checks v against f, and everything below it.
 func (c *checker) value(f *field, v visit) {
 	if !slices.Contains(f.kinds, v.kind) {
-		c.problem(v.node, v.path, "expected %s, found %s%s", kinds(f.kinds), phrase(v.kind), remedy(f, v.node))
+		c.problem(v.node, v.path, "expected %s, found %s%s", kinds(f.kinds), phrase(v.kind), c.remedy(f, v))
 		return
 	}
 	// The check of values speaks first, since it knows more than the table
@@ -103,6 +103,12 @@ func (c *checker) unknown(f *field, key *node, path string) {
 }
 
 func (c *checker) key(f *field, key *node, path string) bool {
+	if f.checkKey != nil {
+		if err := f.checkKey(key.text); err != nil {
+			c.problem(key, path, "%s", plain(err.Error()))
+			return false
+		}
+	}
 	if c.matches(f.keys, key.text) {
 		return true
 	}
@@ -190,11 +196,12 @@ func (c *checker) compiled(expression string) *regexp.Regexp {
 }
 
 // remedy says how to mend a wrong type that YAML's plain scalars often make.
-func remedy(f *field, n *node) string {
-	if slices.Contains(f.kinds, text) && (n.kind == number || n.kind == boolean) {
-		return fmt.Sprintf("; write it in quotes: %q", n.text)
-	}
-	if n.kind == null && slices.Contains(f.kinds, object) {
+func (c *checker) remedy(f *field, v visit) string {
+	quotable := slices.Contains(f.kinds, text) && f.choices == nil && c.matches(f.pattern, v.text)
+	switch {
+	case quotable && (v.kind == number || v.kind == boolean):
+		return fmt.Sprintf("; write it in quotes: %s", quote(v.text))
+	case v.kind == null && v.key != nil && len(f.kinds) == 1 && f.kinds[0] == object:
 		return "; leave the key out, or write {}"
 	}
 	return ""

@@ -1,22 +1,31 @@
 package manifest
 
+import (
+	"cmp"
+	"strings"
+)
+
 // closest returns the candidate that a person who typed word most likely
-// meant, or "" when none is near: at most one edit for every three characters.
+// meant, or "" when none is near: one that word begins with, or at most one edit
+// for every three characters.
 func closest(word string, candidates []string) string {
 	const longest = 64 // longer words are no slips of the finger
-	best, distance := "", max(1, min(len(word), longest)/3)+1
 	if len(word) > longest {
 		return ""
 	}
+	best, distance, beginning := "", max(1, len(word)/3)+1, ""
 	for _, candidate := range candidates {
 		if len(candidate) > longest {
 			continue
+		}
+		if len(candidate) >= 3 && strings.HasPrefix(word, candidate) { // environment: env
+			beginning = candidate
 		}
 		if d := edits(word, candidate); d < distance {
 			best, distance = candidate, d
 		}
 	}
-	return best
+	return cmp.Or(best, beginning)
 }
 
 // edits is the optimal string alignment distance: insertions, deletions,

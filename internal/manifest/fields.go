@@ -17,8 +17,9 @@ type field struct {
 	// free is how keys begin that are anyone's, with any value.
 	free string
 	// Of an object whose keys are names: what they may be, and the values.
-	each *field
-	keys pattern
+	each     *field
+	keys     pattern
+	checkKey func(string) error // says more than keys does
 	// Of a list: its items.
 	item *field
 	// Of a string.
@@ -140,9 +141,10 @@ func envField() *field {
 		doc:     "The text as it stands, whatever it begins with.",
 	}
 	return &field{
-		kinds: []kind{object},
-		doc:   "Environment variables. Values come from the file, from the launcher's environment or from the person.",
-		keys:  pattern{expression: environ.NamePattern, not: environ.ReservedPattern, words: "a name of letters, digits and _, not one of the proxy variables"},
+		kinds:    []kind{object},
+		doc:      "Environment variables. Values come from the file, from the launcher's environment or from the person.",
+		keys:     pattern{expression: environ.NamePattern, not: environ.ReservedPattern, words: "a variable's name"},
+		checkKey: environ.CheckName,
 		each: &field{
 			kinds: []kind{text, object}, check: (*checker).env,
 			doc:      `A literal; or ${NAME}, exactly, for the launcher's variable NAME; or "?message" to be asked at launch.`,
@@ -170,7 +172,7 @@ func egressField() *field {
 		{name: "resolve", field: &field{
 			kinds: []kind{object}, check: (*checker).resolve,
 			doc:  "Names with a fixed address.",
-			keys: pattern{expression: `^[^\s/@*:]+$`, words: "a host's name"},
+			keys: pattern{expression: `^[^\s/@*:]+$`, words: "a host's name"}, checkKey: checkHostName,
 			each: &field{
 				kinds: []kind{text}, check: (*checker).address,
 				pattern: pattern{expression: addressPattern, words: "an address"},

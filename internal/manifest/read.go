@@ -19,8 +19,8 @@ type reader struct {
 func parse(file *Source, yaml bool) (*node, []Problem) {
 	// A byte order mark is no part of the text (RFC 8259, 8.1).
 	r := &reader{file: file, data: bytes.TrimPrefix(file.data, []byte("\ufeff"))}
-	if offset := invalidText(r.data); offset >= 0 {
-		r.problem(r.place(offset), "the file is not UTF-8 text")
+	if offset, why := invalidText(r.data); why != "" {
+		r.problem(r.place(offset), "%s", why)
 		return nil, r.problems
 	}
 	var root *node
@@ -32,19 +32,20 @@ func parse(file *Source, yaml bool) (*node, []Problem) {
 	return root, r.problems
 }
 
-// invalidText is the offset of the first byte that is no UTF-8, or a control
-// byte that neither format allows outside an escape; -1 for none.
-func invalidText(data []byte) int {
+// invalidText finds the first byte that is no UTF-8, or a control character
+// that neither format allows outside an escape.
+func invalidText(data []byte) (offset int, why string) {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		switch {
-		case r == utf8.RuneError && size == 1,
-			r < ' ' && r != '\t' && r != '\n' && r != '\r':
-			return i
+		case r == utf8.RuneError && size == 1:
+			return i, "the file is not UTF-8"
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r':
+			return i, fmt.Sprintf("the file holds the control character %U", r)
 		}
 		i += size
 	}
-	return -1
+	return 0, ""
 }
 
 type place struct{ line, column int }

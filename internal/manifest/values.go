@@ -41,7 +41,7 @@ func (c *checker) allow(v visit) error {
 	if _, rangeErr := netip.ParsePrefix(v.text); rangeErr == nil {
 		return fmt.Errorf("%s is a range of addresses; allowlist has hosts, and egress.private has the ranges they may be in", quote(v.text))
 	}
-	return err
+	return errors.New(strings.TrimPrefix(err.Error(), "allowlist entry "))
 }
 
 // hostOf takes the host out of what begins like a URL.
@@ -97,23 +97,31 @@ func (c *checker) address(v visit) error {
 	return nil
 }
 
-// resolve checks the names, which only together show that two spellings of one
-// have two addresses.
+// checkHostName takes a name that can have a fixed address.
+func checkHostName(name string) error {
+	host, err := policy.Normalise(name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", quote(name), err)
+	case isAddress(host):
+		return fmt.Errorf("%s: an address needs no resolving", quote(name))
+	}
+	return nil
+}
+
+// resolve refuses two spellings of one name, which only the whole shows.
 func (c *checker) resolve(v visit) error {
 	seen := map[string]*node{}
 	for _, e := range v.entries {
 		host, err := policy.Normalise(e.key.text)
-		path := join(v.path, e.key.text)
-		switch first := seen[host]; {
-		case err != nil:
-			c.problem(e.key, path, "%s", err)
-		case isAddress(host):
-			c.problem(e.key, path, "an address needs no resolving")
-		case first != nil:
-			c.problem(e.key, path, "the same name as %s, at line %d", quote(first.text), first.line)
-		default:
-			seen[host] = e.key
+		if err != nil {
+			continue // reported with the key
 		}
+		if first := seen[host]; first != nil {
+			c.problem(e.key, v.path, "%s is the same name as %s, at line %d", quote(e.key.text), quote(first.text), first.line)
+			continue
+		}
+		seen[host] = e.key
 	}
 	return nil
 }
@@ -132,6 +140,9 @@ func (c *checker) proxy(v visit) error {
 }
 
 func (c *checker) ca(v visit) error {
+	if v.text == "" {
+		return errors.New("the name of a file is missing")
+	}
 	path, err := c.loader.resolvePath(v.node)
 	if err != nil {
 		return err

@@ -1,0 +1,92 @@
+package manifest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// alone puts one file of the corpus alone into a home, with the files that the
+// corpus names.
+func alone(t testing.TB, file string) (cwd, home string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key := authority(t)
+	return dirs(t, map[string]string{
+		"home/claude-bottle" + filepath.Ext(file): string(data),
+		"home/roots.pem":  "# corp\n" + certificate,
+		"home/key.pem":    certificate + key,
+		"home/broken.pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		"home/large.pem":  strings.Repeat("#\n", maxFile/2+1),
+	})
+}
+
+// TestCorpus holds loader and schema to one verdict. The directories of
+// testdata say which: valid passes both, invalid fails both, beyond fails the
+// loader alone, which knows more, and syntax fails before there is a value
+// that a schema could judge. Each failure is also a golden file.
+func TestCorpus(t *testing.T) {
+	verdicts := map[string]struct{ loader, schema bool }{
+		"valid": {true, true}, "invalid": {false, false}, "beyond": {false, true},
+	}
+	schema := validator(t)
+	files, err := filepath.Glob("testdata/*/*.*")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("corpus: %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		if filepath.Ext(file) == ".golden" {
+			continue
+		}
+		t.Run(strings.TrimPrefix(file, "testdata/"), func(t *testing.T) {
+			cwd, home := alone(t, file)
+			_, err := Load(cwd, home)
+			if err != nil {
+				golden(t, file+".golden", filepath.Dir(home), err.Error()+"\n")
+				var list Errors
+				if !errors.As(err, &list) {
+					t.Errorf("error is a %T, want Errors", err)
+				}
+			}
+			want, judged := verdicts[filepath.Base(filepath.Dir(file))]
+			if (err == nil) != want.loader {
+				t.Errorf("loader: %v, want accepted %t", err, want.loader)
+			}
+			if !judged {
+				return
+			}
+			found, findErr := Find(cwd, home)
+			if findErr != nil || len(found) != 1 {
+				t.Fatalf("Find: %v, %v", found, findErr)
+			}
+			found[0].data, _ = os.ReadFile(found[0].Path)
+			root, problems := parse(&found[0], filepath.Ext(file) != ".json")
+			if root == nil || len(problems) > 0 {
+				t.Fatalf("not judged by the schema: %v", problems)
+			}
+			if err := schema.Validate(instance(root)); (err == nil) != want.schema {
+				t.Errorf("schema: %v, want accepted %t", err, want.schema)
+			}
+		})
+	}
+}
+
+// TestSchemaListsOnlyWhatWorks finds no key of a later or earlier version.
+func TestSchemaListsOnlyWhatWorks(t *testing.T) {
+	schema := string(Schema())
+	for _, key := range []string{"rules", "presets", "budget", "inspect", "unlisted", "secret", "hosts", "mounts", "gateway", "nested", "toolchains", "git", "runtime"} {
+		if strings.Contains(schema, `"`+key+`":`) {
+			t.Errorf("the schema lists %q", key)
+		}
+	}
+	for _, key := range []string{"allowlist", "private", "resolve", "ca", "proxy", "memory", "isolation", "harness", "skills", "prompt", "bottle", "value"} {
+		if !strings.Contains(schema, `"`+key+`":`) {
+			t.Errorf("the schema lacks %q", key)
+		}
+	}
+}
