@@ -1,0 +1,27 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+)
+
+// passing says whether an accept failed for a reason that passes: want of
+// descriptors or memory, or a client that is gone already. It gives the others
+// a moment to end.
+func passing(ctx context.Context, err error) bool {
+	for _, reason := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if !errors.Is(err, reason) {
+			continue
+		}
+		timer := time.NewTimer(10 * time.Millisecond)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+)
+
+// ruleUpstream is the rule of what was allowed and failed on the way.
+const ruleUpstream = "upstream"
+
+// failure is an allowed request that upstream did not answer; status is 502,
+// or 504 where time ran out.
+func failure(host string, port int, reason string, err error) *refusal {
+	status := http.StatusBadGateway
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		status = http.StatusGatewayTimeout
+	}
+	return &refusal{
+		status: status, outcome: audit.Failed, port: port,
+		decision: policy.Decision{Host: host, Rule: ruleUpstream, Reason: reason},
+	}
+}
+
+// admit takes one request through every decision: by name, then by each
+// address the name resolves to, once. What it returns is recorded: a passage
+// as open, which the caller closes, or a refusal, which the caller gives.
+func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusal) {
+	d := s.policy.Decide(r)
+	if !d.Allow {
+		return nil, s.journal.refused(r, denied(d, r.Port))
+	}
+	addrs, refused := s.addresses(ctx, d.Host, r.Port)
+	if refused != nil {
+		return nil, s.journal.refused(r, refused)
+	}
+	address := ""
+	if len(addrs) > 0 {
+		address = addrs[0].String()
+	}
+	return s.open(r, d, addrs, address)
+}
+
+// open records an allowed request and makes it a passage to address, where
+// that is known.
+func (s *server) open(r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
+	p := &passage{journal: s.journal, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d)}
+	p.event.ID = s.ids.Add(1)
+	p.event.Phase = audit.Open
+	p.event.Time = time.Now()
+	p.event.Address = address
+	if refused := s.journal.append(p.event); refused != nil {
+		return nil, refused
+	}
+	return p, nil
+}
+
+// addresses resolves an allowed host and returns the addresses that may be
+// dialled. It is empty when a name goes to the upstream proxy by name.
+func (s *server) addresses(ctx context.Context, host string, port int) ([]netip.Addr, *refusal) {
+	own, err := s.own.all()
+	if err != nil { // without knowing the host's addresses, all may be
+		return nil, failure(host, port, "the host's own addresses cannot be read", err)
+	}
+	var found []netip.Addr
+	if addr, ok := s.policy.Resolve(host); ok {
+		found = []netip.Addr{addr}
+	} else if s.policy.Proxy() != nil {
+		return nil, nil
+	} else if found, err = s.lookup(ctx, host); err != nil {
+		return nil, failure(host, port, lookupReason(host, err), err)
+	}
+	var allowed []netip.Addr
+	var first *policy.Decision
+	for _, addr := range found {
+		d := s.policy.DecideAddress(host, addr, own)
+		switch {
+		case d.Allow && len(allowed) < maxDial:
+			allowed = append(allowed, addr.Unmap())
+		case !d.Allow && first == nil:
+			first = &d
+		}
+	}
+	if len(allowed) > 0 {
+		return allowed, nil
+	}
+	if first == nil {
+		return nil, failure(host, port, host+" has no address", nil)
+	}
+	return nil, denied(*first, port)
+}
+
+// lookup resolves host as an absolute name, so that no search domain of the
+// gateway's resolv.conf turns it into another one.
+func (s *server) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
+	defer cancel()
+	return s.out.resolver.LookupNetIP(ctx, "ip", host+".")
+}
+
+// lookupReason says why a name did not resolve, without the resolver's
+// address, which is the host's business.
+func lookupReason(host string, err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return host + " does not exist"
+	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return "looking up " + host + " took too long"
+	default:
+		return "looking up " + host + " failed"
+	}
+}
+
+// dial connects to the first of the passage's addresses that answers, and to
+// nothing else. The connection is tracked; the caller drops it.
+func (s *server) dial(ctx context.Context, p *passage) (net.Conn, *refusal) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
+	defer cancel()
+	if proxy := s.policy.Proxy(); proxy != nil {
+		return s.tunnelThrough(ctx, p, proxy)
+	}
+	deadline, _ := ctx.Deadline()
+	var err error
+	for i, addr := range p.addrs {
+		share := time.Until(deadline) / time.Duration(len(p.addrs)-i)
+		var conn net.Conn
+		if conn, err = s.dialOne(ctx, hostPort(addr, p.port), share); err == nil {
+			p.event.Address = addr.String()
+			return conn, nil
+		}
+	}
+	return nil, failure(p.host, p.port, fmt.Sprintf("connecting to %s port %d: %s", p.host, p.port, dialReason(err)), err)
+}
+
+func (s *server) dialOne(ctx context.Context, address string, share time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, share)
+	defer cancel()
+	conn, err := s.out.dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if !s.track(conn) {
+		return nil, context.Canceled
+	}
+	return conn, nil
+}

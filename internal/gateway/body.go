@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	errChunk   = errors.New("the chunked body is malformed")
+	errTrailer = errors.New("the trailers are malformed")
+)
+
+// buffers hold bytes under way. Nothing keeps one while it waits for a peer
+// in a tunnel, so a thousand idle tunnels cost no buffer.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// carrier moves a body from one connection to another, as it comes, in
+// constant memory.
+type carrier struct {
+	dst  net.Conn
+	src  *bufio.Reader // of conn
+	conn net.Conn
+	idle time.Duration
+	n    int64 // bytes written to dst
+}
+
+// sourceError is an error of a carrier that is its source's, not its
+// destination's.
+type sourceError struct{ error }
+
+func (e sourceError) Unwrap() error { return e.error }
+
+// body moves a body with framing f. A chunked one goes on as chunks when
+// chunked is set, else as its bytes alone.
+func (c *carrier) body(f framing, chunked bool) error {
+	switch {
+	case f.chunked:
+		return c.chunks(chunked)
+	case f.untilClose:
+		return c.pieces(-1, false)
+	default:
+		return c.pieces(f.length, false)
+	}
+}
+
+// chunks moves a chunked body. Chunks are cut anew, extensions dropped:
+// nothing of the sender's framing reaches the receiver's parser.
+func (c *carrier) chunks(chunked bool) error {
+	for {
+		if err := c.await(); err != nil {
+			return err
+		}
+		size, err := readChunkSize(c.src)
+		if err != nil {
+			return sourceError{err}
+		}
+		if size == 0 {
+			break
+		}
+		if err := c.pieces(size, chunked); err != nil {
+			return err
+		}
+		if err := readCRLF(c.src); err != nil {
+			return sourceError{err}
+		}
+	}
+	trailers, err := readTrailers(c.src)
+	if err != nil {
+		return sourceError{err}
+	}
+	if !chunked {
+		return nil
+	}
+	return c.write(trailers.appendTo([]byte("0\r\n"), "\r\n"))
+}
+
+// pieces moves n bytes, or with n below 0 all up to the end, each piece as
+// soon as it is there.
+func (c *carrier) pieces(n int64, chunked bool) error {
+	toEnd := n < 0
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	const room = chunkRoom // for a chunk's size line in front, two bytes behind
+	for toEnd || n > 0 {
+		if err := c.await(); err != nil {
+			return err
+		}
+		part := buffer[room : len(buffer)-2]
+		if !toEnd && int64(len(part)) > n {
+			part = part[:n]
+		}
+		got, err := c.src.Read(part)
+		if got > 0 {
+			n -= int64(got)
+			out := part[:got]
+			if chunked {
+				out = asChunk(buffer[:], got)
+			}
+			if werr := c.write(out); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) && toEnd {
+			break
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return sourceError{err}
+		}
+	}
+	return nil
+}
+
+// chunkRoom is space for a chunk's size line.
+const chunkRoom = 10
+
+// asChunk puts a size line before and a CRLF behind the n bytes at chunkRoom.
+func asChunk(buffer []byte, n int) []byte {
+	var line [chunkRoom]byte
+	head := append(strconv.AppendInt(line[:0], int64(n), 16), '\r', '\n')
+	start := chunkRoom - len(head)
+	copy(buffer[start:], head)
+	copy(buffer[chunkRoom+n:], "\r\n")
+	return buffer[start : chunkRoom+n+2]
+}
+
+// await gives the source idle time for its next byte, unless one is there.
+func (c *carrier) await() error {
+	if c.src.Buffered() > 0 {
+		return nil
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+		return sourceError{err}
+	}
+	return nil
+}
+
+func (c *carrier) write(b []byte) error {
+	if err := c.dst.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+		return err
+	}
+	n, err := c.dst.Write(b)
+	c.n += int64(n)
+	return err
+}
+
+// readChunkSize reads a chunk's first line (RFC 9112, 7.1). An extension is
+// read over; a control byte in it, or a line that ends in LF alone
+// (CVE-2025-22871), is an error.
+func readChunkSize(br *bufio.Reader) (int64, error) {
+	line, err := readLine(br, maxChunkExt)
+	if err != nil {
+		return 0, err
+	}
+	size, ext, extended := strings.Cut(line, ";")
+	if extended {
+		size = strings.TrimRight(size, " \t")
+	}
+	if size == "" || len(size) > 15 || strings.Trim(size, "0123456789abcdefABCDEF") != "" || !isFieldValue(ext) {
+		return 0, errChunk
+	}
+	n, err := strconv.ParseInt(size, 16, 64)
+	if err != nil {
+		return 0, errChunk
+	}
+	return n, nil
+}
+
+func readLine(br *bufio.Reader, most int) (string, error) {
+	b, err := br.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull), len(b) > most:
+		return "", errChunk
+	case errors.Is(err, io.EOF):
+		return "", io.ErrUnexpectedEOF
+	case err != nil:
+		return "", err
+	case len(b) < 2 || b[len(b)-2] != '\r':
+		return "", errChunk
+	}
+	return string(b[:len(b)-2]), nil
+}
+
+func readCRLF(br *bufio.Reader) error {
+	line, err := readLine(br, 2)
+	if err == nil && line != "" {
+		return errChunk
+	}
+	return err
+}
+
+// readTrailers reads the fields after the last chunk. Those that say how a
+// message is read or who sent it have no place there (RFC 9110, 6.5.1).
+func readTrailers(br *bufio.Reader) (fields, error) {
+	first, err := br.Peek(2)
+	if err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if string(first) == "\r\n" {
+		_, err := br.Discard(2)
+		return nil, err
+	}
+	block, err := readHead(br)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTrailer, err)
+	}
+	fs, err := parseFields(block)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTrailer, err)
+	}
+	for _, f := range fs {
+		if hopByHop(f) || framingField(f) || f.is("host") || f.is("authorization") || f.is("cookie") || f.is("set-cookie") {
+			return nil, errTrailer
+		}
+	}
+	return fs, nil
+}
+
+// appendTo appends the fields as lines, and then end.
+func (fs fields) appendTo(b []byte, end string) []byte {
+	for _, f := range fs {
+		b = append(b, f.name...)
+		b = append(b, ": "...)
+		b = append(b, f.value...)
+		b = append(b, "\r\n"...)
+	}
+	return append(b, end...)
+}
+
+// framingField says whether f is one that the gateway writes itself.
+func framingField(f field) bool { return f.is("content-length") || f.is("transfer-encoding") }
+
+// hopByHop says whether f is for the next hop alone (RFC 9110, 7.6.1), the
+// bottle's credentials for a proxy included.
+func hopByHop(f field) bool {
+	for _, name := range []string{
+		"connection", "keep-alive", "proxy-connection", "proxy-authorization",
+		"proxy-authenticate", "proxy-authentication-info", "te", "upgrade", "http2-settings",
+	} {
+		if f.is(name) {
+			return true
+		}
+	}
+	return false
+}

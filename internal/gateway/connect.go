@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"time"
+
+	"claude-bottle/internal/policy"
+)
+
+// connect decides a CONNECT tunnel and looks at what the client says first in
+// it: TLS whose server name agrees with the CONNECT name, or, but not on port
+// 443, HTTP whose every Host does. Nothing else is carried: a tunnel to an
+// allowed name on a shared address would reach whatever else is there
+// (TestConnectNames).
+func (c *session) connect(ctx context.Context, r request) {
+	to, refused := c.aimConnect(r)
+	p := policy.Request{Kind: policy.Connect, Host: to.host, Port: to.port, Method: r.method}
+	if refused != nil {
+		c.refuse(p, r, refused, true)
+		return
+	}
+	pass, refused := c.admit(ctx, p)
+	if refused != nil {
+		c.answer(r, refused, true)
+		return
+	}
+	t := &connection{session: c, pass: pass, to: to}
+	pass.close(t.run(ctx, r))
+}
+
+// aimConnect reads where a CONNECT goes (RFC 9110, 9.3.6).
+func (c *session) aimConnect(r request) (authority, *refusal) {
+	to, refused := parseAuthority(r.target, 0)
+	if refused != nil {
+		return authority{}, refused
+	}
+	if to.port == 0 {
+		return to, malformed("CONNECT wants a port")
+	}
+	host, hosts := r.fields.get("host")
+	if hosts > 1 || hosts == 0 && r.minor == 1 {
+		return to, malformed("there is not exactly one Host")
+	}
+	if hosts == 1 {
+		named, refused := parseAuthority(host, to.port)
+		if refused != nil {
+			return to, refused
+		}
+		if named != to {
+			return to, malformed("the Host does not agree with the CONNECT name")
+		}
+	}
+	if body, err := r.body(); err != nil || !body.empty() {
+		return to, malformed("CONNECT has no body")
+	}
+	return to, nil
+}
+
+// connection is one admitted CONNECT.
+type connection struct {
+	*session
+	pass *passage
+	to   authority
+}
+
+// run dials before it says 200 where only TLS may follow, so that a failure
+// is one that the client can read; elsewhere what follows decides.
+func (t *connection) run(ctx context.Context, r request) *refusal {
+	var up *upstream
+	if t.to.port == 443 {
+		conn, failed := t.dial(ctx, t.pass)
+		if failed != nil {
+			t.answer(r, failed, true)
+			return failed
+		}
+		defer t.drop(conn)
+		up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 16)}
+	}
+	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.head)); err != nil {
+		return nil
+	}
+	if _, err := t.conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
+		return nil
+	}
+	if err := t.conn.SetReadDeadline(time.Now().Add(t.limits.head)); err != nil {
+		return nil
+	}
+	first, err := t.br.Peek(1)
+	if err != nil {
+		return nil
+	}
+	switch {
+	case first[0] == recordHandshake:
+		return t.tls(ctx, up)
+	case t.to.port == 443:
+		why := denied(policy.Decision{
+			Host: t.to.host, Rule: policy.RuleSyntax, Reason: errNotTLS.Error() + ", which port 443 is for",
+		}, t.to.port)
+		t.refuse(policy.Request{Kind: policy.Connect, Host: t.to.host, Port: t.to.port}, request{}, why, true)
+		return nil
+	default:
+		inside := &session{server: t.server, conn: t.conn, br: t.br, way: way{to: t.to}}
+		inside.serve(ctx)
+		return nil
+	}
+}
+
+// tls carries a TLS connection whose name agrees with the CONNECT.
+func (t *connection) tls(ctx context.Context, up *upstream) *refusal {
+	raw, h, err := readHello(t.br)
+	if why := agrees(h, err, t.to); why != "" {
+		d := policy.Decision{Host: t.to.host, Rule: policy.RuleSyntax, Reason: why}
+		refused := denied(d, t.to.port)
+		t.journal.refused(policy.Request{Kind: policy.TLS, Host: t.to.host, Port: t.to.port}, refused)
+		t.alert(alertUnrecognizedName)
+		return nil
+	}
+	if up == nil {
+		conn, failed := t.dial(ctx, t.pass)
+		if failed != nil {
+			t.alert(alertInternalError)
+			return failed
+		}
+		defer t.drop(conn)
+		up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 16)}
+	}
+	t.splice(t.pass, raw, up)
+	return nil
+}
+
+// agrees says what is wrong with a ClientHello in a tunnel to a name, or "".
+// A client that connects to an address sends no name (RFC 6066, 3).
+func agrees(h hello, err error, to authority) string {
+	_, literal := literalAddress(to.host)
+	switch {
+	case err != nil:
+		return helloReason(err)
+	case h.ech:
+		return reasonECH
+	case h.name == "" && literal:
+		return ""
+	case h.name == "":
+		return reasonNoName
+	}
+	name, err := policy.Normalise(h.name)
+	if err != nil || name != to.host {
+		return "the TLS server name does not agree with the CONNECT name"
+	}
+	return ""
+}
+
+// splice sends the ClientHello on and carries the rest unseen.
+func (c *session) splice(p *passage, raw []byte, up *upstream) {
+	if err := up.conn.SetWriteDeadline(time.Now().Add(c.limits.idle)); err != nil {
+		return
+	}
+	n, err := up.conn.Write(raw)
+	p.sent.Add(int64(n))
+	if err != nil {
+		return
+	}
+	c.tunnel(p, end{c.conn, c.br}, end{up.conn, up.br})
+}

@@ -1,0 +1,207 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"claude-bottle/internal/policy"
+)
+
+// dnsServer answers questions by itself and forwards none: a name server that
+// forwards is a way out (TestDNS). An allowed name has the gateway's own
+// address, where ports 80 and 443 are served; everything else is refused.
+type dnsServer struct {
+	*server
+	address netip.Addr
+}
+
+const (
+	dnsTTL     = 60   // seconds; the address never changes while the gateway lives
+	dnsUDPSize = 1232 // what goes unfragmented anywhere (DNS flag day 2020)
+	dnsTCPIdle = 10 * time.Second
+)
+
+// servePackets answers over UDP until ctx ends.
+func (d dnsServer) servePackets(ctx context.Context, pc net.PacketConn) error {
+	buffer := make([]byte, 4096)
+	for {
+		n, from, err := pc.ReadFrom(buffer)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read DNS: %w", err)
+			}
+			continue // an error of one packet
+		}
+		if answer := d.answer(buffer[:n]); answer != nil {
+			_, _ = pc.WriteTo(answer, from) // a client that is gone
+		}
+	}
+}
+
+// serveStream answers over TCP (RFC 7766).
+func (d dnsServer) serveStream(_ context.Context, conn net.Conn) {
+	for {
+		if err := conn.SetDeadline(time.Now().Add(dnsTCPIdle)); err != nil {
+			return
+		}
+		var size [2]byte
+		if _, err := io.ReadFull(conn, size[:]); err != nil {
+			return
+		}
+		question := make([]byte, binary.BigEndian.Uint16(size[:]))
+		if _, err := io.ReadFull(conn, question); err != nil {
+			return
+		}
+		answer := d.answer(question)
+		if answer == nil {
+			return
+		}
+		framed := binary.BigEndian.AppendUint16(nil, uint16(len(answer))) //nolint:gosec // G115: at most a name and an address
+		if _, err := conn.Write(append(framed, answer...)); err != nil {
+			return
+		}
+	}
+}
+
+// answer is the answer to one message, nil where none is due.
+func (d dnsServer) answer(message []byte) []byte {
+	q, ok := parseQuestion(message)
+	if !ok {
+		return nil
+	}
+	if q.code == dnsmessage.RCodeSuccess {
+		q.code = d.decide(q)
+	}
+	b, err := q.reply(d.address)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// decide records the question and gives the answer's code.
+func (d dnsServer) decide(q question) dnsmessage.RCode {
+	name := strings.TrimSuffix(q.asked.Name.String(), ".")
+	r := policy.Request{Kind: policy.DNS, Host: name, Method: typeName(q.asked.Type)}
+	decision := d.policy.Decide(r)
+	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
+		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}
+	}
+	if !decision.Allow {
+		d.journal.refused(r, denied(decision, 0))
+		return dnsmessage.RCodeRefused
+	}
+	if d.journal.append(eventOf(r, decision)) != nil {
+		return dnsmessage.RCodeServerFailure
+	}
+	return dnsmessage.RCodeSuccess
+}
+
+func typeName(t dnsmessage.Type) string {
+	return strings.TrimPrefix(t.String(), "Type")
+}
+
+// question is one DNS question and what to say about it.
+type question struct {
+	id    uint16
+	rd    bool
+	op    dnsmessage.OpCode
+	asked dnsmessage.Question
+	has   bool // asked is there
+	edns  bool
+	code  dnsmessage.RCode
+}
+
+// parseQuestion reads a message; false for what must not be answered at all
+// (an answer, or less than a header).
+func parseQuestion(message []byte) (question, bool) {
+	var p dnsmessage.Parser
+	header, err := p.Start(message)
+	if err != nil || header.Response {
+		return question{}, false
+	}
+	q := question{id: header.ID, rd: header.RecursionDesired, op: header.OpCode, code: dnsmessage.RCodeFormatError}
+	if header.OpCode != 0 {
+		q.code = dnsmessage.RCodeNotImplemented
+		return q, true
+	}
+	asked, err := p.AllQuestions()
+	if err != nil || len(asked) != 1 {
+		return q, true
+	}
+	q.asked, q.has = asked[0], true
+	if q.asked.Class != dnsmessage.ClassINET {
+		q.code = dnsmessage.RCodeRefused
+		return q, true
+	}
+	if p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
+		return q, true
+	}
+	for {
+		h, err := p.AdditionalHeader()
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
+			q.code = dnsmessage.RCodeSuccess
+			return q, true
+		}
+		if err != nil || p.SkipAdditional() != nil {
+			return q, true
+		}
+		q.edns = q.edns || h.Type == dnsmessage.TypeOPT
+	}
+}
+
+// reply is the answer with q's code, and with address where it is asked for.
+func (q question) reply(address netip.Addr) ([]byte, error) {
+	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{
+		ID: q.id, Response: true, OpCode: q.op, RecursionDesired: q.rd, RecursionAvailable: true, RCode: q.code,
+	})
+	b.EnableCompression()
+	if q.has {
+		if err := errors.Join(b.StartQuestions(), b.Question(q.asked)); err != nil {
+			return nil, err
+		}
+	}
+	if q.code == dnsmessage.RCodeSuccess {
+		if err := q.answerWith(&b, address); err != nil {
+			return nil, err
+		}
+	}
+	if q.edns {
+		var h dnsmessage.ResourceHeader
+		err := errors.Join(
+			b.StartAdditionals(),
+			h.SetEDNS0(dnsUDPSize, dnsmessage.RCodeSuccess, false),
+			b.OPTResource(h, dnsmessage.OPTResource{}),
+		)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.Finish()
+}
+
+// answerWith adds the gateway's address for its own family; every other type
+// of an allowed name exists and is empty.
+func (q question) answerWith(b *dnsmessage.Builder, address netip.Addr) error {
+	h := dnsmessage.ResourceHeader{Name: q.asked.Name, Class: dnsmessage.ClassINET, TTL: dnsTTL}
+	switch {
+	case q.asked.Type == dnsmessage.TypeA && address.Is4():
+		return errors.Join(b.StartAnswers(), b.AResource(h, dnsmessage.AResource{A: address.As4()}))
+	case q.asked.Type == dnsmessage.TypeAAAA && address.Is6():
+		return errors.Join(b.StartAnswers(), b.AAAAResource(h, dnsmessage.AAAAResource{AAAA: address.As16()}))
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+)
+
+// exchange decides one request, carries it upstream and its response back. It
+// says whether the client may send another one.
+func (c *session) exchange(ctx context.Context, r request) bool {
+	to, path, refused := c.way.aim(r)
+	p := policy.Request{Kind: policy.HTTP, Host: to.host, Port: to.port, Method: r.method, Path: recordPath(path)}
+	if refused != nil {
+		return c.refuse(p, r, refused, true)
+	}
+	body, err := r.body()
+	if err == nil {
+		err = r.sane()
+	}
+	if err != nil {
+		return c.refuse(p, r, malformed(err.Error()), true)
+	}
+	pass, up, refused := c.upstreamFor(ctx, p, to)
+	if refused != nil {
+		return c.answer(r, refused, !body.empty())
+	}
+	t := &transfer{session: c, request: r, path: path, to: to, body: body, pass: pass, up: up}
+	again, failed := t.run(ctx)
+	pass.close(failed)
+	if failed == nil {
+		return again
+	}
+	c.dropUpstream()
+	if t.answered { // too late to say anything else
+		return false
+	}
+	return c.answer(r, failed, true)
+}
+
+// sane refuses what no honest client sends and what would make the gateway's
+// reading differ from upstream's.
+func (r request) sane() error {
+	if r.method == "CONNECT" || r.method == "PRI" {
+		return errors.New("the method has no place here")
+	}
+	for _, name := range []string{"host", "content-length", "transfer-encoding", "authorization", "cookie"} {
+		if r.fields.has("connection", name) { // would have us strip it
+			return errors.New("the Connection field names a field that is not for this hop")
+		}
+	}
+	if _, n := r.fields.get("upgrade"); n > 0 && r.fields.has("upgrade", "h2c") {
+		return errors.New("the upgrade to h2c is not carried")
+	}
+	if expect, n := r.fields.get("expect"); n > 1 || n == 1 && !strings.EqualFold(expect, "100-continue") {
+		return errors.New("the expectation is unknown")
+	}
+	return nil
+}
+
+// websocket says whether r asks to become one (RFC 6455, 4.1). Every other
+// upgrade is dropped, which means "no" to the client.
+func (r request) websocket() bool {
+	upgrade, n := r.fields.get("upgrade")
+	return n == 1 && strings.EqualFold(upgrade, "websocket") && r.fields.has("connection", "upgrade") &&
+		r.method == "GET" && r.minor == 1
+}
+
+// upstream is a connection to one place.
+type upstream struct {
+	to   authority
+	conn net.Conn
+	br   *bufio.Reader
+	// address is where conn leads, for the record.
+	address string
+	used    bool
+	// prefix and auth are for a proxy on the way: what stands before a path,
+	// and its credentials.
+	prefix, auth string
+}
+
+// upstreamFor admits p and finds the connection for it: the one that the last
+// request used, if it goes to the same place and still lives, else a fresh
+// one.
+func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authority) (*passage, *upstream, *refusal) {
+	if c.up != nil && (c.up.to != to || !alive(c.up)) {
+		c.dropUpstream()
+	}
+	if c.up != nil {
+		d := c.policy.Decide(p)
+		if !d.Allow {
+			return nil, nil, c.journal.refused(p, denied(d, p.Port))
+		}
+		pass, refused := c.open(p, d, nil, c.up.address)
+		return pass, c.up, refused
+	}
+	pass, refused := c.admit(ctx, p)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	up, failed := c.dialHTTP(ctx, pass, to)
+	if failed != nil {
+		pass.close(failed)
+		return nil, nil, failed
+	}
+	c.up = up
+	return pass, up, nil
+}
+
+func (c *session) dropUpstream() {
+	if c.up != nil {
+		c.drop(c.up.conn)
+		c.up = nil
+	}
+}
+
+// dialHTTP connects for plain HTTP: to the origin, or to the manifest's proxy,
+// which is then sent the absolute form.
+func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstream, *refusal) {
+	up := &upstream{to: to}
+	var failed *refusal
+	if proxy := s.policy.Proxy(); proxy != nil {
+		up.prefix, up.auth = "http://"+proxyTarget(p), basicAuth(proxy.User)
+		up.conn, failed = s.dialToProxy(ctx, p, proxy)
+	} else {
+		up.conn, failed = s.dial(ctx, p)
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	up.address = p.event.Address
+	up.br = bufio.NewReaderSize(up.conn, readerSize)
+	return up, nil
+}
+
+// alive says whether an idle upstream connection is worth another request: it
+// must have nothing to say and not be at its end.
+func alive(up *upstream) bool {
+	if up.br.Buffered() > 0 {
+		return false
+	}
+	if err := up.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return false
+	}
+	_, err := up.br.Peek(1)
+	timeout := net.Error(nil)
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// outgoing is the request's head as upstream gets it: the same, without what
+// was for this hop, and framed by us.
+func (t *transfer) outgoing() []byte {
+	r := t.request
+	b := make([]byte, 0, 1024)
+	b = append(b, r.method...)
+	b = append(b, ' ')
+	if t.path != "*" {
+		b = append(b, t.up.prefix...)
+	}
+	b = append(b, t.path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, t.to.text()...)
+	b = append(b, "\r\n"...)
+	if t.up.auth != "" {
+		b = fmt.Appendf(b, "Proxy-Authorization: %s\r\n", t.up.auth)
+	}
+	b = r.fields.forward(func(f field) bool { return f.is("host") }).appendTo(b, "")
+	if r.fields.has("te", "trailers") {
+		b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
+	}
+	if r.websocket() {
+		b = append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	}
+	return t.body.appendTo(b, r)
+}
+
+// appendTo writes the body's framing and the end of the head.
+func (f framing) appendTo(b []byte, r request) []byte {
+	_, stated := r.fields.get("content-length")
+	switch {
+	case f.chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case f.length > 0 || stated > 0:
+		b = fmt.Appendf(b, "Content-Length: %d\r\n", f.length)
+	}
+	return append(b, "\r\n"...)
+}
+
+// forward is what of the fields goes on: not those of this hop, named by
+// Connection or by nature, nor framing, nor what skip says.
+func (fs fields) forward(skip func(field) bool) fields {
+	on := make(fields, 0, len(fs))
+	for _, f := range fs {
+		if hopByHop(f) || framingField(f) || skip(f) || fs.has("connection", f.name) {
+			continue
+		}
+		on = append(on, f)
+	}
+	return on
+}
+
+// text is the authority as a Host field of http has it.
+func (a authority) text() string {
+	host := a.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if a.port == 80 {
+		return host
+	}
+	return host + ":" + strconv.Itoa(a.port)
+}
+
+// broken is a failure of upstream's while a request is under way.
+func (t *transfer) broken(reason string, err error) *refusal {
+	return failure(t.to.host, t.to.port, reason, err)
+}
+
+// gone is the end of a client in the middle of its request or response.
+func (t *transfer) gone() *refusal {
+	return &refusal{status: 400, outcome: audit.Failed, port: t.to.port, decision: policy.Decision{
+		Host: t.to.host, Rule: policy.RuleSyntax, Reason: "the client went away before the end",
+	}}
+}

@@ -1,0 +1,197 @@
+// Package gateway is the one process through which a bottle reaches anything.
+// It listens on one address, takes requests by HTTP proxy, by DNS and by
+// plain connections to ports 80 and 443, asks package policy about each, and
+// carries what is allowed to the very address that was checked. Every
+// decision is in the record before a byte leaves; when the record cannot be
+// written, nothing leaves.
+//
+// Everything on the bottle's side was written by an enemy: sizes, times and
+// counts are bounded, and a message that two parsers could read differently
+// is refused, not repaired.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
+)
+
+// recordLimit bounds the record of one run, in bytes: what a bottle can make
+// the host write. Some four million refusals.
+const recordLimit = 1 << 30
+
+// Serve is the gateway of one bottle. It reads one boot frame from stdin,
+// listens on the boot frame's address and on no other, writes a ready frame
+// to stdout and serves until ctx ends or, when attached, stdin does. What
+// keeps it from being ready, or ends it, goes to stdout as an error frame and
+// is returned; an ordinary end is nil.
+func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	if err := harden(); err != nil {
+		return fmt.Errorf("harden gateway: %w", err)
+	}
+	conn := wire.NewConn(stdio{stdin, stdout})
+	err := serve(ctx, conn, outside{})
+	if err != nil {
+		_ = conn.WriteError(err)
+	}
+	return err
+}
+
+func serve(ctx context.Context, conn *wire.Conn, out outside) error {
+	f, err := conn.Read()
+	if err != nil {
+		return fmt.Errorf("read boot frame: %w", err)
+	}
+	var boot wire.GatewayBoot
+	if f.Kind != wire.KindGatewayBoot {
+		return fmt.Errorf("read boot frame: %w: %v frame", wire.ErrProtocol, f.Kind)
+	}
+	if err := f.Decode(&boot); err != nil {
+		return err
+	}
+	if !boot.Address.IsValid() || boot.Address.IsUnspecified() {
+		return errors.New("the boot frame names no address to listen on")
+	}
+	s, err := newServer(boot.Policy, boot.Run, boot.Record, append(boot.HostAddresses, boot.Address), out)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ls, err := listenBottle(ctx, boot.Address, boot.Ports)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	if err := conn.WriteJSON(wire.KindReady, struct{}{}); err != nil {
+		ls.close()
+		return errors.Join(err, s.close())
+	}
+	if boot.Attached {
+		go func() { // ends with stdin, or with the process
+			_, _ = conn.Read()
+			cancel()
+		}()
+	}
+	return s.serve(ctx, ls)
+}
+
+// Options are those of the gateway by itself.
+type Options struct {
+	Policy policy.Egress
+	// Listen is the address of the HTTP proxy, host:port.
+	Listen string
+	// Record is the path of the record file.
+	Record string
+	// Ready, if set, is called once with the address that is listened on.
+	Ready func(net.Addr)
+}
+
+// ListenAndServe is the gateway by itself: an HTTP proxy on one address, for
+// whatever reaches that address. It serves until ctx ends.
+func ListenAndServe(ctx context.Context, opts Options) error {
+	if err := harden(); err != nil {
+		return fmt.Errorf("harden gateway: %w", err)
+	}
+	s, err := newServer(opts.Policy, "", opts.Record, nil, outside{})
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", opts.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), s.close())
+	}
+	if opts.Ready != nil {
+		opts.Ready(l.Addr())
+	}
+	return s.serve(ctx, listeners{proxy: l})
+}
+
+// newServer makes a server that owns its record.
+func newServer(egress policy.Egress, run, record string, own []netip.Addr, out outside) (*server, error) {
+	p, err := policy.Compile(egress)
+	if err != nil {
+		return nil, err
+	}
+	w, err := audit.OpenWriter(record, recordLimit)
+	if err != nil {
+		return nil, err
+	}
+	return &server{
+		policy:  p,
+		journal: &journal{writer: w, run: run},
+		own:     &ownAddresses{fixed: own},
+		out:     out.withDefaults(),
+		limits:  defaultLimits(),
+	}, nil
+}
+
+// listeners are the ways in; those that are nil are not there.
+type listeners struct {
+	proxy, http, tls net.Listener
+	dnsTCP           net.Listener
+	dnsUDP           net.PacketConn
+	address          netip.Addr // what DNS answers with
+}
+
+// listenBottle binds every port on address alone: which interface is which
+// varies, and a listener on the egress leg would lend the gateway to
+// everybody there (TestOneAddress).
+func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (listeners, error) {
+	ls := listeners{address: address}
+	var lc net.ListenConfig
+	var err error
+	tcp := func(port int) net.Listener {
+		if err != nil {
+			return nil
+		}
+		var l net.Listener
+		l, err = lc.Listen(ctx, "tcp", hostPort(address, port))
+		return l
+	}
+	ls.proxy, ls.http, ls.tls, ls.dnsTCP = tcp(ports.Proxy), tcp(ports.HTTP), tcp(ports.TLS), tcp(ports.DNS)
+	if err == nil {
+		ls.dnsUDP, err = lc.ListenPacket(ctx, "udp", hostPort(address, ports.DNS))
+	}
+	if err != nil {
+		ls.close()
+		return listeners{}, fmt.Errorf("listen: %w", err)
+	}
+	return ls, nil
+}
+
+func (ls listeners) close() {
+	for _, c := range []io.Closer{ls.proxy, ls.http, ls.tls, ls.dnsTCP, ls.dnsUDP} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+func hostPort(addr netip.Addr, port int) string {
+	return net.JoinHostPort(addr.String(), strconv.Itoa(port))
+}
+
+// stdio is the boot stream.
+type stdio struct {
+	io.Reader
+	io.Writer
+}
+
+func (s stdio) Close() error {
+	var errs []error
+	for _, end := range []any{s.Reader, s.Writer} {
+		if c, ok := end.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package gateway
+
+// harden does nothing where bottles do not run.
+func harden() error { return nil }

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+)
+
+// journal writes the gateway's events into the record and cuts every
+// connection when it cannot.
+type journal struct {
+	writer *audit.Writer
+	run    string
+	broken func()
+}
+
+// ruleRecord is the rule of what is refused because it cannot be recorded.
+const ruleRecord = "record"
+
+// append writes e, or returns the refusal that must then be given.
+func (j *journal) append(e audit.Event) *refusal {
+	e.Run = j.run
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	err := j.writer.Append(e)
+	if err == nil {
+		return nil
+	}
+	j.broken()
+	return &refusal{
+		status: http.StatusServiceUnavailable, outcome: audit.Denied, port: e.Port,
+		decision: policy.Decision{
+			Host: e.Host, Rule: ruleRecord,
+			Reason: "the record cannot be written, so nothing may leave: " + err.Error(),
+		},
+	}
+}
+
+// refused records a refusal of r, and returns the refusal to give: itself, or
+// that it could not be recorded.
+func (j *journal) refused(r policy.Request, why *refusal) *refusal {
+	e := eventOf(r, why.decision)
+	e.Decision = why.outcome
+	if e.Host == "" {
+		e.Host = r.Host
+	}
+	if failed := j.append(e); failed != nil {
+		return failed
+	}
+	return why
+}
+
+func eventOf(r policy.Request, d policy.Decision) audit.Event {
+	return audit.Event{
+		Kind: r.Kind, Host: d.Host, Port: r.Port, Method: r.Method, Path: r.Path,
+		Decision: audit.Allowed, Rule: d.Rule, Reason: d.Reason,
+	}
+}
+
+// passage is one allowed request or tunnel on its way: recorded as open, and
+// to be closed exactly once.
+type passage struct {
+	journal *journal
+	event   audit.Event
+	host    string // normalised
+	port    int
+	addrs   []netip.Addr // checked; the first is dialled first
+
+	sent, received atomic.Int64
+}
+
+// close records the end with its totals. failed says what upstream did wrong,
+// nil for an ordinary end.
+func (p *passage) close(failed *refusal) {
+	e := p.event
+	e.Phase = audit.Close
+	e.Duration = time.Since(e.Time).Seconds()
+	e.Time = time.Time{}
+	e.Sent, e.Received = p.sent.Load(), p.received.Load()
+	if failed != nil {
+		e.Decision, e.Rule, e.Reason = failed.outcome, failed.decision.Rule, failed.decision.Reason
+	}
+	p.journal.append(e)
+}

@@ -1,0 +1,37 @@
+package gateway
+
+import "time"
+
+// limits bound what one client, and all of them, can hold.
+type limits struct {
+	head        time.Duration // from the first byte of a head to its last; also until a tunnel's first byte
+	keepAlive   time.Duration // between two requests
+	idle        time.Duration // without a byte in either direction
+	dial        time.Duration // name look-up and all addresses together
+	linger      time.Duration // to let a client read a last answer
+	connections int           // clients at once
+}
+
+// defaultLimits: idle is long because an agent's answer may be minutes in
+// the making; peers that are gone are found by TCP keep-alive before.
+func defaultLimits() limits {
+	return limits{
+		head:        30 * time.Second,
+		keepAlive:   2 * time.Minute,
+		idle:        time.Hour,
+		dial:        30 * time.Second,
+		linger:      2 * time.Second,
+		connections: 4096,
+	}
+}
+
+const (
+	maxHead     = 64 << 10 // bytes of a request's or response's head
+	maxFields   = 128      // header fields of one head
+	maxInterim  = 32       // 1xx answers before the final one
+	maxChunkExt = 256      // bytes of a chunk's size line
+	maxHello    = 16 << 10 // bytes of a ClientHello message
+	maxDial     = 8        // addresses of one name that are tried
+	bufferSize  = 32 << 10 // of a copy that is under way
+	readerSize  = 4 << 10  // of a connection that is read
+)

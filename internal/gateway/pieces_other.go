@@ -1,0 +1,7 @@
+//go:build !unix
+
+package gateway
+
+import "net"
+
+func eachPiece(conn net.Conn, use func([]byte) error) error { return eachPieceBuffered(conn, use) }

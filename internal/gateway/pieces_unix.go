@@ -1,0 +1,58 @@
+//go:build unix
+
+package gateway
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// eachPiece calls use with each piece that conn delivers, until an error or
+// the end (io.EOF). A connection that waits holds no buffer: it is taken when
+// there is something to read.
+func eachPiece(conn net.Conn, use func([]byte) error) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return eachPieceBuffered(conn, use)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for {
+		var n int
+		var rerr, uerr error
+		var buffer *[bufferSize]byte
+		err := raw.Read(func(fd uintptr) bool {
+			buffer = buffers.Get().(*[bufferSize]byte)
+			n, rerr = unix.Read(int(fd), buffer[:])
+			for rerr == unix.EINTR {
+				n, rerr = unix.Read(int(fd), buffer[:])
+			}
+			if rerr == unix.EAGAIN {
+				buffers.Put(buffer)
+				return false
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			uerr = use(buffer[:n])
+		}
+		buffers.Put(buffer)
+		switch {
+		case rerr != nil:
+			return os.NewSyscallError("read", rerr)
+		case n <= 0:
+			return io.EOF
+		case uerr != nil:
+			return uerr
+		}
+	}
+}

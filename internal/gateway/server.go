@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/policy"
+)
+
+// server is one gateway at work.
+type server struct {
+	policy  *policy.Policy
+	journal *journal
+	own     *ownAddresses
+	out     outside
+	limits  limits
+
+	slots   chan struct{} // one per client connection
+	clients sync.WaitGroup
+
+	mu    sync.Mutex // guards conns and ended
+	conns map[net.Conn]struct{}
+	ended bool
+
+	ids atomic.Uint64
+}
+
+// serve takes ownership of ls and of the record. It returns when ctx ended and
+// every connection is closed, or when a listener broke.
+func (s *server) serve(ctx context.Context, ls listeners) error {
+	s.slots = make(chan struct{}, s.limits.connections)
+	s.conns = map[net.Conn]struct{}{}
+	s.journal.broken = s.cut
+
+	group, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() {
+		ls.close()
+		s.end()
+	})
+	defer stop()
+	for l, serve := range map[net.Listener]func(context.Context, net.Conn){
+		ls.proxy:  s.serveProxy,
+		ls.http:   s.servePlainHTTP,
+		ls.tls:    s.servePlainTLS,
+		ls.dnsTCP: dnsServer{s, ls.address}.serveStream,
+	} {
+		if l != nil {
+			group.Go(func() error { return s.accept(ctx, l, serve) })
+		}
+	}
+	if ls.dnsUDP != nil {
+		group.Go(func() error { return dnsServer{s, ls.address}.servePackets(ctx, ls.dnsUDP) })
+	}
+	err := group.Wait()
+	s.clients.Wait()
+	return errors.Join(err, s.close())
+}
+
+// accept runs serve for each connection of l until ctx ends. Beyond the limit
+// a connection is closed at once: who hogs them all loses them by time, and
+// the gateway stays within its descriptors (TestConnectionHog).
+func (s *server) accept(ctx context.Context, l net.Listener, serve func(context.Context, net.Conn)) error {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if passing(ctx, err) {
+				continue
+			}
+			return fmt.Errorf("accept: %w", err)
+		}
+		select {
+		case s.slots <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
+		s.clients.Go(func() {
+			defer func() { <-s.slots }()
+			if !s.track(conn) {
+				return
+			}
+			defer s.drop(conn)
+			serve(ctx, conn)
+		})
+	}
+}
+
+// track registers a connection, so that cut and the end close it. When the
+// gateway has ended already it closes conn and says false.
+func (s *server) track(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		conn.Close()
+		return false
+	}
+	s.conns[conn] = struct{}{}
+	return true
+}
+
+// drop closes a tracked connection.
+func (s *server) drop(conn net.Conn) {
+	s.mu.Lock()
+	delete(s.conns, conn)
+	s.mu.Unlock()
+	conn.Close()
+}
+
+// cut closes every connection there is, of both sides: the record cannot be
+// written, so nothing may go on (TestRecordFull).
+func (s *server) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+}
+
+func (s *server) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.cut()
+}
+
+func (s *server) close() error { return s.journal.writer.Close() }

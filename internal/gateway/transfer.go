@@ -1,0 +1,272 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// transfer is one admitted request under way.
+type transfer struct {
+	*session
+	request  request
+	path     string
+	to       authority
+	body     framing
+	pass     *passage
+	up       *upstream
+	answered bool // a byte of the response went to the client
+}
+
+// run sends the request, relays interim answers, the response and bodies. The
+// body goes up while the response comes down, as a server may answer, or ask
+// to continue, before it has all of it.
+func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
+	answer, up, failed := t.begin(ctx)
+	if failed != nil {
+		return false, failed
+	}
+	if answer.status == http.StatusSwitchingProtocols {
+		return false, t.upgraded(answer, up)
+	}
+	down, err := answer.body(t.request.method)
+	if err != nil {
+		t.abort(up)
+		return false, t.broken("upstream's answer is ambiguous: "+err.Error(), nil)
+	}
+	keep := t.request.minor == 1 && !t.request.fields.has("connection", "close") && !down.untilClose
+	if err := t.write(t.incoming(answer, down, keep)); err != nil {
+		t.abort(up)
+		return false, t.gone()
+	}
+	c := &carrier{dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle}
+	err = c.body(down, t.request.minor == 1)
+	t.pass.received.Add(c.n)
+	if err != nil {
+		t.abort(up)
+		if source := (sourceError{}); errors.As(err, &source) {
+			return false, t.broken("upstream broke off its answer", err)
+		}
+		return false, t.gone()
+	}
+	return t.finish(answer, down, up, keep), nil
+}
+
+// begin sends the request's head, starts its body and reads up to the final
+// response's head. A kept connection that upstream closed meanwhile is
+// replaced once, for a request that may be repeated (RFC 9110, 9.2.2).
+func (t *transfer) begin(ctx context.Context) (response, *upload, *refusal) {
+	for {
+		kept := t.up.used
+		t.up.used = true
+		up := t.upload()
+		answer, stale, failed := t.answer(up)
+		if failed == nil {
+			return answer, up, nil
+		}
+		t.abort(up)
+		if !kept || !stale || !t.body.empty() || !safe(t.request.method) {
+			return response{}, nil, failed
+		}
+		t.dropUpstream()
+		if failed := t.redial(ctx); failed != nil {
+			return response{}, nil, failed
+		}
+	}
+}
+
+// safe is RFC 9110, 9.2.1.
+func safe(method string) bool { return method == "GET" || method == "HEAD" || method == "OPTIONS" }
+
+// redial finds a fresh connection for a passage that used a kept one. The
+// addresses are judged anew.
+func (t *transfer) redial(ctx context.Context) *refusal {
+	addrs, refused := t.addresses(ctx, t.to.host, t.to.port)
+	if refused != nil {
+		return refused
+	}
+	t.pass.addrs = addrs
+	up, failed := t.dialHTTP(ctx, t.pass, t.to)
+	if failed != nil {
+		return failed
+	}
+	up.used = false
+	t.session.up, t.up = up, up
+	return nil
+}
+
+// upload is a request's body on its way up, beside the response.
+type upload struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func (u *upload) finished() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// upload writes the request's head and starts its body. A body that breaks
+// off ends the upstream connection, so that upstream never takes a part for
+// the whole.
+func (t *transfer) upload() *upload {
+	u := &upload{done: make(chan struct{})}
+	up := t.up
+	c := &carrier{dst: up.conn, src: t.br, conn: t.conn, idle: t.limits.idle}
+	if u.err = c.write(t.outgoing()); u.err != nil || t.body.empty() {
+		t.pass.sent.Add(c.n)
+		close(u.done)
+		return u
+	}
+	go func() { // ends with the body, or with abort
+		defer close(u.done)
+		u.err = c.body(t.body, true)
+		t.pass.sent.Add(c.n)
+		if u.err != nil {
+			up.conn.Close()
+		}
+	}()
+	return u
+}
+
+// abort ends an upload and waits for it.
+func (t *transfer) abort(u *upload) {
+	if u.finished() {
+		return
+	}
+	t.up.conn.Close()
+	_ = t.conn.SetReadDeadline(time.Unix(1, 0))
+	<-u.done
+}
+
+// answer relays interim answers and returns the final one. stale says that
+// upstream ended the connection before it said anything.
+func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refusal) {
+	for range maxInterim {
+		if err := t.up.conn.SetReadDeadline(time.Now().Add(t.limits.idle)); err != nil {
+			return response{}, true, t.broken("upstream closed the connection", err)
+		}
+		if _, err := t.up.br.Peek(1); err != nil {
+			return response{}, true, t.noAnswer(u, err)
+		}
+		block, err := readHead(t.up.br)
+		if err != nil {
+			return response{}, false, t.broken("upstream's answer is malformed: "+reasonOf(err), err)
+		}
+		answer, err = parseResponse(block)
+		if err != nil {
+			return response{}, false, t.broken("upstream's answer is malformed: "+reasonOf(err), err)
+		}
+		switch {
+		case answer.status == http.StatusSwitchingProtocols && !t.request.websocket():
+			return response{}, false, t.broken("upstream switched protocols unasked", nil)
+		case answer.status == http.StatusSwitchingProtocols, answer.status >= 200:
+			return answer, false, nil
+		case t.request.minor == 0:
+			continue // knows no interim answers
+		}
+		if err := t.write(t.incoming(answer, framing{}, true)); err != nil {
+			return response{}, false, t.gone()
+		}
+	}
+	return response{}, false, t.broken("upstream gives no final answer", nil)
+}
+
+// noAnswer is why nothing came: the client's own body may be at fault.
+func (t *transfer) noAnswer(u *upload, err error) *refusal {
+	if u.finished() {
+		if source := (sourceError{}); errors.As(u.err, &source) {
+			if errors.Is(source, errChunk) || errors.Is(source, errTrailer) {
+				return malformed(reasonOf(source)).at(t.to.host, t.to.port)
+			}
+			return t.gone()
+		}
+	}
+	return t.broken("upstream closed the connection without an answer", err)
+}
+
+// reasonOf is an error of our own reading in words, and nothing of anybody
+// else's: those name addresses.
+func reasonOf(err error) string {
+	for _, known := range []error{
+		errHeadSize, errLineEnd, errEmptyLine, errField, errFields, errStartLine, errVersion, errChunk, errTrailer,
+	} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "it broke off"
+}
+
+// write sends bytes of a head to the client.
+func (t *transfer) write(b []byte) error {
+	t.answered = true
+	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.idle)); err != nil {
+		return err
+	}
+	n, err := t.conn.Write(b)
+	t.pass.received.Add(int64(n))
+	return err
+}
+
+// incoming is a response's head as the client gets it.
+func (t *transfer) incoming(r response, down framing, keep bool) []byte {
+	b := make([]byte, 0, 1024)
+	b = fmt.Appendf(b, "HTTP/1.1 %d %s\r\n", r.status, r.reason)
+	b = r.fields.forward(func(field) bool { return false }).appendTo(b, "")
+	length, stated := r.fields.get("content-length")
+	switch {
+	case r.status/100 == 1, r.status == http.StatusNoContent: // RFC 9110, 8.6
+	case down.chunked && t.request.minor == 1:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case stated == 1: // of HEAD and 304 too, where it is the length there would be
+		b = fmt.Appendf(b, "Content-Length: %s\r\n", length)
+	}
+	switch {
+	case r.status == http.StatusSwitchingProtocols:
+		b = append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	case !keep:
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// finish ends an exchange whose response is through, and says whether the
+// client may send another request.
+func (t *transfer) finish(r response, down framing, u *upload, keep bool) bool {
+	timer := time.NewTimer(t.limits.linger)
+	defer timer.Stop()
+	select {
+	case <-u.done:
+	case <-timer.C: // answered without having read the request: that ends it
+		t.abort(u)
+	}
+	if u.err != nil {
+		t.dropUpstream()
+		t.linger()
+		return false
+	}
+	if down.untilClose || r.minor == 0 || r.fields.has("connection", "close") || t.up.br.Buffered() > 0 {
+		t.dropUpstream()
+	}
+	if !keep {
+		t.linger()
+	}
+	return keep
+}
+
+// upgraded hands both connections to a tunnel, for a WebSocket.
+func (t *transfer) upgraded(r response, u *upload) *refusal {
+	<-u.done // no body: it is over
+	if err := t.write(t.incoming(r, framing{}, true)); err != nil {
+		return t.gone()
+	}
+	t.tunnel(t.pass, end{t.conn, t.br}, end{t.up.conn, t.up.br})
+	return nil
+}

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// end is one side of a tunnel: a connection and what was read of it already.
+type end struct {
+	conn net.Conn
+	br   *bufio.Reader
+}
+
+// tunnel carries bytes both ways until both sides have ended or nothing moved
+// for the idle limit. The end of one side is passed on and the other goes on
+// (TestHalfClose).
+func (s *server) tunnel(p *passage, client, upstream end) {
+	t := &tunnelled{idle: s.limits.idle}
+	t.moved()
+	var up sync.WaitGroup
+	up.Go(func() { t.carry(upstream.conn, client, &p.sent) })
+	t.carry(client.conn, upstream, &p.received)
+	up.Wait()
+}
+
+// tunnelled is what both directions of a tunnel share.
+type tunnelled struct {
+	idle time.Duration
+	last atomic.Int64 // when a byte last moved, in nanoseconds of the epoch
+}
+
+func (t *tunnelled) moved() { t.last.Store(time.Now().UnixNano()) }
+
+func (t *tunnelled) quiet() time.Duration { return time.Since(time.Unix(0, t.last.Load())) }
+
+// carry copies one direction to its end.
+func (t *tunnelled) carry(dst net.Conn, src end, count *atomic.Int64) {
+	err := t.copy(dst, src, count)
+	if err == nil {
+		err = closeWrite(dst)
+	}
+	if err != nil { // a reset, or silence: both directions are over
+		dst.Close()
+		src.conn.Close()
+	}
+}
+
+// copy returns nil at the source's end.
+func (t *tunnelled) copy(dst net.Conn, src end, count *atomic.Int64) error {
+	if n := src.br.Buffered(); n > 0 {
+		early, err := src.br.Peek(n)
+		if err != nil {
+			return err
+		}
+		if err := t.write(dst, early, count); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := src.conn.SetReadDeadline(time.Now().Add(t.idle - t.quiet())); err != nil {
+			return err
+		}
+		err := eachPiece(src.conn, func(b []byte) error { return t.write(dst, b, count) })
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && t.quiet() < t.idle {
+			continue // the other direction moved meanwhile
+		}
+		return err
+	}
+}
+
+func (t *tunnelled) write(dst net.Conn, b []byte, count *atomic.Int64) error {
+	if err := dst.SetWriteDeadline(time.Now().Add(t.idle)); err != nil {
+		return err
+	}
+	n, err := dst.Write(b)
+	count.Add(int64(n))
+	t.moved()
+	return err
+}
