@@ -1,0 +1,120 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Reader reads a record that may still be written and whose content may be
+// hostile: a line that is too long or not an event is counted and left out, a
+// line without its end is not there yet.
+type Reader struct {
+	// Bad counts the lines that were left out.
+	Bad int
+
+	br   *bufio.Reader
+	torn []byte // a line whose end has not been read
+	long bool   // the line under way exceeded MaxLine
+}
+
+// NewReader reads from r, from its beginning.
+func NewReader(r io.Reader) *Reader { return &Reader{br: bufio.NewReaderSize(r, 32<<10)} }
+
+// Next returns the next event. After io.EOF it may be called again, when the
+// record has grown. Strings are bounded and without controls.
+func (r *Reader) Next() (Event, error) {
+	for {
+		part, err := r.br.ReadSlice('\n')
+		if len(r.torn)+len(part) > MaxLine {
+			r.long, r.torn = true, r.torn[:0]
+		} else if !r.long {
+			r.torn = append(r.torn, part...)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if err != nil {
+			return Event{}, err
+		}
+		line, long := bytes.TrimSpace(r.torn), r.long
+		r.torn, r.long = r.torn[:0], false
+		var e Event
+		switch {
+		case long || len(line) > 0 && json.Unmarshal(line, &e) != nil:
+			r.Bad++
+		case len(line) > 0:
+			return e.bounded(), nil
+		}
+	}
+}
+
+// Read calls each with every event of the record at path, and returns how
+// many lines were left out. A record that is not there yet has no events.
+func Read(path string, each func(Event) error) (bad int, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read record: %w", err)
+	}
+	defer f.Close()
+	r := NewReader(f)
+	err = drain(r, each)
+	return r.Bad, err
+}
+
+// drain calls each with what there is.
+func drain(r *Reader, each func(Event) error) error {
+	for {
+		e, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read record: %w", err)
+		}
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+}
+
+// followEvery is how often Follow looks for more.
+const followEvery = 100 * time.Millisecond
+
+// Follow is Read that goes on as the record grows, also before it exists,
+// until ctx ends; that is not an error.
+func Follow(ctx context.Context, path string, each func(Event) error) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	var r *Reader
+	for {
+		if r == nil {
+			f, err := os.Open(path)
+			if err == nil {
+				defer f.Close() // once: r stays
+				r = NewReader(f)
+			} else if !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("follow record: %w", err)
+			}
+		}
+		if r != nil {
+			if err := drain(r, each); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
