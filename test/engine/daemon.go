@@ -28,7 +28,7 @@ const (
 type daemon struct {
 	dir    string // socket, exec root, configuration, log
 	cmd    *exec.Cmd
-	ended  chan error // receives once, when the process ended
+	ended  chan struct{} // closed when the process ended
 	lock   *flock.Flock
 	before *network
 	gvisor bool // it knows the runtime runsc
@@ -73,7 +73,7 @@ func launch(ctx context.Context, cache, runsc string, log io.Writer) (*daemon, e
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	d := &daemon{dir: dir, ended: make(chan error, 1), gvisor: runsc != ""}
+	d := &daemon{dir: dir, ended: make(chan struct{}), gvisor: runsc != ""}
 	if d.before, err = observeNetwork(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -117,7 +117,10 @@ func (d *daemon) spawn(cache, runsc string) error {
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start dockerd: %w", err)
 	}
-	go func() { d.ended <- d.cmd.Wait() }()
+	go func() {
+		defer close(d.ended)
+		_ = d.cmd.Wait() // how it ended is in its log
+	}()
 	return nil
 }
 
@@ -135,9 +138,8 @@ func (d *daemon) wait(ctx context.Context) error {
 	for ping(ctx, api) != nil {
 		select {
 		case <-again.C:
-		case err := <-d.ended:
-			d.ended <- err
-			return fmt.Errorf("dockerd ended: %w", err)
+		case <-d.ended:
+			return errors.New("dockerd ended at its start")
 		case <-ctx.Done():
 			return fmt.Errorf("dockerd did not answer in %v", startLimit)
 		}

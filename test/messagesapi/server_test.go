@@ -1,7 +1,6 @@
 package messagesapi_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,7 +50,7 @@ func serve(t *testing.T, server *messagesapi.Server) *http.Client {
 	}}
 }
 
-func post(t *testing.T, client *http.Client, path, body string) *http.Response {
+func post(t *testing.T, client *http.Client, path, body string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+messagesapi.Name+path, strings.NewReader(body))
 	if err != nil {
@@ -62,16 +61,19 @@ func post(t *testing.T, client *http.Client, path, body string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(data)
 }
 
 // events puts the deltas of a stream together again, as a client does.
-func events(t *testing.T, body io.Reader) (kinds []string, text, input, stop string) {
+func events(t *testing.T, body string) (kinds []string, text, input, stop string) {
 	t.Helper()
-	lines := bufio.NewScanner(body)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+	for line := range strings.Lines(body) {
+		data, ok := strings.CutPrefix(line, "data: ")
 		if !ok {
 			continue
 		}
@@ -96,10 +98,10 @@ func events(t *testing.T, body io.Reader) (kinds []string, text, input, stop str
 
 func TestStreamedAnswer(t *testing.T) {
 	server := &messagesapi.Server{}
-	resp := post(t, serve(t, server), "/v1/messages", `{"model":"m","stream":true,"messages":[
+	_, body := post(t, serve(t, server), "/v1/messages", `{"model":"m","stream":true,"messages":[
 		{"role":"user","content":[{"type":"text","text":"<system-reminder>no</system-reminder>"},{"type":"text","text":"good day"}]},
 		{"role":"system","content":"an aside"}]}`)
-	kinds, text, _, stop := events(t, resp.Body)
+	kinds, text, _, stop := events(t, body)
 	want := "message_start content_block_start content_block_delta content_block_stop message_delta message_stop"
 	if got := strings.Join(kinds, " "); got != want {
 		t.Errorf("events %s, want %s", got, want)
@@ -114,17 +116,17 @@ func TestStreamedAnswer(t *testing.T) {
 
 func TestToolThenItsResult(t *testing.T) {
 	client := serve(t, &messagesapi.Server{})
-	resp := post(t, client, "/v1/messages", `{"model":"m","stream":true,"tools":[{"name":"Write"}],
+	_, body := post(t, client, "/v1/messages", `{"model":"m","stream":true,"tools":[{"name":"Write"}],
 		"messages":[{"role":"user","content":"write /w/a.txt two words"}]}`)
-	_, _, input, stop := events(t, resp.Body)
+	_, _, input, stop := events(t, body)
 	if stop != "tool_use" || input != `{"content":"two words\n","file_path":"/w/a.txt"}` {
 		t.Errorf("stop %q, input %s", stop, input)
 	}
-	resp = post(t, client, "/v1/messages", `{"model":"m","stream":true,"messages":[
+	_, body = post(t, client, "/v1/messages", `{"model":"m","stream":true,"messages":[
 		{"role":"user","content":"write /w/a.txt two words"},
 		{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"Write","input":{}}]},
 		{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"written"}]}]}`)
-	if _, text, _, _ := events(t, resp.Body); text != "The tool says: written" {
+	if _, text, _, _ := events(t, body); text != "The tool says: written" {
 		t.Errorf("text %q", text)
 	}
 }
@@ -143,8 +145,8 @@ func TestOtherPaths(t *testing.T) {
 		{"/v1/messages/count_tokens", `{"messages":[]}`, http.StatusOK, true},
 		{"/elsewhere", ``, http.StatusNotFound, false},
 	} {
-		if resp := post(t, client, test.path, test.body); resp.StatusCode != test.status {
-			t.Errorf("%s %s: status %d, want %d", test.path, test.body, resp.StatusCode, test.status)
+		if status, _ := post(t, client, test.path, test.body); status != test.status {
+			t.Errorf("%s %s: status %d, want %d", test.path, test.body, status, test.status)
 		}
 		seen := server.Requests()
 		if last := seen[len(seen)-1]; last.Known != test.known {

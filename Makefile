@@ -1,0 +1,38 @@
+# Each target does one thing. `make` alone builds.
+
+# Tools and engine are kept outside the tree, so that a clean clone stays one.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/claude-bottle-tools
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+
+# Pinned, and no part of go.mod: the product does not depend on them.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: build try test lint
+
+# The one static binary: command, gateway and guest.
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/claude-bottle ./cmd/claude-bottle
+
+# See a real Claude Code at work in a bottle: with your token when there is
+# one, else against a local stand-in for the Messages API.
+try: build
+	go run ./test/engine/cmd/engine --ask -- go run ./examples/try --binary bin/claude-bottle
+
+# Everything, with a real engine and a real agent. `go test ./...` alone skips
+# what needs an engine where none answers.
+test:
+	go run ./test/engine/cmd/engine --gvisor -- go test -race -shuffle=on -count=1 -timeout 20m ./...
+
+# Formatting, static checks, the direction of imports, known vulnerabilities.
+lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck
+	$(CACHE)/golangci-lint run ./...
+	$(CACHE)/govulncheck ./...
+
+$(CACHE)/golangci-lint: Makefile
+	GOBIN=$(CACHE) go install $(GOLANGCI_LINT)
+	@touch $@
+
+$(CACHE)/govulncheck: Makefile
+	GOBIN=$(CACHE) go install $(GOVULNCHECK)
+	@touch $@
