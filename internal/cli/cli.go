@@ -14,6 +14,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"claude-bottle/internal/platform/docker"
+	"claude-bottle/internal/wire"
 )
 
 // Streams are the person's, or a script's. Whether one is a terminal is found
@@ -41,6 +44,10 @@ type Env struct {
 	Exit func(code int)
 	// Version is what the linker said, empty for a build from a checkout.
 	Version string
+	// Platforms are the places where bottles run, by name, and
+	// DefaultPlatform is the one that is taken when nobody says.
+	Platforms       map[string]NewPlatform
+	DefaultPlatform string
 }
 
 // Process is the Env of the running process.
@@ -56,8 +63,10 @@ func Process(version string) Env {
 			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			return caught, func() { signal.Stop(caught) }
 		},
-		Exit:    os.Exit,
-		Version: version,
+		Exit:            os.Exit,
+		Version:         version,
+		Platforms:       map[string]NewPlatform{docker.Name: newDocker},
+		DefaultPlatform: docker.Name,
 	}
 }
 
@@ -65,6 +74,9 @@ func Process(version string) Env {
 type App struct {
 	Streams
 	Env
+	// input is In, shared by questions and by what runs inside: a line that
+	// one did not take is there for the other.
+	input *wire.Input
 }
 
 // Getenv returns the value of a variable, empty when it is not set.
@@ -76,7 +88,7 @@ func (a *App) Getenv(name string) string {
 // Main runs one command line, without the program's name, and returns its
 // exit code. Errors have been printed.
 func Main(ctx context.Context, args []string, streams Streams, env Env) (code int) {
-	app := &App{Streams: streams, Env: env}
+	app := &App{Streams: streams, Env: env, input: wire.NewInput(streams.In)}
 	if served, ok := app.serve(ctx, args); ok {
 		return served
 	}

@@ -16,7 +16,7 @@ func newCompletion(app *App) *cobra.Command {
   bash:  source <(claude-bottle completion bash)
   zsh:   claude-bottle completion zsh > "${fpath[1]}/_claude-bottle"
   fish:  claude-bottle completion fish > ~/.config/fish/completions/claude-bottle.fish`,
-		Args:              argNamed("a shell (bash, zsh, fish or powershell)"),
+		Args:              argsNamed("a shell (bash, zsh, fish or powershell)"),
 		ValidArgsFunction: cobra.FixedCompletions(shells, cobra.ShellCompDirectiveNoFileComp),
 		RunE:              func(cmd *cobra.Command, args []string) error { return runCompletion(app, cmd, args[0]) },
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/manifest"
 )
 
 // Exit codes. The harness's own code passes through all the same, so a caller
@@ -60,33 +61,44 @@ func withCode(code int, err error) error {
 	return codeError{code, err}
 }
 
-// exit prints err and its hint, and returns the code it ends with.
-func (a *App) exit(err error) int {
+// codeOf is the exit code of err: the innermost code that it carries, since
+// that was given where the most was known.
+func codeOf(err error) int {
 	var coded codeError
 	var usage usageError
-	code := exitFailure
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &coded):
-		code = coded.code
-		if coded.err == nil {
-			return code
-		}
 	case errors.As(err, &usage):
-		code = exitUsage
+		return exitUsage
+	case errors.As(err, &coded):
+		if errors.As(coded.err, new(codeError)) {
+			return codeOf(coded.err)
+		}
+		return coded.code
 	}
-	a.printError(err)
-	return code
+	return exitFailure
 }
 
-// printError writes what failed and what a person can do about it.
+// exit prints err and its hint, and returns the code it ends with. An error
+// that is a code alone is a result and prints nothing.
+func (a *App) exit(err error) int {
+	var coded codeError
+	if err != nil && !(errors.As(err, &coded) && coded.err == nil) {
+		a.printError(err)
+	}
+	return codeOf(err)
+}
+
+// printError writes what failed and what a person can do about it. Of an
+// error of several lines each problem of a manifest is an error of its own.
 func (a *App) printError(err error) {
+	every := errors.As(err, new(manifest.Errors))
 	for i, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
-		if i == 0 {
+		if i == 0 || every {
 			line = "error: " + line
 		}
-		fmt.Fprintln(a.Err, line)
+		fmt.Fprintln(a.Err, escape(line))
 	}
 	if advice := hintOf(err); advice != "" {
 		fmt.Fprintln(a.Err, "hint: "+advice)

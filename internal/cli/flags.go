@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -39,8 +40,8 @@ func (f *format) Set(value string) error {
 	return fmt.Errorf("must be text or json")
 }
 
-// noArgs, oneArg and the like are cobra's checks, as usage errors that say
-// what is missing by its name in the usage line.
+// noArgs and the next ones are cobra's checks, as usage errors that say what
+// is missing.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef(cmd, "%s takes no argument: %q", cmd.Name(), args[0])
@@ -48,16 +49,17 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// argNamed returns the check for exactly one argument.
-func argNamed(name string) cobra.PositionalArgs {
+// argsNamed returns the check for as many arguments as there are names, each
+// with its article.
+func argsNamed(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		switch len(args) {
-		case 0:
-			return usagef(cmd, "%s needs %s", cmd.Name(), name)
-		case 1:
-			return nil
+		if len(args) < len(names) {
+			return usagef(cmd, "%s needs %s", cmd.Name(), strings.Join(names[len(args):], " and "))
 		}
-		return usagef(cmd, "%s takes one %s: %q is one too many", cmd.Name(), name, args[1])
+		if len(args) > len(names) {
+			return usagef(cmd, "%s takes %s: %q is one too many", cmd.Name(), strings.Join(names, " and "), args[len(names)])
+		}
+		return nil
 	}
 }
 
@@ -65,8 +67,21 @@ func argNamed(name string) cobra.PositionalArgs {
 func optionalArg(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return usagef(cmd, "%s takes one %s: %q is one too many", cmd.Name(), name, args[1])
+			return usagef(cmd, "%s takes %s: %q is one too many", cmd.Name(), name, args[1])
 		}
 		return nil
+	}
+}
+
+// platformFlag gives cmd the flag --platform.
+func platformFlag(cmd *cobra.Command, app *App, value *string) {
+	cmd.Flags().StringVar(value, "platform", "", "where the bottle runs: a platform's `name`, or auto (or set CLAUDE_BOTTLE_PLATFORM)")
+	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(app.platformNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// requireFlags makes flags mandatory; cobra says which are missing.
+func requireFlags(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		_ = cmd.MarkFlagRequired(name) // fails for a flag that is not defined, which a test would see
 	}
 }

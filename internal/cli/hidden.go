@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/guest"
 )
 
@@ -17,6 +18,8 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return guest.Init(ctx, a.In, a.Out), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
+	case slices.Equal(args, []string{"gateway", "run"}):
+		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
 	}
 	return 0, false
 }

@@ -30,12 +30,33 @@ func newRoot(app *App) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{err: err, command: cmd.CommandPath()}
 	})
-	root.AddCommand(
-		newInit(app),
-		newVersion(app),
-		newCompletion(app),
+	root.AddGroup(
+		&cobra.Group{ID: groupRuns, Title: "Working with agents:"},
+		&cobra.Group{ID: groupManifest, Title: "The manifest:"},
+		&cobra.Group{ID: groupOther, Title: "Else:"},
 	)
+	addGroup(root, groupRuns,
+		newStart(app), newPs(app), newExec(app), newStop(app), newEgress(app), newCleanup(app))
+	addGroup(root, groupManifest,
+		newList(app), newInfo(app), newInit(app), newEdit(app), newValidate(app), newTrust(app), newSchema(app),
+		newPolicy(app), newWhy(app))
+	addGroup(root, groupOther,
+		newGateway(app), newVersion(app), newCompletion(app))
 	return root
+}
+
+// Groups of commands in the help.
+const (
+	groupRuns     = "runs"
+	groupManifest = "manifest"
+	groupOther    = "other"
+)
+
+func addGroup(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = group
+		root.AddCommand(cmd)
+	}
 }
 
 // unknownCommand says so, and names what is close.

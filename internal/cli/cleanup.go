@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/runs"
+)
+
+type cleanupOptions struct {
+	*App
+	Yes       bool
+	DryRun    bool
+	OlderThan time.Duration
+	Format    format
+}
+
+func newCleanup(app *App) *cobra.Command {
+	opts := &cleanupOptions{App: app}
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Remove stopped runs with their work, and what crashes left",
+		Long: `Remove the runs that ended, with their work and record, and bottles of yours that
+no ledger knows of any more. What would go is shown first; nothing goes before
+you agree. Running bottles of known runs are left alone.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.OlderThan < 0 {
+				return usagef(cmd, "--older-than must not be negative")
+			}
+			return runCleanup(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&opts.Yes, "yes", "y", false, "remove without asking")
+	flags.BoolVar(&opts.DryRun, "dry-run", false, "show what would be removed and end")
+	flags.DurationVar(&opts.OlderThan, "older-than", 0, "only what ended longer ago than this `duration`, as 72h")
+	opts.Format.flag(cmd)
+	return cmd
+}
+
+// remains is one thing that cleanup would remove.
+type remains struct {
+	Run   runs.ID `json:"run"`
+	Agent string  `json:"agent"`
+	Name  string  `json:"name"`
+	State string  `json:"state"` // "stopped", "damaged", or "no ledger"
+	// Ended is when the run did, or for what has no end when it started.
+	Ended time.Time `json:"ended,omitzero"`
+	Bytes int64     `json:"bytes"` // on disk
+	Work  string    `json:"work,omitempty"`
+	// Changed says that the work may differ from what was copied in.
+	Changed bool `json:"changed"`
+
+	remove func(context.Context) error
+}
+
+func runCleanup(ctx context.Context, opts *cleanupOptions) error {
+	h, err := opts.host("")
+	if err != nil {
+		return err
+	}
+	if !opts.DryRun {
+		opts.sweep(ctx, h)
+	}
+	found, err := opts.remains(ctx, h)
+	if err != nil {
+		return err
+	}
+	if err := opts.show(found); err != nil || opts.DryRun || len(found) == 0 {
+		return err
+	}
+	if !opts.Yes {
+		if !opts.canAsk() {
+			return withCode(exitUsage, hint.With(errors.New("nothing was removed: there is no terminal to ask on"),
+				"read the list above, then pass --yes"))
+		}
+		agreed, err := opts.confirm(ctx, "remove "+count(len(found), "run", "runs")+", work included?")
+		if err != nil {
+			return err
+		}
+		if !agreed {
+			fmt.Fprintln(opts.Err, "claude-bottle: aborted by user")
+			return nil
+		}
+	}
+	var errs []error
+	for _, r := range found {
+		if err := r.remove(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	fmt.Fprintf(opts.Err, "claude-bottle: removed %s\n", count(len(found)-len(errs), "run", "runs"))
+	return errors.Join(errs...)
+}
+
+// remains finds the kept runs, and what a platform has that no ledger knows.
+// A platform that does not answer is a warning: its runs' work can go all the
+// same.
+func (opts *cleanupOptions) remains(ctx context.Context, h *host) ([]remains, error) {
+	kept, err := bottle.ListKept(ctx, h.store)
+	if err != nil {
+		return nil, err
+	}
+	found := []remains{}
+	for _, k := range kept {
+		found = append(found, remains{
+			Run: k.Info.ID, Agent: k.Info.Agent, Name: k.Info.Name, State: string(k.Info.State),
+			Ended: k.Info.Ended, Bytes: k.Bytes, Work: k.Summary.Work, Changed: k.Summary.Changed(),
+			remove: func(ctx context.Context) error { return bottle.Discard(ctx, h.store, k.Info.ID, h.platforms...) },
+		})
+	}
+	for _, p := range h.platforms {
+		listed, err := p.List(ctx)
+		if err != nil {
+			fmt.Fprintf(opts.Err, "warning: platform %s: %s\n", p.Name(), escape(err.Error()))
+			continue
+		}
+		for _, status := range listed {
+			if _, _, err := h.store.Load(status.Run); !errors.Is(err, runs.ErrNotFound) {
+				continue
+			}
+			found = append(found, remains{
+				Run: status.Run, Agent: status.Agent, Name: status.Name, State: "no ledger", Ended: status.Started,
+				remove: func(ctx context.Context) error { return p.Remove(ctx, status.Run) },
+			})
+		}
+	}
+	return opts.oldEnough(found), nil
+}
+
+// oldEnough drops what --older-than keeps. What does not say its age is kept
+// whenever an age is asked for.
+func (opts *cleanupOptions) oldEnough(found []remains) []remains {
+	if opts.OlderThan == 0 {
+		return found
+	}
+	old := []remains{}
+	for _, r := range found {
+		if !r.Ended.IsZero() && opts.Now().Sub(r.Ended) > opts.OlderThan {
+			old = append(old, r)
+		}
+	}
+	return old
+}
+
+// show lists what would go: for a program on standard output, for a person
+// who is asked on standard error with the question.
+func (opts *cleanupOptions) show(found []remains) error {
+	if opts.Format == formatJSON {
+		return writeJSON(opts.Out, found)
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(opts.Err, "claude-bottle: nothing to remove")
+		return nil
+	}
+	table := opts.table("RUN", "NAME", "STATE", "ENDED", "SIZE", "WORK")
+	for _, r := range found {
+		work := "-"
+		switch {
+		case r.Changed:
+			work = "changed, in " + r.Work
+		case r.Work != "":
+			work = "unchanged"
+		}
+		table.add(string(r.Run), r.Name, r.State, opts.ago(r.Ended), byteSize(r.Bytes), work)
+	}
+	return table.write()
+}
+
+// byteSize is n with one digit behind the point, in binary units.
+func byteSize(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, prefix := float64(n)/unit, 0
+	for size >= unit && prefix < 4 {
+		size, prefix = size/unit, prefix+1
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGTP"[prefix])
+}

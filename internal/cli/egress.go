@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+)
+
+// recordFile is the record in a run's record directory.
+const recordFile = "egress.jsonl"
+
+type egressOptions struct {
+	*App
+	Run    string
+	Follow bool
+	Denied bool
+	Format format
+}
+
+func newEgress(app *App) *cobra.Command {
+	opts := &egressOptions{App: app}
+	cmd := &cobra.Command{
+		Use:   "egress RUN",
+		Short: "Show what a run reached for, and what was decided",
+		Long: `Show every host that a run reached for, with totals, and for what was refused the
+reason. With --follow show each decision as it is made, until Ctrl-C or the end
+of the run.
+
+With --format json print the record's own lines, one a decision.`,
+		Args:              argsNamed("a run"),
+		ValidArgsFunction: app.completeRuns(anyRun, oneArg),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Run = args[0]
+			return runEgress(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&opts.Follow, "follow", "f", false, "go on as the record grows")
+	flags.BoolVar(&opts.Denied, "denied", false, "only what was refused")
+	opts.Format.flag(cmd)
+	return cmd
+}
+
+func runEgress(ctx context.Context, opts *egressOptions) error {
+	h, info, err := opts.find(ctx, opts.Run)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(h.store.Dir(info.ID), bottle.RecordDir, recordFile)
+	if opts.Follow {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go opts.endWith(ctx, h, info.ID, cancel)
+		return audit.Follow(ctx, path, opts.each(opts.printEvent))
+	}
+	if opts.Format == formatJSON {
+		_, err := audit.Read(path, opts.each(opts.printEvent))
+		return err
+	}
+	return opts.summarise(path)
+}
+
+// each calls print with the events that are asked for.
+func (opts *egressOptions) each(print func(audit.Event) error) func(audit.Event) error {
+	return func(e audit.Event) error {
+		if opts.Denied && e.Decision != audit.Denied {
+			return nil
+		}
+		return print(e)
+	}
+}
+
+// endWith ends a following when the run has ended and what it recorded last
+// has been read.
+func (opts *egressOptions) endWith(ctx context.Context, h *host, id runs.ID, end func()) {
+	probe := time.NewTicker(500 * time.Millisecond)
+	defer probe.Stop()
+	for alive := true; alive; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-probe.C:
+			info, _, err := h.store.Load(id)
+			alive = err == nil && info.State != runs.Stopped
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-probe.C: // Follow looks more often than this
+	}
+	end()
+}
+
+func (opts *egressOptions) printEvent(e audit.Event) error {
+	if opts.Format == formatJSON {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(opts.Out, "%s\n", line)
+		return err
+	}
+	what := e.Host
+	if e.Port != 0 {
+		what += ":" + strconv.Itoa(e.Port)
+	}
+	if e.Method != "" {
+		what = e.Method + " " + what + e.Path
+	}
+	detail := e.Rule
+	if e.Decision != audit.Allowed {
+		detail = e.Reason
+	}
+	if e.Phase == audit.Close {
+		detail = fmt.Sprintf("closed after %.1f s, %s sent, %s received", e.Duration, byteSize(e.Sent), byteSize(e.Received))
+	}
+	_, err := fmt.Fprintf(opts.Out, "%s %-5s %-7s %s (%s)\n",
+		e.Time.Local().Format(time.TimeOnly), e.Decision, e.Kind, escape(what), escape(detail))
+	return err
+}
+
+// summarise prints one row a host and the totals.
+func (opts *egressOptions) summarise(path string) error {
+	var summary audit.Summarizer
+	bad, err := audit.Read(path, opts.each(func(e audit.Event) error {
+		summary.Add(e)
+		return nil
+	}))
+	if err != nil {
+		return err
+	}
+	rows := summary.Rows()
+	table := opts.table("HOST", "REQUESTS", "LOOKUPS", "DENIED", "FAILED", "SENT", "RECEIVED", "WHY DENIED")
+	var all audit.Summary
+	for _, row := range rows {
+		table.add(row.Host, strconv.Itoa(row.Requests), strconv.Itoa(row.Lookups), strconv.Itoa(row.Denied),
+			strconv.Itoa(row.Failed), byteSize(row.Sent), byteSize(row.Received), row.Reason)
+		all.Requests += row.Requests
+		all.Lookups += row.Lookups
+		all.Denied += row.Denied
+		all.Failed += row.Failed
+		all.Sent += row.Sent
+		all.Received += row.Received
+	}
+	if len(rows) > 1 {
+		table.add("total", strconv.Itoa(all.Requests), strconv.Itoa(all.Lookups), strconv.Itoa(all.Denied),
+			strconv.Itoa(all.Failed), byteSize(all.Sent), byteSize(all.Received), "")
+	}
+	if bad > 0 {
+		fmt.Fprintf(opts.Err, "warning: %s of the record could not be read\n", count(bad, "line", "lines"))
+	}
+	return table.write()
+}

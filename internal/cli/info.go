@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"claude-bottle/internal/bottle"
+)
+
+type infoOptions struct {
+	*App
+	Agent  string
+	Format format
+}
+
+func newInfo(app *App) *cobra.Command {
+	opts := &infoOptions{App: app}
+	cmd := &cobra.Command{
+		Use:   "info AGENT",
+		Short: "Show what an agent's bottle would be",
+		Long: `Show an agent as the manifest describes it: its program, its bottle, what that may
+reach and what is in its environment, by name. No platform is asked; start
+--dry-run shows the whole plan of a launch.`,
+		Args:              argsNamed("an agent"),
+		ValidArgsFunction: app.completeAgents,
+		RunE: func(_ *cobra.Command, args []string) error {
+			opts.Agent = args[0]
+			return runInfo(opts)
+		},
+	}
+	opts.Format.flag(cmd)
+	return cmd
+}
+
+func runInfo(opts *infoOptions) error {
+	m, err := opts.manifest()
+	if err != nil {
+		return err
+	}
+	spec, err := opts.specOf(m, opts.Agent)
+	if err != nil {
+		return err
+	}
+	if opts.Format == formatJSON {
+		return writeJSON(opts.Out, bottle.Plan{Spec: spec}.Redacted().Spec)
+	}
+	sheet := opts.table()
+	list := func(label string, items []string) {
+		if len(items) == 0 {
+			items = []string{"(none)"}
+		}
+		for _, item := range items {
+			sheet.add(label, item)
+			label = ""
+		}
+	}
+	list("agent:", []string{spec.Agent})
+	list("bottle:", []string{spec.Bottle})
+	list("harness:", []string{spec.Harness})
+	list("skills:", spec.Skills)
+	list("prompt:", []string{strconv.Itoa(spec.PromptLength) + " chars; " + spec.PromptLine})
+	var env, egress []string
+	for _, entry := range spec.Env {
+		env = append(env, entry.Name+" ("+string(entry.Kind)+")")
+	}
+	for _, allow := range spec.Egress.Allow {
+		egress = append(egress, allow.Host+" ("+allow.Source+")")
+	}
+	list("env:", env)
+	list("egress:", egress)
+	list("limits:", []string{spec.Limits.String()})
+	list("isolation:", []string{string(spec.Isolation)})
+	return sheet.write()
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/platform/docker"
+	"claude-bottle/internal/runs"
+)
+
+// auto is the platform's name that leaves the choice to us.
+const auto = "auto"
+
+// PlatformConfig is what every platform is constructed with.
+type PlatformConfig struct {
+	Store  *runs.Store
+	Getenv func(name string) string
+	// Home is the person's home directory, for the engine's configuration.
+	Home string
+	UID  int
+	// Progress gets one line for each step that takes a person's time.
+	Progress io.Writer
+}
+
+// NewPlatform constructs a platform. It does not talk to it yet.
+type NewPlatform func(PlatformConfig) bottle.Platform
+
+// platformNames are what --platform takes.
+func (a *App) platformNames() []string {
+	return append(slices.Sorted(maps.Keys(a.Platforms)), auto)
+}
+
+// newDocker is the NewPlatform of docker.
+func newDocker(config PlatformConfig) bottle.Platform {
+	return docker.New(docker.Config{
+		Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID, Progress: config.Progress,
+	})
+}
+
+// host is where runs are remembered and bottles run.
+type host struct {
+	store *runs.Store
+	// platform is the one that new bottles go to.
+	platform bottle.Platform
+	// platforms are all, for what other launches left.
+	platforms []bottle.Platform
+}
+
+// host opens the store and constructs every platform; none is talked to yet.
+// named is the one for new bottles, by flag; empty means the variable's, or
+// the default.
+func (a *App) host(named string) (*host, error) {
+	if named == "" {
+		named = a.Getenv("CLAUDE_BOTTLE_PLATFORM")
+	}
+	if named == "" || named == auto {
+		named = a.DefaultPlatform
+	}
+	if _, ok := a.Platforms[named]; !ok {
+		return nil, withCode(exitUsage, hint.With(fmt.Errorf("unknown platform %q", named),
+			"the platforms are "+strings.Join(a.platformNames(), ", ")))
+	}
+	home, err := a.home()
+	if err != nil {
+		return nil, err
+	}
+	h := &host{}
+	if h.store, err = a.store(); err != nil {
+		return nil, err
+	}
+	for name, construct := range a.Platforms {
+		p := construct(PlatformConfig{Store: h.store, Getenv: a.Getenv, Home: home, UID: a.UID, Progress: a.Err})
+		h.platforms = append(h.platforms, p)
+		if name == named {
+			h.platform = p
+		}
+	}
+	return h, nil
+}
+
+// platformOf is the platform on which a run was launched.
+func (h *host) platformOf(info runs.Info) (bottle.Platform, error) {
+	for _, p := range h.platforms {
+		if p.Name() == info.Platform {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("run %s is on platform %q, which this program does not know", info.ID, info.Platform)
+}
+
+// store opens the store of runs.
+func (a *App) store() (*runs.Store, error) {
+	root, err := a.stateRoot()
+	if err != nil {
+		return nil, err
+	}
+	return runs.Open(root)
+}
+
+func (a *App) stateRoot() (string, error) { return runs.DefaultRoot(a.Getenv, a.UID) }
+
+// trustStore holds the person's answers about projects' manifests.
+func (a *App) trustStore() (*manifest.TrustStore, error) {
+	root, err := a.stateRoot()
+	if err != nil {
+		return nil, err
+	}
+	return manifest.OpenTrust(filepath.Join(root, "trusted.json")), nil
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// errTimeout is what --timeout ends the harness with.
+var errTimeout = errors.New("the time that --timeout gave is over")
+
+// work runs the harness in b to its end, closes b whatever happened, and says
+// what became of the work. The error carries the code to exit with.
+func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b bottle.Bottle, signals *signals) (err error) {
+	defer func() {
+		signals.enter(ctx, closing)
+		closed := b.Close()
+		opts.finish(h, b.Run(), err)
+		if closed != nil {
+			err = withCode(codeOf(err), errors.Join(err, fmt.Errorf("close the bottle: %w", closed)))
+		}
+	}()
+	if ctx.Err() != nil {
+		return interrupted(ctx, ctx.Err())
+	}
+	signals.enter(ctx, working)
+	if opts.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, opts.Timeout, errTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	terminal := !plan.Spec.Once && opts.interactive()
+	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace, Secrets: true}, attachment{
+		terminal: terminal,
+		// A person at a terminal who gave the whole prompt has no more to
+		// say, and would be waited for.
+		input:   terminal || !plan.Spec.Once || !isTerminal(opts.In),
+		signals: signals.Harness,
+	})
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return withCode(exitTimeout, fmt.Errorf("the agent was ended after %s: %w", opts.Timeout, errTimeout))
+	}
+	if err != nil {
+		return interrupted(ctx, withCode(exitLaunch, fmt.Errorf("work in the bottle: %w", err)))
+	}
+	return exitOf(plan.Spec.Argv, exit)
+}
+
+// exitOf is how a process that ran inside ends the command: with its own
+// code, without a word, unless it could not be run at all.
+func exitOf(argv []string, exit wire.Exit) error {
+	switch {
+	case exit.Message != "":
+		return withCode(exit.Code, fmt.Errorf("run %s in the bottle: %s", escape(argv[0]), escape(exit.Message)))
+	case exit.Code != 0:
+		return codeError{code: exit.Code}
+	}
+	return nil
+}
+
+// finish keeps the code with the run, and says in one line what changed and
+// where it is. A run that could not be closed is still for Sweep to finish.
+func (a *App) finish(h *host, id runs.ID, ended error) {
+	run, err := h.store.Lock(id)
+	if err != nil {
+		return
+	}
+	defer func() { _ = run.Release() }()
+	if run.Info().State != runs.Stopped {
+		return
+	}
+	code := codeOf(ended)
+	if err := run.Update(func(info *runs.Info) { info.ExitCode = &code }); err != nil {
+		fmt.Fprintf(a.Err, "warning: %s\n", escape(err.Error()))
+	}
+	summary, err := bottle.Summarise(h.store, id)
+	if err != nil {
+		fmt.Fprintf(a.Err, "warning: %s\n", escape(err.Error()))
+		return
+	}
+	fmt.Fprintf(a.Err, "claude-bottle: run %s ended (%d); %s\n", id, code, summary.Line())
+}
