@@ -50,4 +50,3 @@ func (a *App) specOf(m *manifest.Manifest, agent string) (bottle.Spec, error) {
 	})
 	return spec, withCode(exitUsage, err)
 }
-
