@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -81,6 +82,9 @@ func normaliseIPv6(s string) (string, error) {
 // disagrees about them.
 func asciiName(host string) (string, error) {
 	if !isASCII(host) {
+		if !utf8.ValidString(host) {
+			return "", errHostIDNA
+		}
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil || !isASCII(ascii) {
 			return "", errHostIDNA
