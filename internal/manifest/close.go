@@ -10,10 +10,10 @@ import (
 // for every three characters.
 func closest(word string, candidates []string) string {
 	const longest = 64 // longer words are no slips of the finger
-	if len(word) > longest {
+	if word == "" || len(word) > longest {
 		return ""
 	}
-	best, distance, beginning := "", max(1, len(word)/3)+1, ""
+	best, distance, beginning := "", min(max(1, len(word)/3), len(word)-1)+1, ""
 	for _, candidate := range candidates {
 		if len(candidate) > longest {
 			continue
