@@ -31,9 +31,12 @@ const (
 	baseLabel   = "claude-bottle.test.base"
 )
 
-// extraRoots is where Debian keeps the roots that a machine trusts beside
-// the usual ones. Package clients in containers need them too.
-const extraRoots = "/usr/local/share/ca-certificates"
+// ExtraRoots are the files of the roots that this machine trusts beside the
+// usual ones, where Debian keeps them. Package clients in containers need
+// them too.
+func ExtraRoots() ([]string, error) {
+	return filepath.Glob("/usr/local/share/ca-certificates/*.crt")
+}
 
 // baseRecipe gets the rest of what it is made from as files of its context.
 const baseRecipe = `FROM scratch AS parts
@@ -60,7 +63,7 @@ CMD ["node"]
 // Base makes BaseImage when the engine has none, or one that was made here
 // from something else. Somebody else's image of that name is left alone.
 func (e *Engine) Base(ctx context.Context) error {
-	roots, err := filepath.Glob(extraRoots + "/*.crt")
+	roots, err := ExtraRoots()
 	if err != nil {
 		return err
 	}

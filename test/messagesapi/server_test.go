@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,11 +19,15 @@ import (
 // it under the name that agents use.
 func serve(t *testing.T, server *messagesapi.Server) *http.Client {
 	t.Helper()
-	authority, err := messagesapi.NewAuthority()
+	path := filepath.Join(t.TempDir(), "authority.pem")
+	if _, err := messagesapi.LoadAuthority(path); err != nil {
+		t.Fatal(err)
+	}
+	authority, err := messagesapi.LoadAuthority(path) // what the first made
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := authority.TLS(messagesapi.Name)
+	config, err := authority.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}

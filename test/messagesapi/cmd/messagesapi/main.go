@@ -18,11 +18,10 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "the `address` to listen on")
 	ca := flag.String("ca", "", "speak TLS and write the authority's certificate to this `file`")
-	name := flag.String("name", messagesapi.Name, "the host `name` of the certificate")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, *listen, *ca, *name); err != nil {
+	if err := serve(ctx, *listen, *ca); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -30,7 +29,7 @@ func main() {
 
 // serve prints the address on standard output once it accepts connections
 // and the certificate is there.
-func serve(ctx context.Context, address, ca, name string) error {
+func serve(ctx context.Context, address, ca string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -44,7 +43,7 @@ func serve(ctx context.Context, address, ca, name string) error {
 	if err != nil {
 		return err
 	}
-	config, err := authority.TLS(name)
+	config, err := authority.TLS()
 	if err != nil {
 		return err
 	}

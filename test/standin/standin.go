@@ -1,0 +1,148 @@
+// Package standin puts a local Messages API where the bottles of an engine
+// reach it, under the name of the real one, and writes the manifest that
+// leads them there. With it a real agent works without a token and without a
+// network.
+package standin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/moby/client"
+
+	"claude-bottle/test/engine"
+	"claude-bottle/test/messagesapi"
+)
+
+// Server is a Messages API that serves until it is closed.
+type Server struct {
+	messagesapi.Server
+	Address netip.Addr
+
+	roots []byte
+	close context.CancelFunc
+	ended chan error
+}
+
+// Start serves at port 443 of an address of this machine that the engine's
+// containers reach, which only root may.
+func Start(ctx context.Context, api *client.Client, requests *log.Logger) (*Server, error) {
+	addresses, err := candidates(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := listen(ctx, addresses)
+	if err != nil {
+		return nil, err
+	}
+	authority, err := loadAuthority()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	config, err := authority.TLS()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	roots, err := machineRoots()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Server{
+		Server:  messagesapi.Server{Log: requests},
+		Address: netip.MustParseAddrPort(listener.Addr().String()).Addr(),
+		roots:   append(authority.PEM(), roots...), close: cancel, ended: make(chan error, 1),
+	}
+	go func() { s.ended <- s.Serve(ctx, listener, config) }()
+	return s, nil
+}
+
+// Close ends the server.
+func (s *Server) Close() error {
+	s.close()
+	return <-s.ended
+}
+
+// Manifest fills in a manifest in which ADDRESS stands for the server, and
+// writes it to dir with the roots that it names, ca.pem: the server's, and
+// those that this machine's package clients need.
+func (s *Server) Manifest(dir, manifest string) error {
+	text := strings.ReplaceAll(manifest, "ADDRESS", s.Address.String())
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "claude-bottle.yaml"), []byte(text), 0o644),
+		os.WriteFile(filepath.Join(dir, "ca.pem"), s.roots, 0o644),
+	)
+}
+
+// candidates are the addresses to serve at: that of the engine's default
+// bridge, which is on no wire, then the machine's others.
+func candidates(ctx context.Context, api *client.Client) ([]netip.Addr, error) {
+	var addresses []netip.Addr
+	bridge, err := api.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("find the engine's bridge: %w", err)
+	}
+	for _, config := range bridge.Network.IPAM.Config {
+		if config.Gateway.Is4() {
+			addresses = append(addresses, config.Gateway)
+		}
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the machine's addresses: %w", err)
+	}
+	for _, address := range own {
+		prefix, err := netip.ParsePrefix(address.String())
+		if err == nil && prefix.Addr().Is4() && prefix.Addr().IsGlobalUnicast() {
+			addresses = append(addresses, prefix.Addr())
+		}
+	}
+	return addresses, nil
+}
+
+func listen(ctx context.Context, addresses []netip.Addr) (net.Listener, error) {
+	var errs []error
+	for _, address := range addresses {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", netip.AddrPortFrom(address, 443).String())
+		if err == nil {
+			return listener, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("serve where containers reach it: %w", errors.Join(errs...))
+}
+
+// loadAuthority keeps one authority, since an image that trusts it is built
+// with it.
+func loadAuthority() (*messagesapi.Authority, error) {
+	cache, err := engine.Cache()
+	if err != nil {
+		return nil, err
+	}
+	return messagesapi.LoadAuthority(filepath.Join(cache, "authority.pem"))
+}
+
+// machineRoots are the roots that this machine trusts beside the usual ones,
+// as a company's network needs them.
+func machineRoots() ([]byte, error) {
+	paths, err := engine.ExtraRoots()
+	if err != nil {
+		return nil, err
+	}
+	var roots []byte
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read an extra root: %w", err)
+		}
+		roots = append(append(roots, data...), '\n')
+	}
+	return roots, nil
+}
