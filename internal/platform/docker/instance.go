@@ -1,0 +1,194 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// instance is one bottle that runs. One that was launched here holds the
+// streams of guest and gateway and the run's lock; one that was opened has
+// neither.
+type instance struct {
+	platform *Platform
+	engine   *engine
+	id       runs.ID
+	name     string
+	agentID  string
+	dialUID  int
+
+	// Of one that was launched here:
+	guest    *wire.GuestClient
+	gateway  *wire.GatewayClient
+	made     made
+	teardown *bottle.Teardown
+
+	boot sync.Mutex // held by the Exec that has the boot stream
+
+	lost     chan struct{}
+	stop     context.CancelFunc // ends what watches
+	watchers sync.WaitGroup
+
+	mu     sync.Mutex // guards reason
+	reason error
+
+	closing  sync.Once
+	closeErr error
+}
+
+var _ bottle.Bottle = (*instance)(nil)
+
+func (l *launch) instance() *instance {
+	return &instance{
+		platform: l.platform, engine: l.engine, id: l.Run.ID(), name: l.parts.Names.Agent, agentID: l.made.Agent,
+		dialUID: dialUID(l.plan.Spec.UID), made: l.made, lost: make(chan struct{}),
+	}
+}
+
+// dialUID is the user that execs of the launcher run under, and that the
+// guest accepts by its peer's credentials. It is neither root nor the agent,
+// which could otherwise take such a process over.
+func dialUID(agent int) int {
+	const uid = 65533
+	if agent == uid {
+		return uid - 1
+	}
+	return uid
+}
+
+// Run is the run's id.
+func (b *instance) Run() runs.ID { return b.id }
+
+// Name is the bottle's, and that of the agent's container.
+func (b *instance) Name() string { return b.name }
+
+// Lost is closed when gateway or guest have ended, or a limit was passed.
+func (b *instance) Lost() <-chan struct{} { return b.lost }
+
+// Err says why the bottle is lost.
+func (b *instance) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reason
+}
+
+// lose marks the bottle as lost, for the first reason it is given.
+func (b *instance) lose(reason error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reason == nil {
+		b.reason = reason
+		close(b.lost)
+	}
+}
+
+// Exec runs one process. The first takes the boot stream, which costs the
+// engine nothing; those beside it have an exec of the engine's each.
+func (b *instance) Exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	if err := b.Err(); err != nil {
+		return wire.Exit{}, err
+	}
+	exit, err := b.exec(ctx, start, streams)
+	if reason := b.Err(); err != nil && reason != nil {
+		return exit, reason
+	}
+	return exit, err
+}
+
+func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	if b.guest != nil && b.boot.TryLock() {
+		defer b.boot.Unlock()
+		return b.execBoot(ctx, start, streams)
+	}
+	s, err := b.engine.exec(ctx, b.agentID, strconv.Itoa(b.dialUID), insideBinary, "guest", "dial")
+	if err != nil {
+		return wire.Exit{}, err
+	}
+	guest := wire.NewGuestClient(s)
+	defer func() { _ = guest.Close() }()
+	exit, err := guest.Exec(ctx, start, streams)
+	if last := s.last(); err != nil && last != "" {
+		err = fmt.Errorf("%w (%s)", err, last)
+	}
+	return exit, err
+}
+
+// killPatience is how long a killed process may take to be reported dead.
+const killPatience = 5 * time.Second
+
+// execBoot runs a process over the boot stream. The end of that stream would
+// be the end of the bottle, so a cancelled process is killed instead.
+func (b *instance) execBoot(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	signals := make(chan os.Signal)
+	given := streams.Signals
+	streams.Signals = signals
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var forwarding sync.WaitGroup
+	defer forwarding.Wait()
+	defer cancel()
+	forwarding.Go(func() { forward(detached, ctx, given, signals, cancel) })
+	exit, err := b.guest.Exec(detached, start, streams)
+	if ctx.Err() != nil {
+		return exit, ctx.Err()
+	}
+	return exit, err
+}
+
+// forward passes signals on until the process has ended; at the end of the
+// caller's context it kills the process, and if that does not help, ends its
+// stream.
+func forward(running, caller context.Context, from <-chan os.Signal, to chan<- os.Signal, end context.CancelFunc) {
+	cancelled := caller.Done()
+	var overdue <-chan time.Time
+	for {
+		var signal os.Signal
+		select {
+		case <-running.Done():
+			return
+		case <-overdue:
+			end()
+			return
+		case <-cancelled:
+			cancelled, signal = nil, os.Kill
+			overdue = time.After(killPatience)
+		case received, open := <-from:
+			if !open {
+				from = nil
+				continue
+			}
+			signal = received
+		}
+		select {
+		case to <- signal:
+		case <-running.Done():
+			return
+		case <-overdue:
+			end()
+			return
+		}
+	}
+}
+
+// Close ends the bottle and removes what it left in the engine.
+func (b *instance) Close() error {
+	b.closing.Do(func() { b.closeErr = b.end() })
+	return b.closeErr
+}
+
+func (b *instance) end() error {
+	b.unwatch()
+	if b.teardown != nil {
+		return b.teardown.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bottle.CloseDeadline)
+	defer cancel()
+	return bottle.End(ctx, b.platform.config.Store, b.platform, b.id)
+}

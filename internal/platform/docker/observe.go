@@ -1,0 +1,219 @@
+package docker
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/bottle"
+)
+
+// Prepare observes engine and host, then calls plan. It creates nothing.
+func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, error) {
+	e, err := p.engine(ctx)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	seen, err := p.observe(ctx, e, spec)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	return plan(spec, seen)
+}
+
+// observe asks the engine all at once: its answers do not depend on each
+// other.
+func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (observed, error) {
+	seen := observed{
+		Endpoint: e.endpoint, APIVersion: e.apiVersion, Owner: p.owner,
+		Settings: readSettings(p.config.Getenv), IPv6: kernelHasIPv6(),
+	}
+	seen.Run = p.config.Store.Propose()
+	seen.Dir = p.config.Store.Dir(seen.Run)
+	seen.Recipe = recipeOf(seen.Settings, spec.Home, spec.Egress.Roots)
+	var containers map[string]bool
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.observeInfo(ctx, &seen) })
+	group.Go(func() (err error) {
+		prefix := seen.Settings.Name
+		if prefix == "" {
+			prefix = bottleName(spec.Slug, 1)
+		}
+		containers, err = e.containerNames(ctx, prefix)
+		return err
+	})
+	var networks map[string]bool
+	group.Go(func() (err error) {
+		networks, seen.EngineNetworks, err = e.networkNames(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		if name := seen.Settings.Image; name != "" {
+			seen.Image, err = e.imageID(ctx, name)
+		} else {
+			seen.Image, err = e.imageWith(ctx, labelRecipe, seen.Recipe.Hash())
+		}
+		return err
+	})
+	group.Go(func() (err error) {
+		seen.HostNetworks, err = hostNetworks()
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return observed{}, err
+	}
+	seen.Names = containers
+	for name := range networks {
+		seen.Names[name] = true
+	}
+	return seen, nil
+}
+
+func (e *engine) observeInfo(ctx context.Context, seen *observed) error {
+	result, err := ask(ctx, "info", callLimit, func(ctx context.Context) (client.SystemInfoResult, error) {
+		return e.Info(ctx, client.InfoOptions{})
+	})
+	if err != nil {
+		return fmt.Errorf("ask the engine about itself: %w", err)
+	}
+	info := result.Info
+	seen.Version, seen.DefaultRuntime, seen.Security = info.ServerVersion, info.DefaultRuntime, info.SecurityOptions
+	seen.Runtimes = map[string][]string{}
+	for name, runtime := range info.Runtimes {
+		seen.Runtimes[name] = runtime.Args
+	}
+	if !info.MemoryLimit {
+		seen.Lacks = append(seen.Lacks, "memory")
+	}
+	if !info.CPUCfsQuota {
+		seen.Lacks = append(seen.Lacks, "cpus")
+	}
+	if !info.PidsLimit {
+		seen.Lacks = append(seen.Lacks, "pids")
+	}
+	return nil
+}
+
+// containerNames are those of containers, whoever made them, that begin with
+// prefix.
+func (e *engine) containerNames(ctx context.Context, prefix string) (map[string]bool, error) {
+	// The engine matches the expression against the name with a slash before it.
+	filters := client.Filters{}.Add("name", "^/"+regexp.QuoteMeta(prefix))
+	result, err := ask(ctx, "container-list", callLimit, func(ctx context.Context) (client.ContainerListResult, error) {
+		return e.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	names := map[string]bool{}
+	for _, container := range result.Items {
+		for _, name := range container.Names {
+			names[strings.TrimPrefix(name, "/")] = true
+		}
+	}
+	return names, nil
+}
+
+// networkNames are those of all networks, with the ranges they use.
+func (e *engine) networkNames(ctx context.Context) (map[string]bool, []netip.Prefix, error) {
+	result, err := ask(ctx, "network-list", callLimit, func(ctx context.Context) (client.NetworkListResult, error) {
+		return e.NetworkList(ctx, client.NetworkListOptions{})
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list networks: %w", err)
+	}
+	names := map[string]bool{}
+	var used []netip.Prefix
+	for _, network := range result.Items {
+		names[network.Name] = true
+		for _, config := range network.IPAM.Config {
+			if config.Subnet.IsValid() {
+				used = append(used, config.Subnet.Masked())
+			}
+		}
+	}
+	return names, used, nil
+}
+
+// hostNetworks are the ranges of the host's interfaces and, where the kernel
+// tells, of its routes, the default route left out.
+func hostNetworks() ([]netip.Prefix, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	var networks []netip.Prefix
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			networks = append(networks, prefix.Masked())
+		}
+	}
+	if table, err := os.ReadFile("/proc/net/route"); err == nil {
+		networks = append(networks, routes(string(table))...)
+	}
+	return networks, nil
+}
+
+// routes reads /proc/net/route (proc(5)): one route a line, addresses in
+// hexadecimal, the lowest byte first.
+func routes(table string) []netip.Prefix {
+	var found []netip.Prefix
+	lines := bufio.NewScanner(strings.NewReader(table))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 8 {
+			continue
+		}
+		destination, err := littleEndian(fields[1])
+		mask, err2 := littleEndian(fields[7])
+		if err != nil || err2 != nil {
+			continue
+		}
+		if bits, _ := net.IPMask(mask[:]).Size(); bits > 0 {
+			found = append(found, netip.PrefixFrom(netip.AddrFrom4(destination), bits))
+		}
+	}
+	return found
+}
+
+func littleEndian(text string) ([4]byte, error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != 4 {
+		return [4]byte{}, fmt.Errorf("not an address: %q", text)
+	}
+	return [4]byte{raw[3], raw[2], raw[1], raw[0]}, nil
+}
+
+// kernelHasIPv6 is true where that cannot be known, as beside an engine in a
+// virtual machine.
+func kernelHasIPv6() bool {
+	if _, err := os.Stat("/proc/sys/net"); err != nil {
+		return true
+	}
+	_, err := os.Stat("/proc/sys/net/ipv6/conf")
+	return err == nil
+}
+
+// hostAddresses are the host's own, which the gateway refuses to dial.
+func hostAddresses() ([]netip.Addr, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	var found []netip.Addr
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			found = append(found, prefix.Addr().Unmap())
+		}
+	}
+	return found, nil
+}

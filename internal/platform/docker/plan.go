@@ -1,0 +1,210 @@
+package docker
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// observed is all that a plan depends on beside the spec: what the engine,
+// the host and the launcher's environment say. Plain values, so that plan is
+// a function of its arguments.
+type observed struct {
+	Endpoint   endpoint
+	Version    string
+	APIVersion string
+
+	Run   runs.ID
+	Dir   string
+	Owner string
+
+	Settings settings
+	// Names in use by containers and networks that could be ours.
+	Names map[string]bool
+	// Image is the id of the image to launch: the override's, or one that
+	// carries Recipe's hash; empty when there is none.
+	Image  string
+	Recipe recipe
+
+	Runtimes       map[string][]string // registered runtimes and their arguments
+	DefaultRuntime string
+	Security       []string // the engine's security options
+	Lacks          []string // limits that the engine's kernel cannot enforce: "memory", "cpus", "pids"
+	IPv6           bool     // the kernel has it, and it must be switched off inside
+
+	EngineNetworks []netip.Prefix
+	HostNetworks   []netip.Prefix
+}
+
+// settings are the launcher's environment overrides.
+type settings struct {
+	Image   string // CLAUDE_BOTTLE_IMAGE
+	Derived string // CLAUDE_BOTTLE_DERIVED_IMAGE
+	Name    string // CLAUDE_BOTTLE_CONTAINER
+	Base    string // CLAUDE_BOTTLE_BASE_IMAGE
+	Claude  string // CLAUDE_BOTTLE_CLAUDE_VERSION
+}
+
+func readSettings(getenv func(string) string) settings {
+	return settings{
+		Image:   getenv("CLAUDE_BOTTLE_IMAGE"),
+		Derived: getenv("CLAUDE_BOTTLE_DERIVED_IMAGE"),
+		Name:    getenv("CLAUDE_BOTTLE_CONTAINER"),
+		Base:    getenv("CLAUDE_BOTTLE_BASE_IMAGE"),
+		Claude:  getenv("CLAUDE_BOTTLE_CLAUDE_VERSION"),
+	}
+}
+
+// defaultImage is the name that the recipe's image gets.
+const defaultImage = "claude-bottle:latest"
+
+// plan resolves a spec into what a launch will do. It refuses by name what
+// this engine cannot honour.
+func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
+	if err := refuseEngine(seen); err != nil {
+		return bottle.Plan{}, err
+	}
+	runtime, err := chooseRuntime(spec.Isolation, seen)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	if err := refuseLimits(spec.Limits, runtime, seen); err != nil {
+		return bottle.Plan{}, err
+	}
+	name, err := chooseName(spec.Slug, seen)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	subnet, err := chooseSubnet(string(seen.Run), bottleBits, seen.EngineNetworks, seen.HostNetworks)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	part := &bottle.DockerPlan{
+		Endpoint: seen.Endpoint.Host, Version: seen.Version, APIVersion: seen.APIVersion,
+		Pinned: seen.Settings.Name != "", Owner: seen.Owner, Runtime: runtime, IPv6: seen.IPv6,
+		Network: namesOf(name).Network, EgressNetwork: egressName(seen.Owner),
+		Subnet: subnet, Ports: wire.StandardPorts,
+	}
+	addresses := addressingOf(subnet)
+	part.GatewayAddress, part.BottleAddress = addresses.Gateway, addresses.Agent
+	if err := chooseImage(part, spec, seen); err != nil {
+		return bottle.Plan{}, err
+	}
+	return bottle.Plan{
+		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name,
+		Spec: spec, Warnings: slices.Concat(spec.Warnings, warnings(spec, runtime, seen)),
+		Docker: part,
+	}, nil
+}
+
+// refuseEngine refuses engines that would run a bottle, but not as asked.
+func refuseEngine(seen observed) error {
+	for _, option := range seen.Security {
+		switch {
+		case strings.HasPrefix(option, "name=rootless"):
+			return hint.With(fmt.Errorf("engine %s runs rootless: it maps user ids, so the bottle's files would not be yours", seen.Endpoint.Host),
+				"use the system's engine: DOCKER_HOST=unix:///var/run/docker.sock")
+		case strings.HasPrefix(option, "name=userns"):
+			return hint.With(fmt.Errorf("engine %s remaps user ids (userns-remap), so the bottle's files would not be yours", seen.Endpoint.Host),
+				"take userns-remap out of the engine's configuration")
+		}
+	}
+	return nil
+}
+
+// chooseRuntime takes gVisor where the engine has it registered, as "runsc".
+func chooseRuntime(isolation bottle.Isolation, seen observed) (string, error) {
+	_, registered := seen.Runtimes["runsc"]
+	switch {
+	case isolation == bottle.Runsc && !registered:
+		return "", hint.With(fmt.Errorf("isolation runsc: the engine has no runtime of that name"),
+			"install gVisor and register it (`runsc install`, then restart Docker), or set isolation: auto")
+	case isolation != bottle.Runc && registered:
+		return "runsc", nil
+	case seen.DefaultRuntime != "" && seen.DefaultRuntime != "runsc" && isolation != bottle.Runc:
+		return seen.DefaultRuntime, nil
+	}
+	return "runc", nil
+}
+
+// refuseLimits refuses a limit that would be set and not enforced.
+func refuseLimits(limits bottle.Limits, runtime string, seen observed) error {
+	asked := map[string]bool{"memory": limits.Memory > 0, "cpus": limits.CPUs > 0, "pids": limits.PIDs > 0}
+	for _, limit := range []string{"memory", "cpus", "pids"} {
+		if !asked[limit] {
+			continue
+		}
+		if ignoresCgroups(seen.Runtimes[runtime]) {
+			return hint.With(fmt.Errorf("limits %s: runtime %s is registered with --ignore-cgroups and would not enforce it", limit, runtime),
+				"register it without that argument, set isolation: runc, or take the limit out")
+		}
+		if slices.Contains(seen.Lacks, limit) {
+			return hint.With(fmt.Errorf("limits %s: the engine's kernel cannot enforce it", limit),
+				"take the limit out; `docker info` lists what the kernel lacks")
+		}
+	}
+	return nil
+}
+
+func ignoresCgroups(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		name, value, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		return name == "ignore-cgroups" && value != "false"
+	})
+}
+
+func chooseName(slug string, seen observed) (string, error) {
+	if pinned := seen.Settings.Name; pinned != "" {
+		if namesOf(pinned).taken(seen.Names) {
+			return "", errPinnedTaken(pinned)
+		}
+		return pinned, nil
+	}
+	for name, ok := bottleName(slug, 1), true; ok; name, ok = nextName(slug, name) {
+		if !namesOf(name).taken(seen.Names) {
+			return name, nil
+		}
+	}
+	return "", errNamesTaken(slug)
+}
+
+// chooseImage fills in which image is launched and how it comes to be.
+func chooseImage(part *bottle.DockerPlan, spec bottle.Spec, seen observed) error {
+	part.Image = defaultImage
+	if seen.Settings.Image != "" {
+		part.Image = seen.Settings.Image
+		if seen.Image == "" {
+			return hint.With(fmt.Errorf("image %s (CLAUDE_BOTTLE_IMAGE) is not in the engine", part.Image),
+				"pull it, or unset CLAUDE_BOTTLE_IMAGE to build the default one")
+		}
+	} else {
+		part.Build = seen.Image == ""
+		part.Recipe = seen.Recipe.Hash()
+		part.BaseImage, part.ClaudeVersion = seen.Recipe.Base, seen.Recipe.Claude
+	}
+	part.ImageID = seen.Image
+	part.RuntimeImage = part.Image
+	if seen.Settings.Derived != "" {
+		if spec.Cwd == "" {
+			return hint.With(fmt.Errorf("CLAUDE_BOTTLE_DERIVED_IMAGE is set, but no directory is copied in"),
+				"start with --cwd, or unset CLAUDE_BOTTLE_DERIVED_IMAGE")
+		}
+		part.Derived, part.RuntimeImage = seen.Settings.Derived, seen.Settings.Derived
+	}
+	return nil
+}
+
+// warnings are what this engine gives less of than a person may think.
+func warnings(spec bottle.Spec, runtime string, seen observed) []string {
+	var lines []string
+	if ignoresCgroups(seen.Runtimes[runtime]) {
+		lines = append(lines, "limits: runtime "+runtime+" is registered with --ignore-cgroups, so nothing bounds memory, CPU and processes")
+	}
+	return lines
+}

@@ -1,0 +1,209 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+)
+
+// Kinds of resources in a ledger.
+const (
+	kindContainer = runs.Kind("docker-container")
+	kindNetwork   = runs.Kind("docker-network")
+)
+
+// resources are a run's, as its ledger names them. The ledger says that there
+// may be something and in which engine; which objects are the run's, say
+// their labels, since a name may have become somebody else's.
+func resources(names names, egress ...string) []runs.Resource {
+	list := []runs.Resource{
+		{Kind: kindContainer, Name: names.Agent},
+		{Kind: kindContainer, Name: names.Gateway},
+		{Kind: kindNetwork, Name: names.Network},
+	}
+	for _, name := range egress {
+		list = append(list, runs.Resource{Kind: kindNetwork, Name: name})
+	}
+	return list
+}
+
+// containers are those that carry all of the labels, stopped ones included.
+func (e *engine) containers(ctx context.Context, labels map[string]string) ([]container.Summary, error) {
+	result, err := ask(ctx, "container-list", callLimit, func(ctx context.Context) (client.ContainerListResult, error) {
+		return e.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelFilters(labels)})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	return result.Items, nil
+}
+
+// removeRun removes all that a run has in the engine, by label, and the
+// owner's egress network with the last run. It goes on past errors.
+func (e *engine) removeRun(ctx context.Context, owner string, run runs.ID) error {
+	containers, err := e.containers(ctx, runLabels(owner, run))
+	if err != nil {
+		return err
+	}
+	var removing errgroup.Group
+	for _, container := range containers {
+		removing.Go(func() error { return e.removeContainer(ctx, container.ID) })
+	}
+	failed := removing.Wait()
+	networks, err := e.networks(ctx, runLabels(owner, run))
+	for _, network := range networks {
+		failed = errors.Join(failed, e.removeNetwork(ctx, network.ID))
+	}
+	return errors.Join(failed, err, e.removeEgress(ctx, owner))
+}
+
+// removeMade removes by id what one launch made.
+func (e *engine) removeMade(ctx context.Context, owner string, made made) error {
+	var containers errgroup.Group
+	containers.Go(func() error { return e.removeContainer(ctx, made.Agent) })
+	containers.Go(func() error { return e.removeContainer(ctx, made.Gateway) })
+	failed := containers.Wait()
+	var networks errgroup.Group
+	networks.Go(func() error { return e.removeNetwork(ctx, made.Network) })
+	networks.Go(func() error { return e.removeEgress(ctx, owner) })
+	return errors.Join(failed, networks.Wait())
+}
+
+// Remove removes what a run left in the engine that its ledger names, or, when
+// the ledger is lost, in the one that the environment names.
+func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
+	info, _, err := p.config.Store.Load(run)
+	if err != nil && !errors.Is(err, runs.ErrNotFound) && !errors.Is(err, runs.ErrDamaged) {
+		return err
+	}
+	e, err := p.engineAt(ctx, info.Endpoint)
+	if err != nil {
+		return err
+	}
+	return e.removeRun(ctx, p.owner, run)
+}
+
+// List finds the owner's bottles by their labels.
+func (p *Platform) List(ctx context.Context) ([]bottle.Status, error) {
+	e, err := p.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owner := map[string]string{labelOwner: p.owner}
+	containers, err := e.containers(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := e.networks(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	found := newStatuses()
+	for _, container := range containers {
+		name := ""
+		if len(container.Names) > 0 {
+			name = strings.TrimPrefix(container.Names[0], "/")
+		}
+		running := container.Labels[labelRole] == roleAgent && container.State == "running"
+		found.add(container.Labels, name, time.Unix(container.Created, 0), running)
+	}
+	for _, network := range networks {
+		found.add(network.Labels, network.Name, network.Created, false)
+	}
+	return found.list, nil
+}
+
+// statuses gathers a run's parts into one Status.
+type statuses struct {
+	list  []bottle.Status
+	place map[runs.ID]int
+}
+
+func newStatuses() *statuses { return &statuses{place: map[runs.ID]int{}} }
+
+func (s *statuses) add(labels map[string]string, name string, created time.Time, running bool) {
+	run := runs.ID(labels[labelRun])
+	if run == "" {
+		return // the owner's egress network
+	}
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".gateway"), ".network")
+	i, known := s.place[run]
+	if !known {
+		s.place[run] = len(s.list)
+		s.list = append(s.list, bottle.Status{
+			Run: run, Name: name, Agent: labels[labelAgent], Started: created.UTC(), Running: running,
+		})
+		return
+	}
+	status := &s.list[i]
+	status.Running = status.Running || running
+	if created.Before(status.Started) {
+		status.Started = created.UTC()
+	}
+}
+
+// Open returns a bottle that another process, or none, holds the streams of.
+func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error) {
+	info, _, err := p.config.Store.Load(run)
+	if err != nil && !errors.Is(err, runs.ErrNotFound) && !errors.Is(err, runs.ErrDamaged) {
+		return nil, err
+	}
+	e, err := p.engineAt(ctx, info.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	containers, err := e.containers(ctx, runLabels(p.owner, run))
+	if err != nil {
+		return nil, err
+	}
+	b := &instance{platform: p, engine: e, id: run, lost: make(chan struct{})}
+	parts := map[string]string{}
+	for _, container := range containers {
+		if container.State != "running" {
+			continue
+		}
+		switch container.Labels[labelRole] {
+		case roleAgent:
+			parts["guest"], b.agentID = container.ID, container.ID
+			b.name = strings.TrimPrefix(container.Names[0], "/")
+		case roleGateway:
+			parts["gateway"] = container.ID
+		}
+	}
+	if b.agentID == "" {
+		return nil, fmt.Errorf("open run %s: no bottle of it is running", run)
+	}
+	uid, err := e.agentUID(ctx, b.agentID)
+	if err != nil {
+		return nil, err
+	}
+	b.dialUID = dialUID(uid)
+	b.watchOpened(parts)
+	return b, nil
+}
+
+// agentUID reads the agent's uid from its container.
+func (e *engine) agentUID(ctx context.Context, id string) (int, error) {
+	result, err := ask(ctx, "container-inspect", callLimit, func(ctx context.Context) (client.ContainerInspectResult, error) {
+		return e.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("inspect container %s: %w", id, err)
+	}
+	user, _, _ := strings.Cut(result.Container.Config.User, ":")
+	uid, err := strconv.Atoi(user)
+	if err != nil {
+		return 0, fmt.Errorf("inspect container %s: its user %q is no number", id, user)
+	}
+	return uid, nil
+}
