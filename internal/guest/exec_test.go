@@ -195,7 +195,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 func TestLargeInputAndOutputInLittleMemory(t *testing.T) {
 	b := launch(t)
-	const size = 300 << 20
+	const size = 150 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in, out := &endless{left: size}, &counter{}

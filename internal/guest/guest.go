@@ -145,16 +145,16 @@ func checkNonce(boot wire.GuestBoot) error {
 // start runs one process; boot says that the boot stream asks. A refusal is
 // for the process, any other error for the conversation.
 func (g *guest) start(conn *wire.Conn, start wire.Start, boot bool) (p *process, err error) {
-	run := func(secrets []string) error {
+	run := func(secrets []string) ([]string, error) {
 		cmd, err := resolve(start, slices.Concat(g.env, start.Env, secrets))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p, err = startProcess(g.reaper, conn, cmd, start)
-		return err
+		return cmd.env, err
 	}
 	if !start.Secrets {
-		err = run(nil)
+		_, err = run(nil)
 		return p, err
 	}
 	if !boot {

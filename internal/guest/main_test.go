@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,7 @@ import (
 // The test's binary is also the guest, as the product's is.
 const (
 	roleVariable = "GUEST_TEST_ROLE"
+	uidVariable  = "GUEST_TEST_UID"
 	roleInit     = "init"      // process 1 of namespaces of its own
 	roleSub      = "subreaper" // a process among others
 	roleDial     = "dial"
@@ -33,6 +35,7 @@ func TestMain(m *testing.M) {
 	case roleInit, roleSub:
 		os.Exit(guestMain(role))
 	case roleDial:
+		becomeTestUID()
 		if err := Dial(context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -59,15 +62,19 @@ func guestMain(role string) int {
 			}
 		}
 	}
-	if uid, err := strconv.Atoi(os.Getenv("GUEST_TEST_UID")); err == nil {
-		if err := syscall.Setgroups(nil); err == nil {
-			err = syscall.Setgid(uid)
-		}
-		if err := syscall.Setuid(uid); err != nil {
-			return 98
-		}
-	}
+	becomeTestUID()
 	return Init(context.Background(), os.Stdin, os.Stdout)
+}
+
+// becomeTestUID drops root for the uid that the environment names, if any.
+func becomeTestUID() {
+	uid, err := strconv.Atoi(os.Getenv(uidVariable))
+	if err != nil {
+		return
+	}
+	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(uid), syscall.Setuid(uid)); err != nil {
+		panic(err)
+	}
 }
 
 // bottle is a guest in a process of its own, and the launcher's end of its
@@ -97,7 +104,7 @@ type option func(cmd *exec.Cmd, boot *wire.GuestBoot)
 
 func asUID(uid int) option {
 	return func(cmd *exec.Cmd, boot *wire.GuestBoot) {
-		cmd.Env = append(cmd.Env, "GUEST_TEST_UID="+strconv.Itoa(uid))
+		cmd.Env = append(cmd.Env, uidVariable+"="+strconv.Itoa(uid))
 		boot.DialUID = uid
 	}
 }
@@ -209,8 +216,8 @@ func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
 		t.Fatal(err)
 	}
 	pid := strconv.Itoa(b.cmd.Process.Pid)
-	cmd := exec.Command("nsenter", "-t", pid, "-n", "-p", "-S", strconv.Itoa(uid), path)
-	cmd.Env = append(os.Environ(), roleVariable+"="+roleDial, "GORACE=atexit_sleep_ms=0")
+	cmd := exec.Command("nsenter", "-t", pid, "-n", "-p", path)
+	cmd.Env = append(os.Environ(), uidVariable+"="+strconv.Itoa(uid), roleVariable+"="+roleDial, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/wire"
@@ -99,7 +98,7 @@ func (p *process) signal(signal syscall.Signal) {
 
 func (p *process) resize(size wire.Size) {
 	if p.terminal != nil {
-		_ = pty.Setsize(p.terminal, &pty.Winsize{Rows: size.Rows, Cols: size.Cols})
+		_ = setSize(p.terminal, size)
 	}
 }
 
@@ -166,25 +165,6 @@ func openPipe(weWrite bool) (read, write *os.File, err error) {
 		return nil, nil, err
 	}
 	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
-}
-
-func openTerminal(size wire.Size) (*ends, error) {
-	ours, theirs, err := pty.Open()
-	if err != nil {
-		return nil, fmt.Errorf("make a terminal: %w", err)
-	}
-	e := &ends{theirs: [3]*os.File{theirs, theirs, theirs}, stdin: ours, stdout: ours, terminal: true}
-	err = pty.Setsize(ours, &pty.Winsize{Rows: size.Rows, Cols: size.Cols})
-	if err == nil {
-		// The runtime made it non-blocking, which the process would inherit.
-		err = control(theirs, func(fd int) error { return unix.SetNonblock(fd, false) })
-	}
-	if err != nil {
-		e.closeTheirs()
-		e.closeOurs()
-		return nil, fmt.Errorf("make a terminal: %w", err)
-	}
-	return e, nil
 }
 
 func (e *ends) closeTheirs() { closeAll(e.theirs[:]...) }

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"unsafe"
@@ -19,27 +20,53 @@ type secrets struct {
 // newSecrets takes ownership of env: nobody else may hold its strings.
 func newSecrets(env []string) *secrets { return &secrets{env: env} }
 
-// hand calls start with the secrets, and forgets them if it succeeds. It
-// returns false, and calls nothing, when they are forgotten already.
-func (s *secrets) hand(start func(env []string) error) (bool, error) {
+// hand calls start with the secrets, and forgets them if it succeeds; start
+// returns the environment that the process got. Hand returns false, and calls
+// nothing, when they are forgotten already.
+func (s *secrets) hand(start func(env []string) ([]string, error)) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handed {
 		return false, nil
 	}
-	if err := start(s.env); err != nil {
+	given, err := start(s.env)
+	if err != nil {
 		return true, err
 	}
 	s.handed = true
+	block := 0 // the size of what execve(2) was given, in bytes
+	for _, entry := range given {
+		block += len(entry) + 1
+	}
 	for _, entry := range s.env {
 		wipe(entry)
 	}
 	clear(s.env)
 	s.env = nil
-	// fork and exec made copies of their own, which are garbage by now. This
-	// gives their pages back to the kernel. TestSecretsAreForgotten.
-	debug.FreeOSMemory()
+	scrub(block)
 	return true, nil
+}
+
+// fillers is more than the free places of one size that the small heap of a
+// guest has.
+const fillers = 256
+
+// scrub overwrites the garbage of size bytes that syscall.ForkExec leaves
+// behind: it copies the environment into one block and only drops it. The
+// block's place is either given to one of the fillers, which zeroes it, or its
+// pages go back to the kernel. TestSecretsAreForgotten reads the memory.
+func scrub(size int) {
+	runtime.GC()
+	keep := make([][]byte, 0, fillers)
+	for len(keep) < cap(keep) {
+		keep = append(keep, make([]byte, size))
+		if size > 32<<10 { // has pages of its own
+			break
+		}
+	}
+	runtime.KeepAlive(keep)
+	keep = nil
+	debug.FreeOSMemory()
 }
 
 // wipe overwrites a string that nobody reads any more. It must not be a

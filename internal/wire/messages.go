@@ -18,9 +18,9 @@ import (
 type GuestBoot struct {
 	Run string `json:"run"`
 	// Env is NAME=value for every process inside.
-	Env []string `json:"env"`
+	Env Strings `json:"env"`
 	// Secrets is NAME=value for the harness alone.
-	Secrets []string `json:"secrets,omitempty"`
+	Secrets Strings `json:"secrets,omitempty"`
 	// DialUID is the only uid that may connect to the guest's socket
 	// (SO_PEERCRED).
 	DialUID int `json:"dialUID"`
@@ -62,9 +62,9 @@ var StandardPorts = Ports{Proxy: 3128, DNS: 53, HTTP: 80, TLS: 443}
 
 // Start asks the guest to run one process.
 type Start struct {
-	Argv []string `json:"argv"`
+	Argv Strings `json:"argv"`
 	// Env is NAME=value over the environment of the boot frame.
-	Env []string `json:"env,omitempty"`
+	Env Strings `json:"env,omitempty"`
 	Dir string   `json:"dir,omitempty"` // default: the guest's own
 	// Terminal gives the process a pseudo-terminal of Size; its output is
 	// then all Stdout.
