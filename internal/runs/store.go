@@ -108,10 +108,13 @@ func (r *Run) fill(hidden string, mode fs.FileMode) error {
 	if err := unix.Renameat(r.store.runs, hidden, r.store.runs, string(r.id)); err != nil {
 		return &os.PathError{Op: "rename", Path: hidden, Err: err}
 	}
-	if err := failpoint.Hit("runs.create.after-name"); err != nil {
-		return err
+	if err = failpoint.Hit("runs.create.after-name"); err == nil {
+		err = syncDir(r.store.runs)
 	}
-	return syncDir(r.store.runs)
+	if err != nil { // Create undoes it under its hidden name
+		_ = unix.Renameat(r.store.runs, string(r.id), r.store.runs, hidden)
+	}
+	return err
 }
 
 // guard holds the store's own lock until its descriptor is closed: shared by

@@ -1,0 +1,391 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/tree/treetest"
+)
+
+func TestDefaultRoot(t *testing.T) {
+	for _, c := range []struct {
+		state, home string
+		uid         int
+		want        string
+	}{
+		{"/state", "/home/me", 1000, "/state/claude-bottle"},
+		{"/state", "/root", 0, "/state/claude-bottle"},
+		{"relative", "/home/me", 1000, "/home/me/.local/state/claude-bottle"},
+		{"", "/home/me", 1000, "/home/me/.local/state/claude-bottle"},
+		{"", "/root", 0, "/var/lib/claude-bottle"},
+		{"", "", 1000, ""},
+	} {
+		env := map[string]string{"XDG_STATE_HOME": c.state, "HOME": c.home}
+		got, err := DefaultRoot(func(name string) string { return env[name] }, c.uid)
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+		if err != nil && hint.Of(err) == "" {
+			t.Errorf("%v has no hint", err)
+		}
+	}
+}
+
+func TestModes(t *testing.T) {
+	treetest.EachUser(t, func(t *testing.T) {
+		old := unix.Umask(0)
+		defer unix.Umask(old)
+		s := open(t)
+		run := create(t, s, Info{})
+		if err := run.MakeDir("record", 0o700, os.Geteuid(), os.Getegid()); err != nil {
+			t.Fatal(err)
+		}
+		dir := os.FileMode(0o700)
+		if os.Geteuid() == 0 {
+			dir = 0o711 // so that the run's uid gets at what is its own
+		}
+		for path, want := range map[string]os.FileMode{
+			s.Root(): dir, filepath.Join(s.Root(), "runs"): dir, run.Dir(): dir,
+			run.Path("ledger.json"): 0o600, run.Path("lock"): 0o600, run.Path("record"): 0o700,
+		} {
+			if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s has mode %v (%v), want %v", path, info.Mode().Perm(), err, want)
+			}
+		}
+		if err := os.Chmod(s.Root(), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(s.Root()); err != nil {
+			t.Fatal(err)
+		}
+		if info, _ := os.Lstat(s.Root()); info.Mode().Perm() != dir {
+			t.Errorf("a state directory open to all stays %v", info.Mode())
+		}
+	})
+}
+
+func TestStateDirectoryOfSomebodyElse(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if _, err := Open("/"); err == nil || hint.Of(err) == "" {
+			t.Errorf("root's directory: %v", err)
+		}
+		return
+	}
+	dir := treetest.Reachable(t)
+	_, err := Open(dir)
+	if err == nil || !strings.Contains(err.Error(), "belongs to uid 64123") || hint.Of(err) == "" {
+		t.Errorf("%v, want a refusal with a hint", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(link); err == nil {
+		t.Error("a link leads around the refusal")
+	}
+}
+
+func TestListToleratesWhatIsNotARun(t *testing.T) {
+	s := open(t)
+	whole := create(t, s, Info{Agent: "whole"})
+	at := func(name string) string { return filepath.Join(s.Root(), "runs", name) }
+	ledger := func(id, content string) {
+		t.Helper()
+		if err := os.MkdirAll(at(id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(at(id), "ledger.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ledger("0000000000bad", "{")
+	ledger("000000000null", "null")
+	ledger("00000000other", `{"version":1,"run":{"id":"0000000000bad"}}`)
+	ledger("00000000newer", `{"version":99,"run":{"id":"00000000newer"}}`)
+	ledger("000000000long", strings.Repeat(" ", 2<<20))
+	for _, name := range []string{"0000000nothing", "000000nothing", ".new-0000000000000", "foreign", "\xff", "lost+found"} {
+		if err := os.MkdirAll(at(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(`{"version":1,"run":{"id":"000000000link"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ledger("000000000link", "")
+	ledger("000000000fifo", "")
+	link, fifo := filepath.Join(at("000000000link"), "ledger.json"), filepath.Join(at("000000000fifo"), "ledger.json")
+	err := errors.Join(os.Remove(link), os.Symlink(secret, link), os.Remove(fifo), unix.Mkfifo(fifo, 0o600),
+		os.WriteFile(at("00000000afile"), nil, 0o600), os.Symlink(whole.Dir(), at("0000000symlnk")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[ID]State{}
+	for _, info := range infos {
+		got[info.ID] = info.State
+		if info.State == Damaged && info.Problem == "" {
+			t.Errorf("%s does not say what is wrong", info.ID)
+		}
+	}
+	want := map[ID]State{whole.ID(): Launching}
+	for _, id := range []ID{
+		"0000000000bad", "000000000null", "00000000other", "00000000newer", "000000000long",
+		"000000nothing", "000000000link", "000000000fifo",
+	} {
+		want[id] = Damaged
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the list is\n%v, want\n%v", got, want)
+	}
+	removeDamaged(t, s, "0000000000bad", "000000nothing", "000000000link")
+	if _, err := os.Lstat(secret); err != nil {
+		t.Errorf("what a link led to is gone: %v", err)
+	}
+}
+
+func removeDamaged(t *testing.T, s *Store, ids ...ID) {
+	t.Helper()
+	for _, id := range ids {
+		run, err := s.Lock(id)
+		if err != nil {
+			t.Errorf("lock damaged %s: %v", id, err)
+			continue
+		}
+		if run.Info().State != Damaged {
+			t.Errorf("%s is %v", id, run.Info())
+		}
+		if err := run.Discard(); err != nil {
+			t.Errorf("remove damaged %s: %v", id, err)
+		}
+	}
+}
+
+func TestIDsThatArePathsAreRefused(t *testing.T) {
+	s := open(t)
+	for _, id := range []ID{"..", "../runs", "", "a/b", "000000000000/", ".new-00000000"} {
+		if _, err := s.Lock(id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Lock(%q): %v", id, err)
+		}
+		if _, _, err := s.Load(id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Load(%q): %v", id, err)
+		}
+		if s.Alive(id) {
+			t.Errorf("%q is alive", id)
+		}
+	}
+	if _, err := s.Create(Info{ID: "../0123456789"}); err == nil {
+		t.Error("a run was made outside the store")
+	}
+}
+
+func TestCreateTwiceLeavesTheFirst(t *testing.T) {
+	s := open(t)
+	run := create(t, s, Info{Agent: "first"})
+	if _, err := s.Create(Info{ID: run.ID(), Agent: "second"}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a second run of one id: %v", err)
+	}
+	if info, _, err := s.Load(run.ID()); err != nil || info.Agent != "first" {
+		t.Errorf("the first is now %+v, %v", info, err)
+	}
+	if err := run.Record(Resource{Kind: "k"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManyCreateAtOnce(t *testing.T) {
+	s := open(t)
+	other, err := Open(s.Root()) // as another process
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 16
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			store := []*Store{s, other}[i%2]
+			run, err := store.Create(Info{Agent: fmt.Sprint(i)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := run.Record(Resource{Kind: "k", Name: fmt.Sprint(i)}); err != nil {
+				t.Error(err)
+			}
+			if err := store.Tidy(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if i%4 == 0 {
+				if err := run.Discard(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err := run.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	infos, err := s.List()
+	if err != nil || len(infos) != n-n/4 {
+		t.Errorf("%d runs, %v; want %d", len(infos), err, n-n/4)
+	}
+}
+
+func TestLockAfterDiscard(t *testing.T) {
+	s := open(t)
+	run := create(t, s, Info{})
+	// A second command opened the directory just before the first removed it.
+	dir, err := s.openRun(run.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &Run{store: s, id: run.ID(), dir: dir, lock: -1}
+	if err := run.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.take(); err == nil {
+		t.Error("a removed run was locked")
+	}
+	_ = late.release()
+	if _, err := os.Lstat(run.Dir()); !os.IsNotExist(err) {
+		t.Errorf("the removed run is back: %v", err)
+	}
+}
+
+func TestDiscardHostileWork(t *testing.T) {
+	treetest.EachUser(t, func(t *testing.T) {
+		s := open(t)
+		run := create(t, s, Info{})
+		outside := t.TempDir()
+		canary := filepath.Join(outside, "canary")
+		if err := os.WriteFile(canary, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"work", "home"} {
+			if err := run.MakeDir(name, 0o755, os.Geteuid(), os.Getegid()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		treetest.Hostile(t, run.Path("work"), outside)
+		if err := os.Chmod(run.Path("home"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := run.Discard(); err != nil {
+			t.Fatal(err)
+		}
+		clean(t, s, "discard")
+		if _, err := os.Lstat(canary); err != nil {
+			t.Errorf("what a link led to: %v", err)
+		}
+	})
+}
+
+func TestDiskFull(t *testing.T) {
+	dir := treetest.Disk(t, "256k")
+	s, err := Open(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := create(t, s, Info{Agent: "first"})
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	for what, err := range map[string]error{
+		"record": run.Record(Resource{Kind: "network", Name: "n"}),
+		"create": func() error { _, err := s.Create(Info{}); return err }(),
+	} {
+		if !errors.Is(err, unix.ENOSPC) || hint.Of(err) == "" {
+			t.Errorf("%s on a full disk: %v (hint %q)", what, err, hint.Of(err))
+		}
+	}
+	if len(run.Resources()) != 0 {
+		t.Error("memory holds what the disk does not")
+	}
+	if info, resources, err := s.Load(run.ID()); err != nil || info.Agent != "first" || len(resources) != 0 {
+		t.Errorf("the ledger is now %+v %v, %v", info, resources, err)
+	}
+	if left, err := os.ReadDir(run.Dir()); err != nil || len(left) != 2 {
+		t.Errorf("the run's directory holds %v, want lock and ledger", left)
+	}
+	if err := run.Discard(); err != nil {
+		t.Errorf("a full disk keeps a run from being removed: %v", err)
+	}
+	clean(t, s, "disk full")
+}
+
+func TestReadOnly(t *testing.T) {
+	dir := treetest.Disk(t, "256k")
+	s, err := Open(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(Info{}); !errors.Is(err, unix.EROFS) || hint.Of(err) == "" {
+		t.Errorf("create: %v (hint %q)", err, hint.Of(err))
+	}
+	if _, err := Open(filepath.Join(dir, "other")); !errors.Is(err, unix.EROFS) || hint.Of(err) == "" {
+		t.Errorf("open: %v (hint %q)", err, hint.Of(err))
+	}
+	again, err := Open(s.Root())
+	if err != nil {
+		t.Fatalf("reading needs writing: %v", err)
+	}
+	if _, err := again.List(); err != nil {
+		t.Errorf("list: %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	s := open(t)
+	add := func(id ID, name string, state State) {
+		t.Helper()
+		create(t, s, Info{ID: id, Name: name, State: state})
+	}
+	add("aaaa000000001", "claude-bottle-demo", Stopped)
+	add("aaaa000000002", "claude-bottle-demo", Running)
+	add("aaab000000003", "claude-bottle-review", Stopped)
+	add("aaab000000004", "claude-bottle-review", Stopped)
+	for arg, want := range map[string]ID{
+		"aaaa000000001": "aaaa000000001", "aaaa000000002": "aaaa000000002",
+		"claude-bottle-demo": "aaaa000000002",
+	} {
+		if info, err := s.Find(arg); err != nil || info.ID != want {
+			t.Errorf("Find(%q) is %v, %v", arg, info.ID, err)
+		}
+	}
+	add("b000000000005", "", Stopped)
+	if info, err := s.Find("b"); err != nil || info.ID != "b000000000005" {
+		t.Errorf("a unique prefix finds %v, %v", info.ID, err)
+	}
+	for _, arg := range []string{"aaaa", "claude-bottle-review"} {
+		_, err := s.Find(arg)
+		if err == nil || !strings.Contains(err.Error(), "several runs") || strings.Count(err.Error(), "(claude") != 2 {
+			t.Errorf("Find(%q): %v, want both candidates", arg, err)
+		}
+	}
+	for arg, near := range map[string]string{
+		"claude-bottle-dmeo": "did you mean claude-bottle-demo?", "aaab000000o03": "aaab000000003",
+		"zzz": "claude-bottle ps", "": "claude-bottle ps",
+	} {
+		_, err := s.Find(arg)
+		if !errors.Is(err, ErrNotFound) || !strings.Contains(hint.Of(err), near) {
+			t.Errorf("Find(%q): %v, hint %q, want %q", arg, err, hint.Of(err), near)
+		}
+	}
+}
