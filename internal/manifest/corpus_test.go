@@ -90,3 +90,46 @@ func TestSchemaListsOnlyWhatWorks(t *testing.T) {
 		}
 	}
 }
+
+// TestDocument loads the example of the documentation, and looks there for
+// every key that works and every one that does not yet.
+func TestDocument(t *testing.T) {
+	page, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("no example")
+	}
+	certificate, _ := authority(t)
+	cwd, home := dirs(t, map[string]string{"home/claude-bottle.yaml": example, "home/corp-ca.pem": certificate})
+	m, err := Load(cwd, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Warnings) > 0 {
+		t.Errorf("the example warns: %v", m.Warnings)
+	}
+	var keys func(f *field)
+	keys = func(f *field) {
+		for _, known := range f.fields {
+			if !strings.Contains(string(page), known.name) {
+				t.Errorf("the page does not say what %q is", known.name)
+			}
+			if known.field != nil {
+				if known.refusal == "" && known.name != "$schema" && !strings.Contains(example, known.name+":") && known.name != "ssh" {
+					t.Errorf("the example lacks %q", known.name)
+				}
+				keys(known.field)
+			}
+		}
+		for _, below := range []*field{f.each, f.item} {
+			if below != nil {
+				keys(below)
+			}
+		}
+	}
+	keys(table())
+}

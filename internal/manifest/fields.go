@@ -151,7 +151,7 @@ func envField() *field {
 			pattern:  value.pattern,
 			required: []string{"value"},
 			fields: append([]named{{name: "value", field: value}},
-				laterKeys("secret", "hosts", "paths", "header", "own_credentials", "anonymous", "canary")...),
+				laterKeys("secret", "hosts", "paths", "header", "own_credentials", "anonymous")...),
 		},
 	}
 }
