@@ -125,9 +125,9 @@ func (t *transfer) upload() *upload {
 		return u
 	}
 	go func() { // ends with the body, or with abort
-		defer close(u.done)
 		u.err = c.body(t.body, true)
 		t.pass.sent.Add(c.n)
+		close(u.done) // first, so that who finds the connection closed knows why
 		if u.err != nil {
 			up.conn.Close()
 		}
@@ -150,7 +150,7 @@ func (t *transfer) abort(u *upload) {
 func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refusal) {
 	for range maxInterim {
 		if err := t.up.conn.SetReadDeadline(time.Now().Add(t.limits.idle)); err != nil {
-			return response{}, true, t.broken("upstream closed the connection", err)
+			return response{}, true, t.noAnswer(u, err)
 		}
 		if _, err := t.up.br.Peek(1); err != nil {
 			return response{}, true, t.noAnswer(u, err)
