@@ -53,20 +53,16 @@ const fillers = 256
 
 // scrub overwrites the garbage of size bytes that syscall.ForkExec leaves
 // behind: it copies the environment into one block and only drops it. The
-// block's place is either given to one of the fillers, which zeroes it, or its
-// pages go back to the kernel. TestSecretsAreForgotten reads the memory.
+// pages that the collector finds empty go back to the kernel; of those that
+// the block shares with something alive, a filler takes its place, zeroed.
+// TestSecretsAreForgotten reads the memory.
 func scrub(size int) {
-	runtime.GC()
+	debug.FreeOSMemory()
 	keep := make([][]byte, 0, fillers)
-	for len(keep) < cap(keep) {
+	for size <= 32<<10 && len(keep) < cap(keep) { // a larger one had pages of its own
 		keep = append(keep, make([]byte, size))
-		if size > 32<<10 { // has pages of its own
-			break
-		}
 	}
 	runtime.KeepAlive(keep)
-	keep = nil
-	debug.FreeOSMemory()
 }
 
 // wipe overwrites a string that nobody reads any more. It must not be a
