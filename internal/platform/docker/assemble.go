@@ -1,0 +1,169 @@
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/runs"
+)
+
+// attempts bounds how often a launch gives way to others: for each of them it
+// takes another name, another range, or makes the egress network again.
+const attempts = 2 * lastSuffix
+
+// assemble creates and starts the run's containers and its network. Whoever
+// creates the agent's container has won the name for all of them.
+func (l *launch) assemble(ctx context.Context, secrets environ.Secrets) (*instance, error) {
+	for range attempts {
+		b, err := l.attempt(ctx, secrets)
+		if err == nil {
+			return b, nil
+		}
+		giveWay := l.giveWay(ctx, err)
+		if giveWay == nil {
+			return nil, err
+		}
+		l.closeStreams()
+		if err := l.engine.removeRun(ctx, l.plan.Docker.Owner, l.Run.ID()); err != nil {
+			return nil, err
+		}
+		if err := giveWay(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("launch %s: others were faster %d times", l.parts.Names.Agent, attempts)
+}
+
+// giveWay returns what to change before the next attempt; nil when err is not
+// somebody else's success.
+func (l *launch) giveWay(ctx context.Context, err error) func() error {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case nameTaken(err):
+		return l.nextName
+	case errors.Is(err, errSubnetTaken):
+		return func() error { return l.nextSubnet(ctx) }
+	case errors.Is(err, errEgressGone):
+		return func() error {
+			l.egress = promised(func() (string, error) { return l.engine.ensureEgress(ctx, l.plan.Docker.Owner) })
+			return nil
+		}
+	}
+	return nil
+}
+
+func (l *launch) nextName() error {
+	if l.plan.Docker.Pinned {
+		return errPinnedTaken(l.plan.Name)
+	}
+	name, ok := nextName(l.plan.Spec.Slug, l.parts.Names.Agent)
+	if !ok {
+		return errNamesTaken(l.plan.Spec.Slug)
+	}
+	before := l.parts.Names
+	l.parts.Names = namesOf(name)
+	if err := l.Run.Record(resources(l.parts.Names, l.plan.Docker.EgressNetwork)...); err != nil {
+		return err
+	}
+	if err := l.Run.Forget(resources(before)...); err != nil {
+		return err
+	}
+	return l.Run.Update(func(info *runs.Info) { info.Name = name })
+}
+
+func (l *launch) nextSubnet(ctx context.Context) error {
+	_, used, err := l.engine.networkNames(ctx)
+	if err != nil {
+		return err
+	}
+	host, err := hostNetworks()
+	if err != nil {
+		return err
+	}
+	subnet, err := chooseSubnet(rand.Text(), bottleBits, used, host)
+	if err != nil {
+		return err
+	}
+	l.parts.Addresses = addressingOf(subnet)
+	return nil
+}
+
+// attempt makes everything once, under the name and in the range that parts
+// hold.
+func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *instance, err error) {
+	l.made = made{}
+	if err := l.writeFiles(); err != nil {
+		return nil, err
+	}
+	l.made.Agent, err = l.engine.createContainer(ctx, "agent-create", agentOptions(l.plan, l.parts))
+	if err != nil {
+		return nil, err
+	}
+	group, create := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		l.made.Network, err = l.engine.createInternal(create, l.plan, l.parts.Names.Network, l.parts.Addresses)
+		return err
+	})
+	group.Go(func() error { return l.createGateway(create) })
+	group.Go(func() (err error) {
+		l.made.agent, err = l.engine.attach(create, "agent-attach", l.made.Agent)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return l.start(ctx, secrets)
+}
+
+// errEgressGone says that the last run but this one removed the egress network
+// between our finding it and our using it.
+var errEgressGone = errors.New("the egress network is gone")
+
+func (l *launch) createGateway(ctx context.Context) (err error) {
+	if l.parts.GatewayImage, err = l.gatewayImage.wait(); err != nil {
+		return err
+	}
+	l.made.Gateway, err = l.engine.createContainer(ctx, "gateway-create", gatewayOptions(l.plan, l.parts))
+	if err != nil {
+		return err
+	}
+	if l.parts.EgressID, err = l.egress.wait(); err != nil {
+		return err
+	}
+	_, err = askWhole(ctx, "gateway-connect", callLimit, func(ctx context.Context) (client.NetworkConnectResult, error) {
+		return l.engine.NetworkConnect(ctx, l.parts.EgressID, client.NetworkConnectOptions{
+			Container: l.made.Gateway, EndpointConfig: &network.EndpointSettings{},
+		})
+	})
+	if notFound(err) {
+		return fmt.Errorf("%w: %w", errEgressGone, err)
+	}
+	if err != nil {
+		return fmt.Errorf("connect %s to the egress network: %w", l.parts.Names.Gateway, err)
+	}
+	l.made.gateway, err = l.engine.attach(ctx, "gateway-attach", l.made.Gateway)
+	return err
+}
+
+// start starts gateway and agent side by side: their addresses are known.
+func (l *launch) start(ctx context.Context, secrets environ.Secrets) (*instance, error) {
+	l.made.whole = true
+	b := l.instance()
+	group, started := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.startGateway(started, b) })
+	group.Go(func() error { return l.startAgent(started, b, secrets) })
+	if err := group.Wait(); err != nil {
+		l.made.whole = false
+		return nil, withLastOutput(err, l.made)
+	}
+	b.watch()
+	return b, nil
+}
