@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -39,54 +40,80 @@ func DefaultRoot(getenv func(string) string, uid int) (string, error) {
 // goroutines and processes at once.
 type Store struct {
 	root string
-	runs int         // descriptor of root/runs, open as long as the process lives
 	mode fs.FileMode // of directories: 0700, for root 0711 so that a run's uid gets at its own
+
+	mu   sync.Mutex // guards what follows
+	runs int        // descriptor of root/runs, open as long as the process lives; none while there is no such directory
 }
 
-// Open opens the store below root, an absolute path, and makes it when it is
-// missing. It refuses a state directory that belongs to somebody else, and
-// closes one that others could write to.
+// none is the descriptor of a directory that is not there.
+const none = -1
+
+// Open opens the store below root, an absolute path. One that is missing has
+// no runs, and is made with the first: to look leaves no trace. Open refuses a
+// state directory that belongs to somebody else, and closes one that others
+// could write to.
 func Open(root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("open the state directory %q: not an absolute path", root)
 	}
-	store := &Store{root: filepath.Clean(root), mode: 0o700}
+	store := &Store{root: filepath.Clean(root), mode: 0o700, runs: none}
 	if os.Geteuid() == 0 {
 		store.mode = 0o711
 	}
-	if err := store.open(); err != nil {
+	if _, err := store.open(false); err != nil {
 		return nil, hint.Disk(fmt.Errorf("open the state directory: %w", err))
 	}
 	return store, nil
 }
 
-func (s *Store) open() error {
+// open returns the descriptor of root/runs. When that is missing it is made,
+// or for those who only look, none.
+func (s *Store) open(create bool) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runs != none {
+		return s.runs, nil
+	}
+	var err error
+	s.runs, err = s.establish(create)
+	return s.runs, err
+}
+
+// establish checks what is there, and makes what is missing if create is set.
+func (s *Store) establish(create bool) (int, error) {
+	if _, err := os.Stat(s.root); !create && errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
 	if err := os.MkdirAll(s.root, s.mode); err != nil {
-		return err
+		return none, err
 	}
 	// A state directory that is itself a link (to a bigger disk) is the
 	// person's own choice; what it leads to is checked.
 	real, err := filepath.EvalSymlinks(s.root)
 	if err != nil {
-		return err
+		return none, err
 	}
 	root, err := tree.Open(real)
 	if err != nil {
-		return err
+		return none, err
 	}
 	defer func() { _ = unix.Close(root) }()
 	if err := s.own(root, real); err != nil {
-		return err
+		return none, err
 	}
-	s.runs, err = tree.MakeDir(root, "runs", s.mode, tree.Owner{UID: os.Geteuid(), GID: os.Getegid()})
+	if _, err := tree.Stat(root, "runs"); !create && errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
+	runs, err := tree.MakeDir(root, "runs", s.mode, tree.Owner{UID: os.Geteuid(), GID: os.Getegid()})
 	if err != nil {
-		return err
+		return none, err
 	}
-	if err := s.own(s.runs, filepath.Join(real, "runs")); err != nil {
-		_ = unix.Close(s.runs)
-		return err
+	if err := s.own(runs, filepath.Join(real, "runs")); err != nil {
+		_ = unix.Close(runs)
+		return none, err
 	}
-	return nil
+	return runs, nil
 }
 
 // own refuses a directory of somebody else: its owner could swap what is in

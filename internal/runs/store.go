@@ -58,6 +58,9 @@ func (s *Store) Create(info Info) (*Run, error) {
 }
 
 func (s *Store) create(info Info) (run *Run, err error) {
+	if _, err := s.open(true); err != nil {
+		return nil, err
+	}
 	guard, err := s.guard(true)
 	if err != nil {
 		return nil, err
@@ -163,7 +166,14 @@ func (s *Store) openRun(id ID) (int, error) {
 	if !id.Valid() {
 		return -1, fmt.Errorf("%w: %q is not an id", ErrNotFound, string(id))
 	}
-	dir, err := tree.OpenDir(s.runs, string(id))
+	top, err := s.open(false)
+	if err != nil {
+		return -1, err
+	}
+	if top == none {
+		return -1, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	dir, err := tree.OpenDir(top, string(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return -1, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
@@ -174,6 +184,9 @@ func (s *Store) openRun(id ID) (int, error) {
 // whose ledger cannot be read is in the list as Damaged, with nothing but its
 // id and Problem.
 func (s *Store) List() ([]Info, error) {
+	if dir, err := s.open(false); err != nil || dir == none {
+		return nil, err
+	}
 	top, err := tree.OpenDir(s.runs, "")
 	if err != nil {
 		return nil, fmt.Errorf("list the runs in %s: %w", s.root, err)
@@ -272,6 +285,9 @@ func lockHeld(dir int) bool {
 // Tidy removes what crashes left of runs that were being made or removed. It
 // does nothing while another process makes a run.
 func (s *Store) Tidy(ctx context.Context) error {
+	if dir, err := s.open(false); err != nil || dir == none {
+		return err
+	}
 	guard, err := s.guard(false)
 	if errors.Is(err, ErrLocked) {
 		return nil

@@ -73,6 +73,34 @@ func TestModes(t *testing.T) {
 	})
 }
 
+func TestLookingLeavesNoTrace(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "state")
+	s, err := Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if infos, err := s.List(); err != nil || len(infos) > 0 {
+		t.Errorf("list: %v, %v", infos, err)
+	}
+	if _, _, err := s.Load(s.Propose()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("load: %v", err)
+	}
+	if err := s.Tidy(t.Context()); err != nil {
+		t.Errorf("tidy: %v", err)
+	}
+	if _, err := os.Lstat(root); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the state directory was made: %v", err)
+	}
+	other, err := Open(root) // another process makes the first run
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := create(t, other, Info{})
+	if _, _, err := s.Load(run.ID()); err != nil {
+		t.Errorf("a run made later is not seen: %v", err)
+	}
+}
+
 func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if _, err := Open("/"); err == nil || hint.Of(err) == "" {
@@ -261,7 +289,7 @@ func TestLockAfterDiscard(t *testing.T) {
 		t.Error("a removed run was locked")
 	}
 	_ = late.release()
-	if _, err := os.Lstat(run.Dir()); !os.IsNotExist(err) {
+	if _, err := os.Lstat(run.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the removed run is back: %v", err)
 	}
 }
@@ -339,8 +367,12 @@ func TestReadOnly(t *testing.T) {
 	if _, err := s.Create(Info{}); !errors.Is(err, unix.EROFS) || hint.Of(err) == "" {
 		t.Errorf("create: %v (hint %q)", err, hint.Of(err))
 	}
-	if _, err := Open(filepath.Join(dir, "other")); !errors.Is(err, unix.EROFS) || hint.Of(err) == "" {
-		t.Errorf("open: %v (hint %q)", err, hint.Of(err))
+	other, err := Open(filepath.Join(dir, "other"))
+	if err != nil {
+		t.Fatalf("looking needs writing: %v", err)
+	}
+	if _, err := other.Create(Info{}); !errors.Is(err, unix.EROFS) || hint.Of(err) == "" {
+		t.Errorf("create in a new store: %v (hint %q)", err, hint.Of(err))
 	}
 	again, err := Open(s.Root())
 	if err != nil {
