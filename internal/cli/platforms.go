@@ -47,22 +47,30 @@ func newDocker(config PlatformConfig) bottle.Platform {
 // host is where runs are remembered and bottles run.
 type host struct {
 	store *runs.Store
-	// platform is the one that new bottles go to.
+	// platform is the one that new bottles go to, and why says who chose it.
 	platform bottle.Platform
+	why      string
 	// platforms are all, for what other launches left.
 	platforms []bottle.Platform
 }
 
-// host opens the store and constructs every platform; none is talked to yet.
-// named is the one for new bottles, by flag; empty means the variable's, or
+// choose says which platform is meant and why: the flag's, the variable's, or
 // the default.
+func (a *App) choose(flag string) (name, why string) {
+	name, why = flag, "asked for by --platform"
+	if name == "" {
+		name, why = a.Getenv("CLAUDE_BOTTLE_PLATFORM"), "asked for by CLAUDE_BOTTLE_PLATFORM"
+	}
+	if name == "" || name == auto {
+		return a.DefaultPlatform, "the default"
+	}
+	return name, why
+}
+
+// host opens the store and constructs every platform; none is talked to yet.
+// named is the one for new bottles, by flag, or empty.
 func (a *App) host(named string) (*host, error) {
-	if named == "" {
-		named = a.Getenv("CLAUDE_BOTTLE_PLATFORM")
-	}
-	if named == "" || named == auto {
-		named = a.DefaultPlatform
-	}
+	named, why := a.choose(named)
 	if _, ok := a.Platforms[named]; !ok {
 		return nil, withCode(exitUsage, hint.With(fmt.Errorf("unknown platform %q", named),
 			"the platforms are "+strings.Join(a.platformNames(), ", ")))
@@ -71,7 +79,7 @@ func (a *App) host(named string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{}
+	h := &host{why: why}
 	if h.store, err = a.store(); err != nil {
 		return nil, err
 	}

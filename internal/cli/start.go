@@ -146,6 +146,7 @@ func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, e
 		opts.sweep(ctx, h)
 	}
 	plan, err := h.platform.Prepare(ctx, spec)
+	plan.Why = h.why
 	return h, plan, withCode(exitLaunch, err)
 }
 
