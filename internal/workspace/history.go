@@ -25,19 +25,19 @@ func (c *copier) history(ctx context.Context) error {
 			return nil
 		}
 		defer func() { _ = unix.Close(dir) }()
-		return c.repository(ctx, dir, nil)
+		return c.repository(ctx, dir, nil, nil)
 	case unix.S_IFLNK:
 		c.report.note(dotGit, GitLink)
 	case unix.S_IFREG:
-		c.report.note(dotGit, GitPointer)
+		return c.pointed(ctx)
 	}
 	return nil
 }
 
-// repository copies the git directory dir. Objects come last: a commit made
-// meanwhile may add some that nothing refers to, but whatever refers to one was
-// copied before it.
-func (c *copier) repository(ctx context.Context, dir int, skip func(string) bool) error {
+// repository copies the git directory dir without what skip says, then does
+// more, if not nil. Objects come last: a commit made meanwhile may add some
+// that nothing refers to, but whatever refers to one was copied before it.
+func (c *copier) repository(ctx context.Context, dir int, skip func(string) bool, more func() error) error {
 	const objects = "objects"
 	err := c.copy(ctx, dir, c.git, dotGit, func(path string) bool {
 		return path == objects || skip != nil && skip(path)
@@ -45,15 +45,18 @@ func (c *copier) repository(ctx context.Context, dir int, skip func(string) bool
 	if err != nil {
 		return err
 	}
+	if more != nil {
+		if err := more(); err != nil {
+			return err
+		}
+	}
 	c.report.Git = true
 	src, err := tree.OpenDir(dir, objects)
 	if err != nil {
 		return nil //nolint:nilerr // not a repository, or one that keeps them elsewhere
 	}
 	defer func() { _ = unix.Close(src) }()
-	if _, err := tree.Stat(src, "info"); err == nil {
-		c.alternates(src)
-	}
+	c.alternates(src)
 	dst, err := tree.MakeDir(c.git, objects, workMode, c.owner())
 	if err != nil {
 		return err

@@ -22,9 +22,9 @@ const (
 	Unknown    Reason = "neither file, directory nor link, left out"
 	LinkOut    Reason = "link that leads out of the project, copied as it is"
 	// GitLink is a .git that is a link, GitPointer one that is a file and
-	// names a directory that does not name it back: history stays outside.
+	// names a git directory that does not name it back: history stays outside.
 	GitLink    Reason = "a link, history left out"
-	GitPointer Reason = "leads to a repository that does not know of it, history left out"
+	GitPointer Reason = "names a repository that does not point back to it, history left out"
 	// Alternates is a repository that borrows objects of another.
 	Alternates Reason = "borrows objects of another repository, which are left out: git may find history incomplete"
 )
