@@ -63,7 +63,7 @@ func isWork(root, dir string) bool {
 		return false
 	}
 	elements := strings.Split(below, string(filepath.Separator))
-	return len(elements) >= 4 && elements[0] == "runs" && elements[2] == "work"
+	return len(elements) >= 3 && elements[0] == "runs" && elements[2] == "work"
 }
 
 // level is a directory on the way from one to the top.
