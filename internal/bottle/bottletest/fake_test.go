@@ -36,7 +36,7 @@ func TestFake(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		Refuses: map[string]string{},
+		Refuses: map[string]string{"teardown/lost gateway is reported": "it has no gateway"},
 	})
 }
 

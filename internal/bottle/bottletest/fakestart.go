@@ -30,6 +30,10 @@ type process struct {
 	ended  chan struct{} // closed when it has ended
 }
 
+// searchPath is where a bottle finds programs. The launcher's own path may lead
+// through directories that the agent cannot search.
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // start starts the guest of a bottle and registers how to end it.
 func (e engine) start(l *bottle.Launching, spec bottle.Spec, o object) (*process, error) {
 	config, err := json.Marshal(insideConfig{
@@ -56,7 +60,7 @@ func (e engine) start(l *bottle.Launching, spec bottle.Spec, o object) (*process
 		return nil, err
 	}
 	p.cmd = &exec.Cmd{
-		Path: binary, Args: []string{insideName, string(config)}, Env: []string{"PATH=" + os.Getenv("PATH")},
+		Path: binary, Args: []string{insideName, string(config)}, Env: []string{"PATH=" + searchPath},
 		Dir: "/", Stderr: &p.stderr, ExtraFiles: []*os.File{socket}, SysProcAttr: namespaces(),
 	}
 	boot, err := p.launch()
@@ -111,7 +115,7 @@ func (p *process) launch() (io.ReadWriteCloser, error) {
 // in it.
 func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Secrets, nonce string) error {
 	boot := wire.GuestBoot{
-		Run: string(plan.Run), Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + plan.Spec.Home},
+		Run: string(plan.Run), Env: []string{"PATH=" + searchPath, "HOME=" + plan.Spec.Home},
 		Secrets: secrets.Env(), DialUID: plan.Spec.UID, Attached: true,
 		Nonce: nonce, NoncePath: nonceInside,
 	}

@@ -3,6 +3,7 @@ package bottletest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"maps"
@@ -90,11 +91,20 @@ func groups() []group {
 type suite struct {
 	config Config
 	store  *runs.Store
+	slug   string        // of this suite's agents alone: names are shared by all tests on an engine
 	bottle bottle.Bottle // shared by the group's rows, or nil
+}
+
+func (config Config) suite(store *runs.Store) *suite {
+	return &suite{config: config, store: store, slug: "test-" + strings.ToLower(rand.Text()[:10])}
 }
 
 // Run holds a platform to the contract.
 func Run(t *testing.T, config Config) {
+	if root := os.Getenv(storeVariable); root != "" {
+		launcher(t, config, root)
+		return
+	}
 	checkRefusals(t, config)
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) { config.group(t, g) })
@@ -119,7 +129,7 @@ func checkRefusals(t *testing.T, config Config) {
 }
 
 func (config Config) group(t *testing.T, g group) {
-	s := &suite{config: config, store: config.open(t)}
+	s := config.suite(config.open(t))
 	if !g.own {
 		s.bottle = s.launch(t, s.spec())
 	}
@@ -132,7 +142,7 @@ func (config Config) group(t *testing.T, g group) {
 				row.run(t, s)
 				return
 			}
-			s := &suite{config: config, store: config.open(t)}
+			s := config.suite(config.open(t))
 			nothingLeft(t, s)
 			row.run(t, s)
 		})
@@ -176,7 +186,7 @@ func nothingLeft(t *testing.T, s *suite) {
 func (s *suite) spec() bottle.Spec {
 	uid, gid := bottle.Person(os.Getuid(), os.Getgid(), os.LookupEnv)
 	spec := bottle.Spec{
-		Agent: "Conformance", Slug: "conformance", Bottle: "test", Harness: "command", Argv: []string{"sh"},
+		Agent: "Conformance", Slug: s.slug, Bottle: "test", Harness: "command", Argv: []string{"sh"},
 		Isolation: bottle.Auto, Home: bottle.DefaultHome, Workspace: bottle.Workspace,
 		UID: uid, GID: gid, Manifest: strings.Repeat("0", 64),
 	}
