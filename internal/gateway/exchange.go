@@ -123,12 +123,14 @@ func (c *session) dropUpstream() {
 }
 
 // dialHTTP connects for plain HTTP: to the origin, or to the manifest's proxy,
-// which is then sent the absolute form.
+// which is then sent the absolute form, since many proxies allow CONNECT to
+// port 443 alone. A fixed address takes CONNECT all the same: an absolute form
+// with the address would lose the name.
 func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstream, *refusal) {
 	up := &upstream{to: to}
 	var failed *refusal
-	if proxy := s.policy.Proxy(); proxy != nil {
-		up.prefix, up.auth = "http://"+proxyTarget(p), basicAuth(proxy.User)
+	if proxy := s.policy.Proxy(); proxy != nil && len(p.addrs) == 0 {
+		up.prefix, up.auth = "http://"+to.text(), basicAuth(proxy.User)
 		up.conn, failed = s.dialToProxy(ctx, p, proxy)
 	} else {
 		up.conn, failed = s.dial(ctx, p)

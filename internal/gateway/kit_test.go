@@ -283,3 +283,16 @@ func certificate(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool
 	pool.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
+
+// scripted is a connection that says what it was given and hears nothing.
+type scripted struct {
+	io.Reader
+	net.Conn
+}
+
+func (s *scripted) Read(b []byte) (int, error)       { return s.Reader.Read(b) }
+func (s *scripted) Write(b []byte) (int, error)      { return len(b), nil }
+func (s *scripted) Close() error                     { return nil }
+func (s *scripted) SetDeadline(time.Time) error      { return nil }
+func (s *scripted) SetReadDeadline(time.Time) error  { return nil }
+func (s *scripted) SetWriteDeadline(time.Time) error { return nil }
