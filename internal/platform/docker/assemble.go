@@ -164,6 +164,6 @@ func (l *launch) start(ctx context.Context, secrets environ.Secrets) (*instance,
 		l.made.whole = false
 		return nil, withLastOutput(err, l.made)
 	}
-	b.watch()
+	b.watch(l.plan.Spec.Limits.Disk, l.parts.Paths)
 	return b, nil
 }

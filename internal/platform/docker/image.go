@@ -12,9 +12,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gofrs/flock"
 	"github.com/moby/moby/api/types/image"
@@ -172,6 +174,7 @@ func (e *engine) build(ctx context.Context, content io.Reader, options buildOpti
 func readBuild(body io.Reader, progress io.Writer) (id, tail string, err error) {
 	var last []string
 	show := func(text string) {
+		text = plain(text)
 		_, _ = io.WriteString(progress, text)
 		lines := bufio.NewScanner(strings.NewReader(text))
 		for lines.Scan() {
@@ -200,6 +203,23 @@ func readBuild(body io.Reader, progress io.Writer) (id, tail string, err error) 
 			show(message.Stream)
 		}
 	}
+}
+
+// escapes are the colours that the engine puts around what a build step writes
+// to its standard error, and whatever else a step sends to a terminal.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.?`)
+
+// plain is text without anything that a terminal would act on.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' {
+			return '\n'
+		}
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, escapes.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), ""))
 }
 
 // ensureGatewayImage returns the id of the image that holds nothing but our

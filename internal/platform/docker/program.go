@@ -41,7 +41,7 @@ func installProgram(source, stateRoot string) (program, error) {
 		return program{}, fmt.Errorf("read our own binary: %w", err)
 	}
 	b := program{Hash: hex.EncodeToString(h.Sum(nil))}
-	b.Path = filepath.Join(binariesDir(stateRoot), b.Hash, "claude-bottle")
+	b.Path = filepath.Join(programsDir(stateRoot), b.Hash, "claude-bottle")
 	if _, err := os.Stat(b.Path); err == nil {
 		return b, nil
 	}
@@ -54,7 +54,7 @@ func installProgram(source, stateRoot string) (program, error) {
 	return b, nil
 }
 
-func binariesDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }
+func programsDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }
 
 // copyInto writes path whole or not at all; two that do it at once both
 // succeed.

@@ -12,7 +12,7 @@ import (
 
 // watch notices when the bottle is lost, until it is closed. It is for a
 // bottle launched here, whose streams end with guest and gateway.
-func (b *instance) watch() {
+func (b *instance) watch(limit int64, paths paths) {
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.watchers.Go(func() {
@@ -27,6 +27,9 @@ func (b *instance) watch() {
 			b.lose(b.ended(ctx, "guest", b.made.Agent, nil, b.made.agent))
 		}
 	})
+	if limit > 0 {
+		b.watchers.Go(func() { b.watchDisk(ctx, limit, paths) })
+	}
 }
 
 // unwatch ends the watching; from then on nothing makes the bottle lost.

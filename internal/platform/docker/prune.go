@@ -1,0 +1,89 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// Prune removes what earlier versions of the program left and nothing uses:
+// gateway images, images of the recipe that lost their name to a later one,
+// and copies of the program in the state directory. It returns what it
+// removed. What is in use is no error.
+func (p *Platform) Prune(ctx context.Context) ([]string, error) {
+	e, err := p.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := installProgram(p.config.Binary, p.config.Store.Root())
+	if err != nil {
+		return nil, err
+	}
+	gateways, failed := e.pruneImages(ctx, client.Filters{}.Add("label", labelBinary), ours.Hash)
+	recipes, err := e.pruneImages(ctx, client.Filters{}.Add("label", labelRecipe).Add("dangling", "true"), "")
+	programs, err2 := p.prunePrograms(ctx, e, ours.Hash)
+	removed := append(append(gateways, recipes...), programs...)
+	return removed, errors.Join(failed, err, err2)
+}
+
+// pruneImages removes the images that filters find, except those made from
+// our binary of hash keep.
+func (e *engine) pruneImages(ctx context.Context, filters client.Filters, keep string) ([]string, error) {
+	result, err := ask(ctx, "image-list", callLimit, func(ctx context.Context) (client.ImageListResult, error) {
+		return e.ImageList(ctx, client.ImageListOptions{Filters: filters})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	var removed []string
+	for _, image := range result.Items {
+		if keep != "" && image.Labels[labelBinary] == keep {
+			continue
+		}
+		_, failed := ask(ctx, "image-remove", callLimit, func(ctx context.Context) (client.ImageRemoveResult, error) {
+			return e.ImageRemove(ctx, image.ID, client.ImageRemoveOptions{PruneChildren: true})
+		})
+		switch {
+		case failed == nil:
+			removed = append(removed, "image "+image.ID)
+		case !notFound(failed) && !errdefs.IsConflict(failed):
+			err = errors.Join(err, fmt.Errorf("remove image %s: %w", image.ID, failed))
+		}
+	}
+	return removed, err
+}
+
+// prunePrograms removes the copies of the program that no container of the
+// owner mounts.
+func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([]string, error) {
+	containers, err := e.containers(ctx, map[string]string{labelOwner: p.owner})
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{keep: true}
+	for _, container := range containers {
+		used[container.Labels[labelBinary]] = true
+	}
+	entries, err := os.ReadDir(programsDir(p.config.Store.Root()))
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	for _, entry := range entries {
+		if used[entry.Name()] {
+			continue
+		}
+		path := filepath.Join(programsDir(p.config.Store.Root()), entry.Name())
+		if failed := os.RemoveAll(path); failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		removed = append(removed, path)
+	}
+	return removed, err
+}
