@@ -50,7 +50,7 @@ func withoutChecks(f *field) *field {
 		return nil
 	}
 	bare := *f
-	bare.check = nil
+	bare.check, bare.checkKey = nil, nil
 	bare.each, bare.item = withoutChecks(f.each), withoutChecks(f.item)
 	bare.fields = nil
 	for _, known := range f.fields {
