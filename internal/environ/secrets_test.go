@@ -69,7 +69,7 @@ func TestSecretsPrintAsNothing(t *testing.T) {
 	if !strings.Contains(text, "secrets(TOKEN)") || !strings.Contains(text, `["TOKEN"]`) {
 		t.Error("the names are not shown")
 	}
-	for _, form := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), fmt.Sprint([]byte(value))} {
+	for _, form := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), fmt.Sprintf("%d", []byte(value))} {
 		if strings.Contains(text, form) {
 			t.Errorf("printed %q:\n%s", form, text)
 		}

@@ -41,7 +41,7 @@ func (l *loader) bottle(name string, n *node) Bottle {
 			}
 			bottle.Env = append(bottle.Env, entry)
 			if warning != "" {
-				l.warn(e.value, fmt.Sprintf("bottles.%s.env.%s: %s", name, entry.Name, warning))
+				l.warn(e.value, fmt.Sprintf("%s.env.%s: %s", join("bottles", name), entry.Name, warning))
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (l *loader) egress(bottle string, n *node) Egress {
 		}
 	}
 	if _, rest, found := strings.Cut(egress.Proxy, "://"); found && strings.Contains(rest, "@") {
-		l.warn(n.get("proxy"), "bottles."+bottle+".egress.proxy: the password in it can be read by whoever reads this file")
+		l.warn(n.get("proxy"), join("bottles", bottle)+".egress.proxy: the password in it can be read by whoever reads this file")
 	}
 	return egress
 }

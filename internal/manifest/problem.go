@@ -32,8 +32,9 @@ type Problem struct {
 	Message string
 }
 
-// String is file:line:column: message.
-func (p Problem) String() string { return p.At.String() + ": " + p.Message }
+// String is file:line:column: message, with control bytes escaped whatever the
+// message holds.
+func (p Problem) String() string { return p.At.String() + ": " + plain(p.Message) }
 
 // Errors is everything that is wrong with the manifests, home's first, each
 // file from the top.
