@@ -13,7 +13,7 @@ func Closest(word string, candidates []string) []string {
 		name string
 		cost int
 	}
-	limit := max(1, min(3, len(word)/3))
+	limit := min(3, len(word)/3) // in two letters everything is near
 	var near []scored
 	for _, name := range candidates {
 		cost := distance(strings.ToLower(word), strings.ToLower(name), limit)
