@@ -63,7 +63,7 @@ func (p *execution) end(f Frame) error {
 	if exit.Code < 0 || exit.Code > 255 || len(exit.Message) > maxMessage {
 		return fmt.Errorf("%w: exit code %d with %d bytes of message", ErrProtocol, exit.Code, len(exit.Message))
 	}
-	exit.Message = printable(exit.Message)
+	exit.Message = Printable(exit.Message)
 	p.exit = exit
 	close(p.exited)
 	return nil

@@ -10,15 +10,15 @@ import (
 // bottle's: Error returns it printable and on one line.
 type RemoteError struct{ Text string }
 
-func (e *RemoteError) Error() string { return printable(e.Text) }
+func (e *RemoteError) Error() string { return Printable(e.Text) }
 
 // remoteError reads an error frame.
 func remoteError(f Frame) error { return &RemoteError{string(f.Payload)} }
 
-// printable writes every rune that is not a letter, mark, number, symbol,
+// Printable writes every rune that is not a letter, mark, number, symbol,
 // punctuation or space as an escape, so that a text from a bottle can do
 // nothing to a terminal (control bytes, direction overrides).
-func printable(text string) string {
+func Printable(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
