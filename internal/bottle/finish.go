@@ -58,7 +58,7 @@ func (s Summary) Line() string {
 }
 
 // Finish ends a run whose resources are all gone: it writes the Summary,
-// removes home, etc and everything else but work, git, record and log, marks
+// removes home, etc and nonce, so that work, git, record and log are left, marks
 // the run stopped and releases its lock. When it fails the run stays as it
 // is, and the next Sweep goes on.
 func Finish(ctx context.Context, run *runs.Run) error {
@@ -73,11 +73,11 @@ func finish(ctx context.Context, run *runs.Run) error {
 	if err := summarise(ctx, run); err != nil {
 		return err
 	}
-	for _, name := range []string{HomeDir, EtcDir} {
+	for _, name := range []string{HomeDir, EtcDir, NonceFile} {
 		if err := failpoint.Hit("bottle.finish." + name); err != nil {
 			return err
 		}
-		if err := removeDir(ctx, run, name); err != nil {
+		if err := remove(ctx, run, name); err != nil {
 			return fmt.Errorf("remove %s of run %s: %w", name, run.ID(), err)
 		}
 	}
@@ -90,8 +90,8 @@ func finish(ctx context.Context, run *runs.Run) error {
 	})
 }
 
-// removeDir removes a directory that a bottle could write.
-func removeDir(ctx context.Context, run *runs.Run, name string) error {
+// remove removes a part of the run's directory that a bottle could write.
+func remove(ctx context.Context, run *runs.Run, name string) error {
 	dir, err := tree.Open(run.Dir())
 	if err != nil {
 		return err

@@ -24,6 +24,10 @@ const (
 	RecordDir = "record"
 )
 
+// NonceFile is where platforms keep the nonce that proves to the guest whose
+// file system it sees.
+const NonceFile = "nonce"
+
 // snapshotFile is what work held before the agent started. That it exists says
 // that work was copied whole. It is the launcher's, out of the bottle's reach.
 const snapshotFile = "snapshot"

@@ -123,7 +123,7 @@ func (f *Fake) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Sec
 		return nil, err
 	}
 	nonce := rand.Text()
-	if err := os.WriteFile(l.Run.Path("nonce"), []byte(nonce), 0o644); err != nil {
+	if err := os.WriteFile(l.Run.Path(bottle.NonceFile), []byte(nonce), 0o644); err != nil {
 		return nil, err
 	}
 	inside, err := f.engine.start(l, plan.Spec, object)

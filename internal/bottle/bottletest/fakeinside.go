@@ -113,7 +113,7 @@ func mountInside(config insideConfig) error {
 		return err
 	}
 	for _, bind := range []struct{ from, to string }{
-		{"nonce", nonceInside},
+		{bottle.NonceFile, nonceInside},
 		{bottle.HomeDir, config.Home},
 		{bottle.WorkDir, config.Workspace},
 		{bottle.GitDir, filepath.Join(config.Workspace, ".git")},

@@ -60,7 +60,7 @@ func (e engine) start(l *bottle.Launching, spec bottle.Spec, o object) (*process
 		return nil, err
 	}
 	p.cmd = &exec.Cmd{
-		Path: binary, Args: []string{insideName, string(config)}, Env: []string{"PATH=" + searchPath},
+		Path: binary, Args: []string{insideName, string(config)}, Env: []string{"PATH=" + searchPath, "GORACE=atexit_sleep_ms=0"},
 		Dir: "/", Stderr: &p.stderr, ExtraFiles: []*os.File{socket}, SysProcAttr: namespaces(),
 	}
 	boot, err := p.launch()

@@ -1,0 +1,190 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/runs"
+)
+
+// remover is a platform of which only Remove is used. Bottles that really run
+// are in bottletest.
+type remover struct {
+	name string
+	fail map[runs.ID]error
+
+	mu      sync.Mutex // guards removed
+	removed []runs.ID
+}
+
+func (r *remover) Name() string                                  { return r.name }
+func (r *remover) Prepare(context.Context, Spec) (Plan, error)   { return Plan{}, errors.ErrUnsupported }
+func (r *remover) Open(context.Context, runs.ID) (Bottle, error) { return nil, errors.ErrUnsupported }
+func (r *remover) List(context.Context) ([]Status, error)        { return nil, nil }
+func (r *remover) Launch(context.Context, Plan, environ.Secrets) (Bottle, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (r *remover) Remove(_ context.Context, id runs.ID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed = append(r.removed, id)
+	return r.fail[id]
+}
+
+func openStore(t *testing.T) *runs.Store {
+	t.Helper()
+	store, err := runs.Open(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// orphan makes a run that got so far before its launcher died.
+func orphan(t *testing.T, store *runs.Store, info runs.Info, staged bool) runs.ID {
+	t.Helper()
+	run, err := store.Create(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if staged {
+		spec := Spec{Home: DefaultHome, Workspace: Workspace, UID: os.Getuid(), GID: os.Getgid()}
+		if _, err := Stage(t.Context(), run, Plan{Spec: spec}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
+	return run.ID()
+}
+
+func ids(infos []runs.Info) []runs.ID {
+	var found []runs.ID
+	for _, info := range infos {
+		found = append(found, info.ID)
+	}
+	return found
+}
+
+func state(t *testing.T, store *runs.Store, id runs.ID) runs.State {
+	t.Helper()
+	info, _, err := store.Load(id)
+	if errors.Is(err, runs.ErrNotFound) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.State
+}
+
+func TestSweep(t *testing.T) {
+	store := openStore(t)
+	early := orphan(t, store, runs.Info{Platform: "p"}, false)
+	staged := orphan(t, store, runs.Info{Platform: "p"}, true)
+	running := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	bare := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, false)
+	stopped := orphan(t, store, runs.Info{Platform: "p", State: runs.Stopped}, true)
+	detached := orphan(t, store, runs.Info{Platform: "p", State: runs.Running, Detached: true}, true)
+	foreign := orphan(t, store, runs.Info{Platform: "other", State: runs.Running}, true)
+	stuck := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	damaged := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	write(t, filepath.Join(store.Dir(damaged), "ledger.json"), "{")
+	alive, err := store.Create(runs.Info{Platform: "p", State: runs.Running})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = alive.Release() }()
+
+	busy := errors.New("network is busy")
+	platform := &remover{name: "p", fail: map[runs.ID]error{stuck: busy}}
+	swept, err := Sweep(t.Context(), store, platform)
+	if !errors.Is(err, busy) || !strings.Contains(err.Error(), string(stuck)) {
+		t.Errorf("error: %v", err)
+	}
+	if got, want := ids(swept.Stopped), []runs.ID{staged, running, bare}; !slices.Equal(got, want) {
+		t.Errorf("stopped %q, want %q", got, want)
+	}
+	if got := ids(swept.Discarded); !slices.Equal(got, []runs.ID{early}) {
+		t.Errorf("discarded %q, want %q", got, early)
+	}
+	slices.Sort(platform.removed)
+	want := []runs.ID{early, staged, running, bare, stuck}
+	if slices.Sort(want); !slices.Equal(platform.removed, want) {
+		t.Errorf("removed %q, want %q", platform.removed, want)
+	}
+	for id, want := range map[runs.ID]runs.State{
+		early: "", staged: runs.Stopped, running: runs.Stopped, bare: runs.Stopped, stopped: runs.Stopped,
+		detached: runs.Running, foreign: runs.Running, stuck: runs.Running, alive.ID(): runs.Running,
+	} {
+		if got := state(t, store, id); got != want {
+			t.Errorf("run %s is %q, want %q", id, got, want)
+		}
+	}
+	if store.Alive(stuck) {
+		t.Error("a run that could not be removed stays locked: the next sweep cannot try again")
+	}
+
+	platform.fail, platform.removed = nil, nil
+	swept, err = Sweep(t.Context(), store, platform)
+	if err != nil || !slices.Equal(ids(swept.Stopped), []runs.ID{stuck}) || !slices.Equal(platform.removed, []runs.ID{stuck}) {
+		t.Errorf("the next sweep: %+v, removed %q, %v", swept, platform.removed, err)
+	}
+}
+
+func TestSweepIsCancelled(t *testing.T) {
+	store := openStore(t)
+	id := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	platform := &remover{name: "p", fail: map[runs.ID]error{id: context.Canceled}}
+	if _, err := Sweep(ctx, store, platform); !errors.Is(err, context.Canceled) {
+		t.Errorf("error: %v", err)
+	}
+	if got := state(t, store, id); got != runs.Running || store.Alive(id) {
+		t.Errorf("the run is %s, alive: %v", got, store.Alive(id))
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	store := openStore(t)
+	platform := &remover{name: "p"}
+	stopped := orphan(t, store, runs.Info{Platform: "p", State: runs.Stopped}, true)
+	running := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	damaged := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	write(t, filepath.Join(store.Dir(damaged), "ledger.json"), "{")
+
+	kept, err := ListKept(t.Context(), store)
+	if err != nil || len(kept) != 2 || kept[0].Info.ID != stopped || kept[1].Info.State != runs.Damaged || kept[0].Bytes == 0 {
+		t.Errorf("kept: %+v, %v", kept, err)
+	}
+	for range 2 { // the second time it is gone
+		if err := Discard(t.Context(), store, stopped, platform); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := Discard(t.Context(), store, running, platform); err == nil || state(t, store, running) != runs.Running || store.Alive(running) {
+		t.Errorf("a run that may be running was discarded, or is locked: %v", err)
+	}
+	platform.fail = map[runs.ID]error{damaged: errors.New("busy")}
+	if err := Discard(t.Context(), store, damaged, platform); err == nil {
+		t.Error("a damaged run is discarded although its resources are left")
+	}
+	platform.fail = nil
+	if err := Discard(t.Context(), store, damaged, platform); err != nil || !slices.Contains(platform.removed, damaged) {
+		t.Errorf("damaged: %v", err)
+	}
+	infos, err := store.List()
+	if err != nil || !slices.Equal(ids(infos), []runs.ID{running}) {
+		t.Errorf("left: %+v, %v", infos, err)
+	}
+}
