@@ -147,7 +147,7 @@ func (s *server) dialOne(ctx context.Context, address string, share time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	if !s.track(conn) {
+	if !s.track(conn, worldSide) {
 		return nil, context.Canceled
 	}
 	return conn, nil

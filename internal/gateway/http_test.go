@@ -248,7 +248,7 @@ func TestLargeBodies(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	}))
 	f := start(t, w, allow("a.example"))
-	const size = 20 << 20
+	const size = 8 << 20
 	for name, length := range map[string]int64{"length": size, "chunks": -1} {
 		sent := sha256.New()
 		body := io.TeeReader(io.LimitReader(&pattern{}, size), sent)

@@ -25,7 +25,7 @@ type server struct {
 	clients sync.WaitGroup
 
 	mu    sync.Mutex // guards conns and ended
-	conns map[net.Conn]struct{}
+	conns map[net.Conn]leg
 	ended bool
 
 	ids atomic.Uint64
@@ -35,7 +35,7 @@ type server struct {
 // every connection is closed, or when a listener broke.
 func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
-	s.conns = map[net.Conn]struct{}{}
+	s.conns = map[net.Conn]leg{}
 	s.journal.broken = s.cut
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -85,7 +85,7 @@ func (s *server) accept(ctx context.Context, l net.Listener, serve func(context.
 		}
 		s.clients.Go(func() {
 			defer func() { <-s.slots }()
-			if !s.track(conn) {
+			if !s.track(conn, bottleSide) {
 				return
 			}
 			defer s.drop(conn)
@@ -94,16 +94,24 @@ func (s *server) accept(ctx context.Context, l net.Listener, serve func(context.
 	}
 }
 
+// leg is the side of a connection.
+type leg int
+
+const (
+	bottleSide leg = iota
+	worldSide
+)
+
 // track registers a connection, so that cut and the end close it. When the
 // gateway has ended already it closes conn and says false.
-func (s *server) track(conn net.Conn) bool {
+func (s *server) track(conn net.Conn, side leg) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		conn.Close()
 		return false
 	}
-	s.conns[conn] = struct{}{}
+	s.conns[conn] = side
 	return true
 }
 
@@ -115,21 +123,27 @@ func (s *server) drop(conn net.Conn) {
 	conn.Close()
 }
 
-// cut closes every connection there is, of both sides: the record cannot be
-// written, so nothing may go on (TestRecordFull).
+// cut closes every connection to the world, and with them whatever is carried:
+// the record cannot be written, so nothing may go on. Clients stay, to be told
+// (TestRecordFullCutsTunnels).
 func (s *server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for conn := range s.conns {
-		conn.Close()
+	for conn, side := range s.conns {
+		if side == worldSide {
+			conn.Close()
+		}
 	}
 }
 
+// end closes every connection, and those to come.
 func (s *server) end() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.ended = true
-	s.mu.Unlock()
-	s.cut()
+	for conn := range s.conns {
+		conn.Close()
+	}
 }
 
 func (s *server) close() error { return s.journal.writer.Close() }

@@ -1,0 +1,221 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"claude-bottle/internal/audit"
+)
+
+// Who holds every connection loses them by time, and the gateway serves on.
+func TestConnectionHog(t *testing.T) {
+	w := newWorld()
+	w.host("a.example", 80, originServer(t, echo))
+	f := start(t, w, allow("a.example"), func(s *server) {
+		s.limits.connections = 4
+		s.limits.head = 300 * time.Millisecond
+	})
+	var hogs []net.Conn
+	for range 4 {
+		hogs = append(hogs, dial(t, f.proxy))
+	}
+	for range 20 { // beyond the limit: closed at once
+		if _, err := dial(t, f.proxy).Read(make([]byte, 1)); err == nil {
+			t.Fatal("served beyond the limit")
+		}
+	}
+	for _, hog := range hogs {
+		if _, err := hog.Read(make([]byte, 1)); err == nil {
+			t.Error("a silent client was told something")
+		}
+	}
+	waitFor(t, "an answer", func() bool {
+		return strings.HasPrefix(say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"), "HTTP/1.1 200 ")
+	})
+}
+
+// A head must be there in time, however busy its sender is.
+func TestSlowHead(t *testing.T) {
+	f := start(t, newWorld(), allow("a.example"), func(s *server) { s.limits.head = 100 * time.Millisecond })
+	conn := dial(t, f.proxy)
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := io.WriteString(conn, "G"); err != nil {
+				return
+			}
+		}
+	}()
+	began := time.Now()
+	b, _ := io.ReadAll(conn)
+	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") || time.Since(began) > 3*time.Second {
+		t.Errorf("after %v: %q", time.Since(began), b)
+	}
+	conn.Close()
+	tunnel := dial(t, f.tls)
+	_, _ = tunnel.Write(buildHello(t, "a.example")[:20])
+	if b, _ := io.ReadAll(tunnel); string(b) != "\x15\x03\x03\x00\x02\x02\x70" {
+		t.Errorf("half a ClientHello: %q", b)
+	}
+}
+
+func TestHeaderBombs(t *testing.T) {
+	f := start(t, newWorld(), allow("a.example"))
+	endless := func(prefix, unit string) string { return prefix + strings.Repeat(unit, 2*maxHead/len(unit)) }
+	for name, raw := range map[string]string{
+		"one long line":   endless("GET http://a.example/", "x"),
+		"one long field":  endless("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX: ", "x"),
+		"many fields":     endless("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n", "X: y\r\n"),
+		"only separators": endless("", "\r"),
+	} {
+		conn := dial(t, f.proxy)
+		_, _ = io.WriteString(conn, raw)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 431 {
+			t.Errorf("%s: %v %v", name, resp, err)
+		}
+		conn.Close()
+	}
+}
+
+// When the record cannot be written nothing leaves, and the reason is said.
+func TestRecordFull(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	w := newWorld()
+	w.host("a.example", 80, originServer(t, echo))
+	f := &fixture{t: t, record: "/dev/full"}
+	f.run(w, allow("a.example"))
+	got := say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "no space left on device") {
+		t.Errorf("%q", got)
+	}
+	if got := w.dials(); len(got) != 0 {
+		t.Errorf("dialled %v", got)
+	}
+}
+
+// A tunnel that is open when the record ends is cut.
+func TestRecordFullCutsTunnels(t *testing.T) {
+	w := newWorld()
+	upstream := make(chan error, 1)
+	w.host("a.example", 443, listen(t, func(conn net.Conn) {
+		_, err := io.Copy(conn, conn)
+		upstream <- err
+	}))
+	f := start(t, w, allow("a.example"), func(s *server) {
+		if err := s.journal.writer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if s.journal.writer, err = audit.OpenWriter(filepath.Join(t.TempDir(), "small"), 1000); err != nil {
+			t.Fatal(err)
+		}
+	})
+	tunnel := dial(t, f.tls)
+	_, _ = tunnel.Write(buildHello(t, "a.example"))
+	if _, err := io.ReadFull(tunnel, make([]byte, 20)); err != nil {
+		t.Fatal(err)
+	}
+	const refused = "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+	waitFor(t, "the record is full", func() bool { return strings.HasPrefix(say(t, f.proxy, refused), "HTTP/1.1 503 ") })
+	if _, err := io.ReadAll(tunnel); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the tunnel lives on without a record")
+	}
+	<-upstream
+	if got := say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"); !strings.Contains(got, audit.ErrFull.Error()) {
+		t.Errorf("a new request: %q", got)
+	}
+}
+
+// Nothing moves: the tunnel ends. One direction moves: both stay.
+func TestIdleTunnel(t *testing.T) {
+	w := newWorld()
+	w.host("a.example", 443, listen(t, func(conn net.Conn) {
+		br := bufio.NewReader(conn)
+		if _, _, err := readHello(br); err != nil {
+			return
+		}
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for range 30 { // 600 ms of one direction, then silence
+			<-tick.C
+			if _, err := io.WriteString(conn, "."); err != nil {
+				return
+			}
+		}
+		_, _ = io.Copy(io.Discard, conn)
+	}))
+	f := start(t, w, allow("a.example"), func(s *server) { s.limits.idle = 200 * time.Millisecond })
+	conn := dial(t, f.tls)
+	_, _ = conn.Write(buildHello(t, "a.example"))
+	b, err := io.ReadAll(conn)
+	if len(b) != 30 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	f.eventually("the end", func(e audit.Event) bool { return e.Phase == audit.Close && e.Received == 30 })
+}
+
+// A client that goes away in the middle takes its upstream connection along.
+func TestClientGone(t *testing.T) {
+	w := newWorld()
+	gone := make(chan error, 2)
+	w.host("a.example", 80, listen(t, func(conn net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err == nil {
+			_, err = io.Copy(io.Discard, r.Body)
+		}
+		gone <- err
+	}))
+	f := start(t, w, allow("a.example"))
+	conn := dial(t, f.proxy)
+	_, _ = io.WriteString(conn, "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\npart")
+	waitFor(t, "the request upstream", func() bool { return len(w.dials()) == 1 })
+	conn.Close()
+	if err := <-gone; err == nil {
+		t.Error("upstream took a part for the whole")
+	}
+	f.eventually("the end", func(e audit.Event) bool { return e.Phase == audit.Close && e.Decision == audit.Failed })
+}
+
+// The gateway's end ends what is under way, and the record says so.
+func TestEndClosesTunnels(t *testing.T) {
+	w := newWorld()
+	w.host("a.example", 443, listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) }))
+	record := filepath.Join(t.TempDir(), "record")
+	var conn net.Conn
+	t.Run("gateway", func(t *testing.T) {
+		f := &fixture{t: t, record: record}
+		f.run(w, allow("a.example"))
+		var err error
+		if conn, err = net.Dial("tcp", f.tls); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write(buildHello(t, "a.example"))
+		if _, err := io.ReadFull(conn, make([]byte, 20)); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.events(); len(got) != 1 || got[0].Phase != audit.Open {
+			t.Errorf("while it is open: %+v", got)
+		}
+	})
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the tunnel outlives the gateway")
+	}
+	f := &fixture{t: t, record: record}
+	if got := f.events(); len(got) != 2 || got[1].Phase != audit.Close || got[1].Sent == 0 {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
