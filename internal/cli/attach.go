@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/wire"
@@ -42,7 +43,7 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 		defer close(watched)
 		select {
 		case <-b.Lost():
-			a.sayLost(b)
+			a.sayLost(b, done)
 		case <-done:
 		}
 	}()
@@ -51,11 +52,22 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 	return b.Exec(ctx, start, streams)
 }
 
-// sayLost tells at once that the bottle can no longer work: an agent that
-// meets only timeouts would be hard to understand. The lines begin and end
-// with a carriage return, since the terminal may be raw.
-func (a *App) sayLost(b bottle.Bottle) {
-	fmt.Fprintf(a.Err, "\r\nwarning: the bottle has no network any more: %s\r\n", escape(fmt.Sprint(b.Err())))
+// lostGrace is how long the loss of the whole bottle takes to end what runs in
+// it.
+const lostGrace = 500 * time.Millisecond
+
+// sayLost tells at once that the bottle has lost its gateway: an agent that
+// meets only timeouts would be hard to understand. The loss of the guest ends
+// the process, with an error that says so. The line begins and ends with a
+// carriage return, since the terminal may be raw.
+func (a *App) sayLost(b bottle.Bottle, done <-chan struct{}) {
+	grace := time.NewTimer(lostGrace)
+	defer grace.Stop()
+	select {
+	case <-done:
+	case <-grace.C:
+		fmt.Fprintf(a.Err, "\r\nwarning: the bottle has no network any more: %s\r\n", escape(fmt.Sprint(b.Err())))
+	}
 }
 
 // terminalEnv tells a process inside what the person's terminal can do.

@@ -61,21 +61,17 @@ func withCode(code int, err error) error {
 	return codeError{code, err}
 }
 
-// codeOf is the exit code of err: the innermost code that it carries, since
-// that was given where the most was known.
+// codeOf is the exit code of err: the outermost that it carries.
 func codeOf(err error) int {
 	var coded codeError
 	var usage usageError
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &coded):
-		if errors.As(coded.err, new(codeError)) {
-			return codeOf(coded.err)
-		}
-		return coded.code
 	}
 	return exitFailure
 }

@@ -119,7 +119,7 @@ func interrupted(ctx context.Context, err error) error {
 	if err == nil || !errors.As(context.Cause(ctx), &by) {
 		return err
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, by) {
 		return codeError{by.code(), by} // what else failed, failed because of it
 	}
 	return codeError{by.code(), fmt.Errorf("%w: %w", by, err)}

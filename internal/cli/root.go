@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"claude-bottle/internal/hint"
 )
 
 // newRoot builds the tree of commands. Cobra prints nothing by itself but
@@ -27,9 +31,7 @@ func newRoot(app *App) *cobra.Command {
 	root.SetErr(app.Err)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{err: err, command: cmd.CommandPath()}
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupRuns, Title: "Working with agents:"},
 		&cobra.Group{ID: groupManifest, Title: "The manifest:"},
@@ -57,6 +59,22 @@ func addGroup(root *cobra.Command, group string, commands ...*cobra.Command) {
 		cmd.GroupID = group
 		root.AddCommand(cmd)
 	}
+}
+
+// flagError is a usage error; of a flag that does not exist it names what is
+// close.
+func flagError(cmd *cobra.Command, err error) error {
+	usage := usageError{err: err, command: cmd.CommandPath()}
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return usage
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, "--"+flag.Name) })
+	if near := hint.Closest("--"+missing.GetSpecifiedName(), names); len(near) > 0 {
+		usage.hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage
 }
 
 // unknownCommand says so, and names what is close.

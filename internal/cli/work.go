@@ -45,7 +45,7 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		return withCode(exitTimeout, fmt.Errorf("the agent was ended after %s: %w", opts.Timeout, errTimeout))
 	}
 	if err != nil {
-		return interrupted(ctx, withCode(exitLaunch, fmt.Errorf("work in the bottle: %w", err)))
+		return interrupted(ctx, withCode(exitLaunch, fmt.Errorf("the bottle was lost while the agent worked: %w", err)))
 	}
 	return exitOf(plan.Spec.Argv, exit)
 }

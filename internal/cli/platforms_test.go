@@ -1,0 +1,87 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/bottle/bottletest"
+	"claude-bottle/internal/cli"
+	"claude-bottle/internal/environ"
+)
+
+// platforms are the fake one, and it with one thing wrong each.
+func platforms() map[string]cli.NewPlatform {
+	fake := func(c cli.PlatformConfig) *bottletest.Fake { return bottletest.NewFake(c.Store, os.LookupEnv) }
+	return map[string]cli.NewPlatform{
+		"fake":      func(c cli.PlatformConfig) bottle.Platform { return fake(c) },
+		"broken":    func(c cli.PlatformConfig) bottle.Platform { return broken{fake(c)} },
+		"slow":      func(c cli.PlatformConfig) bottle.Platform { return slow{fake(c)} },
+		"stuck":     func(c cli.PlatformConfig) bottle.Platform { return stuck{fake(c)} },
+		"lossy":     func(c cli.PlatformConfig) bottle.Platform { return lossy{fake(c)} },
+		"defective": func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
+	}
+}
+
+// broken fails to launch.
+type broken struct{ *bottletest.Fake }
+
+func (broken) Launch(context.Context, bottle.Plan, environ.Secrets) (bottle.Bottle, error) {
+	return nil, errors.New("start container claude-bottle-x: no such image: corp/agent:7")
+}
+
+// slow launches until it is told to stop.
+type slow struct{ *bottletest.Fake }
+
+func (slow) Launch(ctx context.Context, _ bottle.Plan, _ environ.Secrets) (bottle.Bottle, error) {
+	fmt.Fprintln(os.Stderr, "slow: launching")
+	<-ctx.Done()
+	fmt.Fprintln(os.Stderr, "slow: undone")
+	return nil, fmt.Errorf("create the network: %w", ctx.Err())
+}
+
+// stuck never gets a bottle closed.
+type stuck struct{ *bottletest.Fake }
+
+type stuckBottle struct{ bottle.Bottle }
+
+func (s stuck) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (bottle.Bottle, error) {
+	b, err := s.Fake.Launch(ctx, plan, secrets)
+	return stuckBottle{b}, err
+}
+
+func (stuckBottle) Close() error {
+	fmt.Fprintln(os.Stderr, "stuck: closing")
+	select {}
+}
+
+// lossy loses the gateway at once.
+type lossy struct{ *bottletest.Fake }
+
+type lossyBottle struct{ bottle.Bottle }
+
+func (l lossy) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (bottle.Bottle, error) {
+	b, err := l.Fake.Launch(ctx, plan, secrets)
+	return lossyBottle{b}, err
+}
+
+func (lossyBottle) Lost() <-chan struct{} {
+	lost := make(chan struct{})
+	close(lost)
+	return lost
+}
+
+func (lossyBottle) Err() error {
+	return errors.New("the bottle's gateway ended: it exited with code 1")
+}
+
+// defective has a defect.
+type defective struct{ *bottletest.Fake }
+
+func (defective) Prepare(context.Context, bottle.Spec) (bottle.Plan, error) {
+	panic(errors.New("index out of range"))
+}
