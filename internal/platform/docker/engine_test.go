@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +24,7 @@ import (
 
 // tinyImage is an image of a shell and nothing else, for tests that are not
 // about the image.
-const tinyImage = "claude-bottle-test-tiny:1"
+const tinyImage = "claude-bottle-test-tiny:2"
 
 // bench is a real engine with a store of its own.
 type bench struct {
@@ -113,24 +112,7 @@ func sh(t testing.TB, b bottle.Bottle, script string) string {
 // objects lists what the engine holds of a store's bottles.
 func (b *bench) objects(t testing.TB) []string {
 	t.Helper()
-	filters := client.Filters{}.Add("label", labelOwner+"="+ownerOf(os.Getuid(), b.store.Root()))
-	containers, err := b.api.ContainerList(context.Background(), client.ContainerListOptions{All: true, Filters: filters})
-	if err != nil {
-		t.Fatal(err)
-	}
-	networks, err := b.api.NetworkList(context.Background(), client.NetworkListOptions{Filters: filters})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, c := range containers.Items {
-		names = append(names, "container "+c.Names[0])
-	}
-	for _, n := range networks.Items {
-		names = append(names, "network "+n.Name)
-	}
-	slices.Sort(names)
-	return names
+	return objectsOf(t, b.api, ownerOf(os.Getuid(), b.store.Root()))
 }
 
 // nothingLeft checks at the end of a test.
@@ -159,11 +141,16 @@ func makeTiny(t testing.TB, api *client.Client) {
 	}
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	for _, dir := range []string{"bin/", "etc/", "tmp/", "home/", "home/node/"} {
+	for _, dir := range []string{"bin/", "etc/", "home/", "tmp/", "usr/"} {
 		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o1777}))
 	}
 	err = errors.Join(err, tarFile(w, "bin/busybox", data, 0o755))
-	for _, name := range strings.Fields("cat chmod dd df echo env false find grep hostname id ip kill ln ls mkdir mount nc nslookup ps rm route sh sleep stat stty sync test touch true wc wget") {
+	applets, listed := exec.Command(busybox, "--list").Output()
+	err = errors.Join(err, listed)
+	for _, name := range strings.Fields(string(applets)) {
+		if name == "busybox" {
+			continue
+		}
 		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox"}))
 	}
 	if err = errors.Join(err, w.Close()); err != nil {
