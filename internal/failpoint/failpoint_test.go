@@ -16,15 +16,15 @@ import (
 func build(t *testing.T, flags ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "hit")
-	out, err := exec.Command("go", append(append([]string{"build", "-o", program}, flags...), "./testdata/hit")...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-o", program}, flags...), "./testdata/hit")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return program
 }
 
-func command(program, point, list string) *exec.Cmd {
-	cmd := exec.Command(program, "a", "b", "c")
+func command(t *testing.T, program, point, list string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), program, "a", "b", "c")
 	cmd.Env = append(os.Environ(), "CLAUDE_BOTTLE_FAILPOINT="+point, "CLAUDE_BOTTLE_FAILPOINT_LIST="+list)
 	return cmd
 }
@@ -42,7 +42,7 @@ func TestPointsAct(t *testing.T) {
 		{"c:error", "a b", 3},
 	} {
 		list := filepath.Join(t.TempDir(), "list")
-		out, err := command(program, c.point, list).Output()
+		out, err := command(t, program, c.point, list).Output()
 		var exit *exec.ExitError
 		code := 0
 		if errors.As(err, &exit) {
@@ -61,7 +61,7 @@ func TestPointsAct(t *testing.T) {
 }
 
 func TestHang(t *testing.T) {
-	cmd := command(build(t, "-tags", "failpoints"), "b:hang", "")
+	cmd := command(t, build(t, "-tags", "failpoints"), "b:hang", "")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestHang(t *testing.T) {
 
 func TestReleaseHasNoPoints(t *testing.T) {
 	program := build(t)
-	out, err := command(program, "b:error", "").Output()
+	out, err := command(t, program, "b:error", "").Output()
 	if err != nil || string(out) != "passed a\npassed b\npassed c\n" {
 		t.Errorf("without the tag: %q, %v", out, err)
 	}

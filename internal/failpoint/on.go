@@ -5,11 +5,24 @@ package failpoint
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// passed counts how often the point that acts was passed.
+var passed atomic.Int64
+
+// due says whether this is the time to act: the one that is asked for, else
+// the first and all after it.
+func due(times string) bool {
+	n := passed.Add(1)
+	wanted, err := strconv.ParseInt(times, 10, 64)
+	return err != nil || n == wanted
+}
 
 // Hit acts out what the environment asks for at the point name.
 func Hit(name string) error {
@@ -19,11 +32,11 @@ func Hit(name string) error {
 			f.Close()
 		}
 	}
-	point, action, _ := strings.Cut(os.Getenv("CLAUDE_BOTTLE_FAILPOINT"), ":")
-	if point != name {
+	fields := strings.Split(os.Getenv("CLAUDE_BOTTLE_FAILPOINT")+"::", ":")
+	if fields[0] != name || !due(fields[2]) {
 		return nil
 	}
-	switch action {
+	switch fields[1] {
 	case "error":
 		return fmt.Errorf("failpoint %s", name)
 	case "hang":

@@ -4,7 +4,6 @@ package bottletest
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,34 +39,22 @@ func TestFake(t *testing.T) {
 	})
 }
 
-// insideProcesses lists the bottles of this test binary: others may run
-// beside it.
+// insideProcesses lists the bottles of this test, those of launchers that died
+// included: their runs are below its temporary directories. Other tests may
+// run beside it.
 func insideProcesses(t *testing.T) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
+	name, _, _ := strings.Cut(t.Name(), "/")
 	var found []string
 	for _, path := range paths {
 		command, err := os.ReadFile(path)
-		if err != nil || !bytes.HasPrefix(command, []byte(insideName)) {
-			continue
-		}
-		if parent(filepath.Dir(path)) == os.Getpid() {
+		if err == nil && bytes.HasPrefix(command, []byte(insideName)) && bytes.Contains(command, []byte("/"+name)) {
 			found = append(found, strings.ReplaceAll(string(command), "\x00", " "))
 		}
 	}
 	return found
-}
-
-func parent(proc string) int {
-	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
-	if err != nil {
-		return 0
-	}
-	var state string
-	var ppid int
-	_, _ = fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), "%s %d", &state, &ppid)
-	return ppid
 }

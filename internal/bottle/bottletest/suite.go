@@ -84,6 +84,7 @@ func groups() []group {
 		{"secrets", true, secretRows()},
 		{"teardown", true, teardownRows()},
 		{"sweep", true, sweepRows()},
+		{"crash", true, crashRows()},
 	}
 }
 
@@ -171,16 +172,23 @@ func nothingLeft(t *testing.T, s *suite) {
 	before := s.config.Observe(t)
 	goroutines := append(slices.Clone(s.config.Goroutines), goleak.IgnoreCurrent())
 	t.Cleanup(func() {
-		for _, left := range s.config.Observe(t) {
-			if !slices.Contains(before, left) {
-				t.Errorf("left behind: %s", left)
-			}
+		// What ends by itself, with its launcher's pipe, may take a moment.
+		var left []string
+		within(grace, func() bool {
+			left = slices.DeleteFunc(s.config.Observe(t), func(name string) bool { return slices.Contains(before, name) })
+			return len(left) == 0
+		})
+		for _, name := range left {
+			t.Errorf("left behind: %s", name)
 		}
 		if err := goleak.Find(goroutines...); err != nil {
 			t.Errorf("left behind: %v", err)
 		}
 	})
 }
+
+// grace is how long something may be left after a test.
+const grace = 3 * time.Second
 
 // spec is an agent that is any command.
 func (s *suite) spec() bottle.Spec {
@@ -278,16 +286,25 @@ func prints(t *testing.T, b bottle.Bottle, want, script string, args ...string) 
 // eventually asks until done says yes.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx := bounded(t)
+	if !within(patience, done) {
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
+
+// within asks until done says yes, and returns false when it did not in time.
+func within(limit time.Duration, done func() bool) bool {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %v", what, patience)
+		case <-deadline.C:
+			return false
 		}
 	}
+	return true
 }
 
 // errUnexpected is what a writer of a test returns to stop a process.

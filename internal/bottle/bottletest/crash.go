@@ -1,0 +1,161 @@
+//go:build failpoints
+
+package bottletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/runs"
+)
+
+// What a process of the test binary does in place of the tests; see act.
+const (
+	actVariable = "CLAUDE_BOTTLE_TEST_ACT"
+	actLife     = "life"  // launch, run something, close
+	actSweep    = "sweep" // sweep once
+)
+
+// crashRows die at every failpoint there is.
+func crashRows() []row {
+	return []row{
+		{"a launcher that dies anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actLife, "kill", nil) }},
+		{"a launcher that fails anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actLife, "error", nil) }},
+		{"a sweep that dies anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "kill", s.orphan) }},
+		{"a sweep that fails anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "error", s.orphan) }},
+	}
+}
+
+// everywhere finds the failpoints on the way of act, then lets a process die
+// or fail at each, and checks that one sweep makes all of it good.
+func (s *suite) everywhere(t *testing.T, act, action string, before func(*testing.T) runs.ID) {
+	list := filepath.Join(t.TempDir(), "points")
+	if before != nil {
+		before(t)
+	}
+	if out, err := s.act(t, act, "CLAUDE_BOTTLE_FAILPOINT_LIST="+list); err != nil {
+		t.Fatalf("%s: %v\n%s", act, err, out)
+	}
+	points := pointsIn(t, list)
+	t.Logf("%d failpoints on the way of %s", len(points), act)
+	if len(points) < 5 {
+		t.Fatalf("too few failpoints: %q", points)
+	}
+	for _, point := range points {
+		t.Run(point, func(t *testing.T) {
+			name, times, _ := strings.Cut(point, "#")
+			kept := map[runs.ID]bool{}
+			if before != nil {
+				kept[before(t)] = true
+			}
+			out, err := s.act(t, act, "CLAUDE_BOTTLE_FAILPOINT="+name+":"+action+":"+times)
+			var exit *exec.ExitError
+			if killed := errors.As(err, &exit) && !exit.Exited(); action == "kill" && !killed {
+				t.Fatalf("it does not die: %v\n%s", err, out)
+			}
+			s.expectClean(t, kept)
+		})
+	}
+}
+
+// expectClean sweeps and checks that every run is stopped or gone, that those
+// that were kept are, and that the platform has nothing.
+func (s *suite) expectClean(t *testing.T, kept map[runs.ID]bool) {
+	t.Helper()
+	if _, err := bottle.Sweep(bounded(t), s.store, s.platform(t)); err != nil {
+		t.Errorf("sweep: %v", err)
+	}
+	infos, err := s.store.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range infos {
+		s.expectStopped(t, info.ID)
+		delete(kept, info.ID)
+		if err := bottle.Discard(bounded(t), s.store, info.ID); err != nil {
+			t.Errorf("discard: %v", err)
+		}
+	}
+	for id := range kept {
+		t.Errorf("the work of run %s is lost", id)
+	}
+	statuses, err := s.platform(t).List(bounded(t))
+	if err != nil || len(statuses) > 0 {
+		t.Errorf("the platform still has %+v, %v", statuses, err)
+	}
+}
+
+// pointsIn are the failpoints passed, in order, each with how often it was
+// passed before and with that.
+func pointsIn(t *testing.T, list string) []string {
+	t.Helper()
+	data, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := map[string]int{}
+	var points []string
+	for point := range strings.FieldsSeq(string(data)) {
+		passed[point]++
+		points = append(points, fmt.Sprintf("%s#%d", point, passed[point]))
+	}
+	return points
+}
+
+// act runs an act in another process over this suite's store.
+func (s *suite) act(t *testing.T, act string, env ...string) (string, error) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(t.Name(), "/")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+name+"$", "-test.timeout="+patience.String())
+	cmd.Env = append(os.Environ(), storeVariable+"="+s.store.Root(), actVariable+"="+act)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// acts is what the other process does; false when it is to be a launcher.
+func acts(t *testing.T, s *suite) bool {
+	var err error
+	switch act := os.Getenv(actVariable); act {
+	case "":
+		return false
+	case actSweep:
+		_, err = bottle.Sweep(bounded(t), s.store, s.platform(t))
+	case actLife:
+		err = s.live(t)
+	default:
+		err = fmt.Errorf("no act %q", act)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+func (s *suite) live(t *testing.T) error {
+	platform := s.platform(t)
+	plan, err := platform.Prepare(bounded(t), s.spec())
+	if err != nil {
+		return err
+	}
+	b, err := platform.Launch(bounded(t), plan, environ.Secrets{})
+	if err != nil {
+		return err
+	}
+	prints(t, b, "", "echo work >file")
+	return b.Close()
+}
