@@ -81,7 +81,7 @@ const (
 	maxReason = 512
 	// MaxLine is what no line of a record exceeds: every byte of every
 	// string escaped, and the rest.
-	MaxLine = 6*(2*maxHost+maxMethod+maxPath+maxRule+maxReason+maxRun) + 512
+	MaxLine = 6*(2*maxHost+4*maxMethod+maxPath+maxRule+maxReason+maxRun) + 512
 	maxRun  = 64
 )
 
@@ -89,6 +89,8 @@ const (
 func (e Event) bounded() Event {
 	e.Time = e.Time.UTC()
 	e.Run = printable(e.Run, maxRun)
+	e.Phase = Phase(printable(string(e.Phase), maxMethod))
+	e.Decision = Outcome(printable(string(e.Decision), maxMethod))
 	e.Kind = policy.Kind(printable(string(e.Kind), maxMethod))
 	e.Host = printable(e.Host, maxHost)
 	e.Method = printable(e.Method, maxMethod)
@@ -99,31 +101,28 @@ func (e Event) bounded() Event {
 	return e
 }
 
-// printable cuts s to most bytes and escapes what a terminal might obey:
-// controls (C1 too), and what is not UTF-8 or not printable.
+// printable escapes what a terminal might obey (controls, C1 too, direction
+// overrides) and what is not UTF-8, and cuts the result to most bytes.
 func printable(s string, most int) string {
-	cut := false
-	if len(s) > most {
-		s, cut = s[:most-len("...")], true
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
-		}
-		if r, size := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && size == 1 {
-			s = s[:len(s)-1]
-		}
+	if len(s) <= most && utf8.ValidString(s) && strings.IndexFunc(s, unprintable) < 0 {
+		return s
 	}
-	if strings.IndexFunc(s, unprintable) >= 0 || !utf8.ValidString(s) {
-		quoted := strconv.QuoteToGraphic(s)
-		s = quoted[1 : len(quoted)-1]
-		if len(s) > most {
-			s, cut = s[:most-len("...")], true
-			s = strings.ToValidUTF8(s, "")
+	const cut = "..."
+	b := make([]byte, 0, min(most, 2*len(s)))
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		piece := s[:size]
+		if r == utf8.RuneError && size == 1 || unprintable(r) {
+			quoted := strconv.QuoteToASCII(piece)
+			piece = quoted[1 : len(quoted)-1]
 		}
+		if len(b)+len(piece) > most-len(cut) {
+			return string(b) + cut
+		}
+		b = append(b, piece...)
+		s = s[size:]
 	}
-	if cut {
-		s += "..."
-	}
-	return s
+	return string(b)
 }
 
 func unprintable(r rune) bool { return !strconv.IsGraphic(r) }
