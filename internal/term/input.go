@@ -55,6 +55,7 @@ type fileInput struct {
 	turn sync.Mutex // one reader at a time
 
 	wakeRead, wakeWrite *os.File
+	fd, wake            int // of file and wakeRead
 }
 
 // newFileInput fails for descriptors that select does not take.
@@ -63,8 +64,8 @@ func newFileInput(file *os.File) (*fileInput, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &fileInput{file: file, wakeRead: read, wakeWrite: write}
-	if file.Fd() >= unix.FD_SETSIZE || read.Fd() >= unix.FD_SETSIZE {
+	in := &fileInput{file: file, wakeRead: read, wakeWrite: write, fd: int(file.Fd()), wake: int(read.Fd())} //nolint:gosec // G115: descriptors
+	if max(in.fd, in.wake) >= unix.FD_SETSIZE || in.fd < 0 {
 		in.close()
 		return nil, unix.EBADF
 	}
@@ -104,18 +105,17 @@ func (in *fileInput) ReadContext(ctx context.Context, p []byte) (int, error) {
 
 // wait returns true once the file can be read, false when it was woken.
 func (in *fileInput) wait() (bool, error) {
-	fd, wake := int(in.file.Fd()), int(in.wakeRead.Fd()) //nolint:gosec // G115: descriptors
 	for {
 		var set unix.FdSet
-		set.Set(fd)
-		set.Set(wake)
-		_, err := unix.Select(max(fd, wake)+1, &set, nil, nil, nil)
+		set.Set(in.fd)
+		set.Set(in.wake)
+		_, err := unix.Select(max(in.fd, in.wake)+1, &set, nil, nil, nil)
 		switch {
 		case err == unix.EINTR: //nolint:errorlint // a bare errno
 			continue
 		case err != nil:
 			return false, os.NewSyscallError("select", err)
 		}
-		return set.IsSet(fd), nil
+		return set.IsSet(in.fd), nil
 	}
 }
