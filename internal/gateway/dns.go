@@ -99,12 +99,11 @@ func (d dnsServer) decide(q question) dnsmessage.RCode {
 	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
 		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}
 	}
-	if !decision.Allow {
-		d.journal.refused(r, denied(decision, 0))
-		return dnsmessage.RCodeRefused
-	}
-	if d.journal.append(eventOf(r, decision)) != nil {
+	if d.questions.decided(r, decision) != nil {
 		return dnsmessage.RCodeServerFailure
+	}
+	if !decision.Allow {
+		return dnsmessage.RCodeRefused
 	}
 	return dnsmessage.RCodeSuccess
 }

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +173,36 @@ func TestDNSAnswersNoAnswer(t *testing.T) {
 		if b := d.answer(message); b != nil {
 			t.Errorf("%x: answered %x", message, b)
 		}
+	}
+}
+
+// A question asked without end is a line now and then, with the count.
+func TestDNSRepeats(t *testing.T) {
+	record := filepath.Join(t.TempDir(), "record")
+	t.Run("gateway", func(t *testing.T) {
+		f := &fixture{t: t, record: record}
+		f.run(newWorld(), allow("api.example"))
+		for range 50 {
+			f.ask(query(t, "evil.example.", dnsmessage.TypeA)) // twice: UDP and TCP
+		}
+		for i := range maxQuestions + 10 {
+			d := dnsServer{f.server, addr("127.0.0.1")}
+			d.answer(query(t, fmt.Sprintf("%d.example.", i), dnsmessage.TypeA))
+		}
+		if n := len(f.server.questions.last); n > maxQuestions {
+			t.Errorf("%d questions are remembered", n)
+		}
+	})
+	f := &fixture{t: t, record: record}
+	lines, asked := 0, 0
+	for _, e := range f.events() {
+		if e.Host == "evil.example" {
+			lines++
+			asked += 1 + e.Repeats
+		}
+	}
+	if lines != 2 || asked != 100 {
+		t.Errorf("%d lines say %d questions, want 2 and 100", lines, asked)
 	}
 }
 

@@ -125,12 +125,14 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 	if err != nil {
 		return nil, err
 	}
+	j := &journal{writer: w, run: run}
 	return &server{
-		policy:  p,
-		journal: &journal{writer: w, run: run},
-		own:     &ownAddresses{fixed: own},
-		out:     out.withDefaults(),
-		limits:  defaultLimits(),
+		policy:    p,
+		journal:   j,
+		own:       &ownAddresses{fixed: own},
+		out:       out.withDefaults(),
+		limits:    defaultLimits(),
+		questions: questions{journal: j},
 	}, nil
 }
 

@@ -21,6 +21,8 @@ type server struct {
 	out     outside
 	limits  limits
 
+	questions questions
+
 	slots   chan struct{} // one per client connection
 	clients sync.WaitGroup
 
@@ -59,6 +61,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	}
 	err := group.Wait()
 	s.clients.Wait()
+	s.questions.flush()
 	return errors.Join(err, s.close())
 }
 
