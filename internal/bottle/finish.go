@@ -57,22 +57,17 @@ func (s Summary) Line() string {
 	return fmt.Sprintf("work: %s in %s; do not run git there: the agent wrote it", strings.Join(parts, ", "), printable(s.Work))
 }
 
-// Finish ends a run whose resources are all gone: it writes the Summary,
-// removes home, etc and nonce, so that work, git, record and log are left, marks
-// the run stopped and releases its lock. When it fails the run stays as it
-// is, and the next Sweep goes on.
+// Finish ends a run whose resources are all gone: it removes home, etc and
+// nonce, so that work, git, record and log are left, writes the Summary, marks
+// the run stopped and releases its lock. When it fails the run stays as it is,
+// and the next Sweep goes on.
 func Finish(ctx context.Context, run *runs.Run) error {
 	err := finish(ctx, run)
 	return errors.Join(err, run.Release())
 }
 
 func finish(ctx context.Context, run *runs.Run) error {
-	if err := failpoint.Hit("bottle.finish.summary"); err != nil {
-		return err
-	}
-	if err := summarise(ctx, run); err != nil {
-		return err
-	}
+	// Space first: on a full disk neither summary nor ledger could be written.
 	for _, name := range []string{HomeDir, EtcDir, NonceFile} {
 		if err := failpoint.Hit("bottle.finish." + name); err != nil {
 			return err
@@ -80,6 +75,12 @@ func finish(ctx context.Context, run *runs.Run) error {
 		if err := remove(ctx, run, name); err != nil {
 			return fmt.Errorf("remove %s of run %s: %w", name, run.ID(), err)
 		}
+	}
+	if err := failpoint.Hit("bottle.finish.summary"); err != nil {
+		return err
+	}
+	if err := summarise(ctx, run); err != nil {
+		return err
 	}
 	if err := failpoint.Hit("bottle.finish.stopped"); err != nil {
 		return err

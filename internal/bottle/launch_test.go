@@ -35,7 +35,7 @@ func TestFailedLaunchLeavesNothing(t *testing.T) {
 	store, l := launched(t, Spec{})
 	cause, undone := errors.New("no such image"), false
 	l.Undo.Add("network", func(context.Context) error { undone = true; return nil })
-	if err := l.Fail(t.Context(), cause); err != cause || !undone {
+	if err := l.Fail(t.Context(), cause); !errors.Is(err, cause) || err.Error() != cause.Error() || !undone {
 		t.Errorf("error %v, undone: %v", err, undone)
 	}
 	if infos, err := store.List(); err != nil || len(infos) != 0 {

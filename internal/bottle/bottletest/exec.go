@@ -101,7 +101,7 @@ func signalsPassedOn(t *testing.T, s *suite) {
 }
 
 func arguments(t *testing.T, s *suite) {
-	args := []string{"", " ", "a b", "*", "$HOME", "'\"\\", "new\nline", "\ttab", "ünï→", "-n", strings.Repeat("x", 60_000)}
+	args := []string{"", " ", "a b", "*", "$HOME", "'\"\\", "new\nline", "\ttab", "ünï→", "\xff\xfe", "-n", strings.Repeat("x", 60_000)}
 	got := run(t, s.bottle, wire.Start{Argv: append([]string{"printf", `%s\0`}, args...)}, nil)
 	if want := strings.Join(args, "\x00") + "\x00"; got.stdout != want {
 		t.Errorf("arguments came out as %.200q, want %.200q", got.stdout, want)

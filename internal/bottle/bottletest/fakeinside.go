@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
-	"claude-bottle/internal/guest"
+	"claude-bottle/internal/guest" //nolint:depguard // the fake runs the real guest
 )
 
 // insideName is argv[0] of a bottle's process 1.
@@ -45,7 +45,7 @@ func Main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	os.Exit(code)
+	os.Exit(code) //nolint:forbidigo // a process 1 of a bottle, and no test
 }
 
 func beInside(argument string) (int, error) {

@@ -163,7 +163,7 @@ func launcher(t *testing.T, config Config, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("%s%s\n", launchedPrefix, b.Run())
+	fmt.Fprintf(os.Stdout, "%s%s\n", launchedPrefix, b.Run())
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	_ = b.Close()
 }
