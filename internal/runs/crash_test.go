@@ -15,7 +15,7 @@ import (
 func buildLife(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "life")
-	out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "./testdata/life").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoints", "-o", program, "./testdata/life").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -25,7 +25,7 @@ func buildLife(t *testing.T) string {
 // live runs the program until it ends at the point and returns what it said.
 func live(t *testing.T, program, root, point, list string) (lines []string, err error) {
 	t.Helper()
-	cmd := exec.Command(program, root)
+	cmd := exec.CommandContext(t.Context(), program, root)
 	cmd.Env = append(os.Environ(), "CLAUDE_BOTTLE_FAILPOINT="+point, "CLAUDE_BOTTLE_FAILPOINT_LIST="+list)
 	out, err := cmd.Output()
 	return strings.Split(strings.TrimSpace(string(out)), "\n"), err
@@ -170,7 +170,7 @@ func TestFailureAtAnyPointKeepsTheLedger(t *testing.T) {
 
 func TestKillReleasesTheLockThoughAChildLives(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "state")
-	cmd := exec.Command(buildLife(t), root, "hold")
+	cmd := exec.CommandContext(t.Context(), buildLife(t), root, "hold")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

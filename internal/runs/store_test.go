@@ -282,16 +282,37 @@ func TestLockAfterDiscard(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := &Run{store: s, id: run.ID(), dir: dir, lock: -1}
-	if err := run.Discard(); err != nil {
+	// The first gets no further than to hide it.
+	hidden := filepath.Join(s.Root(), "runs", gonePrefix+string(run.ID()))
+	if err := errors.Join(os.Rename(run.Dir(), hidden), run.Release()); err != nil {
 		t.Fatal(err)
 	}
-	if err := late.take(); err == nil {
-		t.Error("a removed run was locked")
+	if err := late.take(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a removed run was locked: %v", err)
 	}
 	_ = late.release()
 	if _, err := os.Lstat(run.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the removed run is back: %v", err)
 	}
+}
+
+func TestTidyLeavesWhatIsBeingRemoved(t *testing.T) {
+	s := open(t)
+	run := create(t, s, Info{})
+	hidden := filepath.Join(s.Root(), "runs", gonePrefix+string(run.ID()))
+	if err := os.Rename(run.Dir(), hidden); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Tidy(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(hidden); err != nil {
+		t.Errorf("Tidy removed what another is removing: %v", err)
+	}
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, s, "tidy")
 }
 
 func TestDiscardHostileWork(t *testing.T) {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -23,11 +24,11 @@ func resolve(fd int, path string, how uint64) (opened int, err error) {
 		opened, err = unix.Openat2(fd, path, &unix.OpenHow{Flags: openDir, Resolve: how})
 		return err
 	})
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return opened, nil
-	case unix.ENOSYS, unix.EPERM: // Linux before 5.6, or a seccomp filter that does not know openat2
-		return walkDown(fd, path)
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
+		return walkDown(fd, path) // Linux before 5.6, or a seccomp filter that does not know openat2
 	default:
 		return -1, err
 	}

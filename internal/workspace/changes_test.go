@@ -100,6 +100,17 @@ func TestChangesInAHostileTree(t *testing.T) {
 	})
 }
 
+func TestFirstPathsDoNotDependOnOrder(t *testing.T) {
+	var f first
+	for i := range 1000 {
+		f.add(fmt.Sprintf("%03d", (i*777)%1000))
+	}
+	got := f.sorted()
+	if f.count != 1000 || len(got) != pathsMax || got[0] != "000" || got[pathsMax-1] != "199" {
+		t.Errorf("of %d the first are %q", f.count, got)
+	}
+}
+
 func TestSnapshotFileThatIsTorn(t *testing.T) {
 	work := t.TempDir()
 	put(t, work, map[string]string{"a": "", "dir/b": "", "dir/bc": "", "\xff": ""})

@@ -27,9 +27,9 @@ type CopyOptions struct {
 	Progress func(files, bytes int64)
 }
 
-// workMode is what the directories have that are made for a bottle, before
-// they take over the mode of what was copied.
-const workMode = 0o755
+// topMode is the mode of Work, Git and what is above a copied tree, whatever
+// that of the source is: they are the agent's alone.
+const topMode = 0o700
 
 // CopyIn copies a project. Links are copied as links and never followed;
 // sockets, devices, fifos and what cannot be read are left out and reported;
@@ -93,7 +93,7 @@ func (c *copier) make(path string) (int, error) {
 		return -1, err
 	}
 	defer func() { _ = unix.Close(parent) }()
-	return tree.MakeDir(parent, filepath.Base(path), workMode, c.owner())
+	return tree.MakeDir(parent, filepath.Base(path), topMode, c.owner())
 }
 
 func (c *copier) close() {
@@ -105,7 +105,7 @@ func (c *copier) close() {
 }
 
 func (c *copier) project(ctx context.Context) error {
-	mountpoint, err := tree.MakeDir(c.work, dotGit, workMode, c.owner())
+	mountpoint, err := tree.MakeDir(c.work, dotGit, topMode, c.owner())
 	if err != nil {
 		return err
 	}
@@ -152,9 +152,6 @@ func CopyTree(ctx context.Context, options TreeOptions) (Report, error) {
 	return c.report, nil
 }
 
-// skillMode keeps what is above a skill in the agent's home its owner's.
-const skillMode = 0o700
-
 func (c *copier) tree(ctx context.Context, options TreeOptions) (err error) {
 	if c.source, err = filepath.EvalSymlinks(options.Source); err != nil {
 		return err
@@ -167,7 +164,7 @@ func (c *copier) tree(ctx context.Context, options TreeOptions) (err error) {
 		return err
 	}
 	defer func() { _ = unix.Close(root) }()
-	if c.work, err = tree.MakeDir(root, options.Path, skillMode, c.owner()); err != nil {
+	if c.work, err = tree.MakeDir(root, options.Path, topMode, c.owner()); err != nil {
 		return err
 	}
 	return c.copy(ctx, c.src, c.work, "", nil)

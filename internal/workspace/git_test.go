@@ -11,7 +11,7 @@ import (
 // git runs git, without the configuration of who runs the test.
 func git(t testing.TB, dir string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("git", args...)
+	cmd := exec.CommandContext(t.Context(), "git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
@@ -121,9 +121,13 @@ func TestMadeUpPointersAreNotFollowed(t *testing.T) {
 	repository(t, private)
 	git(t, private, "worktree", "add", "-q", filepath.Join(dir, "linked"))
 	secret := filepath.Join(private, ".git")
+	module := filepath.Join(dir, "module")
+	repository(t, module)
+	git(t, module, "config", "core.worktree", private)
 	for name, files := range map[string]map[string]string{
 		"repository":                {".git": "gitdir: " + secret},
 		"worktree of another":       {".git": "gitdir: " + secret + "/worktrees/linked"},
+		"submodule of another":      {".git": "gitdir: " + module + "/.git"},
 		"own directory, its common": {".git": "gitdir: own", "own/commondir": secret, "own/gitdir": "SOURCE/.git", "own/HEAD": "x"},
 		"worktrees look-alike": {
 			".git": "gitdir: x/worktrees/own", "x/worktrees/own/commondir": secret,

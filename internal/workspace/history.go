@@ -57,7 +57,7 @@ func (c *copier) repository(ctx context.Context, dir int, skip func(string) bool
 	}
 	defer func() { _ = unix.Close(src) }()
 	c.alternates(src)
-	dst, err := tree.MakeDir(c.git, objects, workMode, c.owner())
+	dst, err := tree.MakeDir(c.git, objects, topMode, c.owner())
 	if err != nil {
 		return err
 	}

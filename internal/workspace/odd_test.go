@@ -35,7 +35,7 @@ func TestOddThings(t *testing.T) {
 		put(t, source, map[string]string{
 			"plain": "p", "\xff\xfe\n": "bytes", "dir/\x80": "deep bytes", "set": "uid", "shut/in": "x", "locked": "x",
 		})
-		listener, err := net.Listen("unix", at("socket"))
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", at("socket"))
 		must(t, err)
 		defer func() { _ = listener.Close() }()
 		when := time.Date(2020, 2, 3, 4, 5, 6, 789, time.UTC)
@@ -108,6 +108,37 @@ func TestOddThings(t *testing.T) {
 		}
 		if len(report.Notes) != len(want) {
 			t.Errorf("the report is %v, want %v", report.Notes, want)
+		}
+	})
+}
+
+func TestDirectoriesKeepModeAndTime(t *testing.T) {
+	treetest.EachUser(t, func(t *testing.T) {
+		source := t.TempDir() // of mode 0755
+		put(t, source, map[string]string{"a/b/c/file": "", "a/b/other/file": "", "a/file": ""})
+		when := time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
+		modes := map[string]os.FileMode{"a/b/c": 0o500, "a/b": 0o511, "a": 0o550}
+		for _, name := range []string{"a/b/c", "a/b", "a"} { // shut from below
+			must(t, os.Chtimes(filepath.Join(source, name), when, when), os.Chmod(filepath.Join(source, name), modes[name]))
+		}
+		options := target(t, source)
+		t.Cleanup(func() {
+			for _, name := range []string{"a", "a/b", "a/b/c"} {
+				_ = os.Chmod(filepath.Join(source, name), 0o700)
+				_ = os.Chmod(filepath.Join(options.Work, name), 0o700)
+			}
+		})
+		copyIn(t, options)
+		for name, mode := range modes {
+			info, err := os.Lstat(filepath.Join(options.Work, name))
+			if err != nil || info.Mode().Perm() != mode || !info.ModTime().Equal(when) {
+				t.Errorf("%s has mode %v and time %v, %v; want %v and %v", name, info.Mode(), info.ModTime(), err, mode, when)
+			}
+		}
+		for _, top := range []string{options.Work, options.Git} {
+			if info, err := os.Lstat(top); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("%s has mode %v, %v; want it closed to others", top, info.Mode(), err)
+			}
 		}
 	})
 }

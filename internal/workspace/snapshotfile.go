@@ -110,7 +110,7 @@ func ReadSnapshot(from io.Reader) (Snapshot, error) {
 		s.files[path] = mark{in.number(), int64(in.number()), int64(in.number()), uint32(in.number())}
 		before = path
 	}
-	if _, err := in.from.ReadByte(); in.failed || err != io.EOF { //nolint:errorlint // as documented
+	if _, err := in.from.ReadByte(); in.failed || err != io.EOF {
 		return Snapshot{}, ErrSnapshot
 	}
 	return s, nil

@@ -153,8 +153,12 @@ func (w *worker) subdirectory(dir *node, p *place) error {
 	return nil
 }
 
-// seal gives a complete directory its owner, mode and times.
+// seal gives a complete directory its owner, mode and times. The top stays as
+// it was made, closed to others: it is in a run's directory, not in a project.
 func (w *worker) seal(dir *node) error {
+	if dir.path == "" {
+		return nil
+	}
 	fd, err := tree.OpenDir(w.dst, dir.path)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func EachUser(t *testing.T, body func(t *testing.T)) {
 		t.Helper()
 		test := strings.TrimSuffix(t.Name(), "/ordinary")
 		tmp := Reachable(t)
-		cmd := exec.Command("/proc/self/exe", "-test.run=^"+regexp.QuoteMeta(test)+"$/^self$", "-test.v")
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+regexp.QuoteMeta(test)+"$/^self$", "-test.v")
 		cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: Ordinary, Gid: Ordinary}}
 		out, err := cmd.CombinedOutput()
