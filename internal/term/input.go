@@ -2,6 +2,7 @@ package term
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -64,10 +65,16 @@ func newFileInput(file *os.File) (*fileInput, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &fileInput{file: file, wakeRead: read, wakeWrite: write, fd: int(file.Fd()), wake: int(read.Fd())} //nolint:gosec // G115: descriptors
-	if max(in.fd, in.wake) >= unix.FD_SETSIZE || in.fd < 0 {
+	in := &fileInput{file: file, wakeRead: read, wakeWrite: write}
+	err = errors.Join(
+		onDescriptor(file, func(fd int) error { in.fd = fd; return nil }),
+		onDescriptor(read, func(fd int) error { in.wake = fd; return nil }))
+	if err == nil && max(in.fd, in.wake) >= unix.FD_SETSIZE {
+		err = unix.EBADF
+	}
+	if err != nil {
 		in.close()
-		return nil, unix.EBADF
+		return nil, err
 	}
 	return in, nil
 }

@@ -124,16 +124,20 @@ func (p *Prompt) Secret(ctx context.Context, message string) (_ string, err erro
 // silent turns off echo, and the line editing and signals that come with it:
 // Ctrl-C is then a byte, so that no signal can end the process in between.
 func silent(in *Input) (*Mode, error) {
-	fd := int(in.file.Fd()) //nolint:gosec // G115: a descriptor
-	before, err := unix.IoctlGetTermios(fd, getTermios)
+	var before *unix.Termios
+	err := onDescriptor(in.file, func(fd int) (err error) {
+		if before, err = unix.IoctlGetTermios(fd, getTermios); err != nil {
+			return err
+		}
+		changed := *before
+		changed.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+		changed.Cc[unix.VMIN], changed.Cc[unix.VTIME] = 1, 0
+		return unix.IoctlSetTermios(fd, setTermios, &changed)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the terminal: %w", err)
 	}
-	changed := *before
-	changed.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	changed.Cc[unix.VMIN], changed.Cc[unix.VTIME] = 1, 0
-	if err := unix.IoctlSetTermios(fd, setTermios, &changed); err != nil {
-		return nil, fmt.Errorf("set up the terminal: %w", err)
-	}
-	return &Mode{restore: func() error { return unix.IoctlSetTermios(fd, setTermios, before) }}, nil
+	return &Mode{restore: func() error {
+		return onDescriptor(in.file, func(fd int) error { return unix.IoctlSetTermios(fd, setTermios, before) })
+	}}, nil
 }

@@ -29,12 +29,17 @@ func Raw(in any) (*Mode, error) {
 	if !ok || !IsTerminal(in) {
 		return &Mode{restore: func() error { return nil }}, nil
 	}
-	fd := int(file.Fd()) //nolint:gosec // G115: a descriptor
-	before, err := term.MakeRaw(fd)
+	var before *term.State
+	err := onDescriptor(file, func(fd int) (err error) {
+		before, err = term.MakeRaw(fd)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the terminal: %w", err)
 	}
-	return &Mode{restore: func() error { return term.Restore(fd, before) }}, nil
+	return &Mode{restore: func() error {
+		return onDescriptor(file, func(fd int) error { return term.Restore(fd, before) })
+	}}, nil
 }
 
 // Restore brings the settings back. It may be called more than once, from
@@ -54,11 +59,15 @@ func SizeOf(stream any) wire.Size {
 	if !ok {
 		return wire.Size{}
 	}
-	cols, rows, err := term.GetSize(int(file.Fd())) //nolint:gosec // G115: a descriptor
-	if err != nil {
-		return wire.Size{}
-	}
-	return wire.Size{Rows: uint16(rows), Cols: uint16(cols)} //nolint:gosec // G115: 16 bits in the kernel
+	var size wire.Size
+	_ = onDescriptor(file, func(fd int) error { // of what is no terminal: zero
+		winsize, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err == nil {
+			size = wire.Size{Rows: winsize.Row, Cols: winsize.Col}
+		}
+		return err
+	})
+	return size
 }
 
 // Sizes tells of every change of a terminal's size until ctx ends. When
@@ -70,9 +79,9 @@ func Sizes(ctx context.Context, stream any) <-chan wire.Size {
 	}
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, unix.SIGWINCH)
+	last := SizeOf(stream)
 	go func() {
 		defer signal.Stop(changed)
-		last := SizeOf(stream)
 		var send chan<- wire.Size // nil while there is nothing to tell
 		for {
 			select {

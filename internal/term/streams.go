@@ -16,8 +16,16 @@ type Streams struct {
 
 // IsTerminal tells whether a stream, or an Input made of one, is a terminal.
 func IsTerminal(stream any) bool {
+	is := false
 	file, ok := fileOf(stream)
-	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // G115: a descriptor
+	if !ok {
+		return false
+	}
+	err := onDescriptor(file, func(fd int) error {
+		is = term.IsTerminal(fd)
+		return nil
+	})
+	return is && err == nil
 }
 
 // Interactive tells whether a person can be asked: questions are printed on
@@ -33,4 +41,18 @@ func fileOf(stream any) (*os.File, bool) {
 		return s.file, s.file != nil
 	}
 	return nil, false
+}
+
+// onDescriptor runs f on the file's descriptor. Unlike Fd it may run beside a
+// Read, and leaves the file's mode alone.
+func onDescriptor(file *os.File, f func(fd int) error) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil { //nolint:gosec // G115: a descriptor
+		return err
+	}
+	return inner
 }
