@@ -25,10 +25,17 @@ type remover struct {
 }
 
 func (r *remover) Name() string { return r.name }
-func (r *remover) Prepare(context.Context, Spec) (Plan, error) { return Plan{}, errors.ErrUnsupported }
 
-func (r *remover) Open(context.Context, runs.ID) (Bottle, error) { return nil, errors.ErrUnsupported }
-func (r *remover) List(context.Context) ([]Status, error)        { return nil, nil }
+func (r *remover) Prepare(context.Context, Spec) (Plan, error) {
+	return Plan{}, errors.ErrUnsupported
+}
+
+func (r *remover) Open(context.Context, runs.ID) (Bottle, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (r *remover) List(context.Context) ([]Status, error) { return nil, nil }
+
 func (r *remover) Launch(context.Context, Plan, environ.Secrets) (Bottle, error) {
 	return nil, errors.ErrUnsupported
 }
