@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/term"
 	"claude-bottle/internal/wire"
 )
 
@@ -20,53 +23,72 @@ type attachment struct {
 	signals <-chan os.Signal
 }
 
-// attach runs one process in b to its end. Where the person sees a terminal,
-// what the process prints passes the filter; elsewhere its bytes are left
-// alone.
-func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at attachment) (wire.Exit, error) {
-	streams := wire.Streams{Stdout: filtered(a.Out), Stderr: filtered(a.Err), Signals: at.signals}
+// attach runs one process in b to its end.
+func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at attachment) (exit wire.Exit, err error) {
+	stdout, closeStdout := a.filtered(a.Out)
+	stderr, closeStderr := a.filtered(a.Err)
+	streams := wire.Streams{Stdout: stdout, Stderr: stderr, Signals: at.signals}
 	if at.input {
 		streams.Stdin = a.input
 	}
 	if at.terminal {
-		raw, err := a.raw()
+		mode, err := term.Raw(a.In)
 		if err != nil {
-			return wire.Exit{}, fmt.Errorf("prepare the terminal: %w", err)
+			return wire.Exit{}, err
 		}
-		defer raw.restore()
-		start.Terminal, start.Size = true, raw.size
+		defer func() { _ = mode.Restore() }()
+		resizes, stop := context.WithCancel(ctx)
+		defer stop()
+		start.Terminal, start.Size = true, term.SizeOf(a.Out)
 		start.Env = append(start.Env, a.terminalEnv()...)
-		streams.Resize = raw.resize
+		streams.Resize = term.Sizes(resizes, a.Out)
 	}
-	watched, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-b.Lost():
-			a.sayLost(b, done)
-		case <-done:
-		}
-	}()
-	defer func() { <-watched }()
-	defer close(done)
+	// Before the terminal's mode is restored: what the process left switched
+	// on is switched off, whatever ends this.
+	defer func() { err = errors.Join(err, closeStdout(), closeStderr()) }()
+	defer a.watch(b)()
 	return b.Exec(ctx, start, streams)
+}
+
+// filtered is the way from a process inside to a stream of the person's.
+// Where that is a terminal it passes the filter; elsewhere every byte is left
+// as it is.
+func (a *App) filtered(stream io.Writer) (through io.Writer, closing func() error) {
+	if !term.IsTerminal(stream) {
+		return stream, func() error { return nil }
+	}
+	filter := term.NewFilter(stream, term.SpeaksUTF8(a.Getenv))
+	return filter, filter.Close
 }
 
 // lostGrace is how long the loss of the whole bottle takes to end what runs in
 // it.
 const lostGrace = 500 * time.Millisecond
 
-// sayLost tells at once that the bottle has lost its gateway: an agent that
+// watch tells at once when the bottle has lost its gateway: an agent that
 // meets only timeouts would be hard to understand. The loss of the guest ends
 // the process, with an error that says so. The line begins and ends with a
-// carriage return, since the terminal may be raw.
-func (a *App) sayLost(b bottle.Bottle, done <-chan struct{}) {
-	grace := time.NewTimer(lostGrace)
-	defer grace.Stop()
-	select {
-	case <-done:
-	case <-grace.C:
-		fmt.Fprintf(a.Err, "\r\nwarning: the bottle has no network any more: %s\r\n", escape(fmt.Sprint(b.Err())))
+// carriage return, since the terminal may be raw. stop ends the watching.
+func (a *App) watch(b bottle.Bottle) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-b.Lost():
+		case <-done:
+			return
+		}
+		grace := time.NewTimer(lostGrace)
+		defer grace.Stop()
+		select {
+		case <-done:
+		case <-grace.C:
+			fmt.Fprintf(a.Err, "\r\nwarning: the bottle has no network any more: %s\r\n", term.Escape(fmt.Sprint(b.Err())))
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 )
 
 type cleanupOptions struct {
@@ -119,7 +120,7 @@ func (opts *cleanupOptions) remains(ctx context.Context, h *host) ([]remains, er
 	for _, p := range h.platforms {
 		listed, err := p.List(ctx)
 		if err != nil {
-			fmt.Fprintf(opts.Err, "warning: platform %s: %s\n", p.Name(), escape(err.Error()))
+			fmt.Fprintf(opts.Err, "warning: platform %s: %s\n", p.Name(), term.Escape(err.Error()))
 			continue
 		}
 		for _, status := range listed {
@@ -160,7 +161,7 @@ func (opts *cleanupOptions) show(found []remains) error {
 		fmt.Fprintln(opts.Err, "claude-bottle: nothing to remove")
 		return nil
 	}
-	table := opts.table("RUN", "NAME", "STATE", "ENDED", "SIZE", "WORK")
+	table := term.NewTable("RUN", "NAME", "STATE", "ENDED", "SIZE", "WORK")
 	for _, r := range found {
 		work := "-"
 		switch {
@@ -169,9 +170,9 @@ func (opts *cleanupOptions) show(found []remains) error {
 		case r.Work != "":
 			work = "unchanged"
 		}
-		table.add(string(r.Run), r.Name, r.State, opts.ago(r.Ended), byteSize(r.Bytes), work)
+		table.Row(string(r.Run), r.Name, r.State, opts.ago(r.Ended), byteSize(r.Bytes), work)
 	}
-	return table.write()
+	return table.Print(opts.Out, opts.style())
 }
 
 // byteSize is n with one digit behind the point, in binary units.

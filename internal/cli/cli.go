@@ -9,23 +9,17 @@ package cli
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"claude-bottle/internal/platform/docker"
-	"claude-bottle/internal/wire"
+	"claude-bottle/internal/term"
 )
 
-// Streams are the person's, or a script's. Whether one is a terminal is found
-// out where it matters, so a file that is none is as good as a pipe.
-type Streams struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
-}
+// Streams are the person's, or a script's.
+type Streams = term.Streams
 
 // Env is what a command may know of the process around it.
 type Env struct {
@@ -76,7 +70,9 @@ type App struct {
 	Env
 	// input is In, shared by questions and by what runs inside: a line that
 	// one did not take is there for the other.
-	input *wire.Input
+	input *term.Input
+	// progress is what is under way, on Err.
+	progress *term.Progress
 }
 
 // Getenv returns the value of a variable, empty when it is not set.
@@ -88,11 +84,14 @@ func (a *App) Getenv(name string) string {
 // Main runs one command line, without the program's name, and returns its
 // exit code. Errors have been printed.
 func Main(ctx context.Context, args []string, streams Streams, env Env) (code int) {
-	app := &App{Streams: streams, Env: env, input: wire.NewInput(streams.In)}
+	app := &App{Streams: streams, Env: env}
 	if served, ok := app.serve(ctx, args); ok {
 		return served
 	}
 	defer app.recoverTo(&code)
+	app.input = term.NewInput(streams.In)
+	defer app.input.Close()
+	app.progress = term.NewProgress(streams.Err, app.Getenv)
 	root := newRoot(app)
 	root.SetArgs(args)
 	return app.exit(root.ExecuteContext(ctx))

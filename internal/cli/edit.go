@@ -57,12 +57,21 @@ func runEdit(ctx context.Context, opts *editOptions) error {
 	if err != nil {
 		return err
 	}
-	keep := false
-	defer func() {
-		if !keep {
-			_ = os.RemoveAll(filepath.Dir(draft))
-		}
-	}()
+	// Ctrl-C belongs to the editor: what was typed must not go with it.
+	_, stop := opts.Signals()
+	defer stop()
+	err = editDraft(ctx, opts, file, draft)
+	if err == nil {
+		return os.RemoveAll(filepath.Dir(draft))
+	}
+	if same, _ := os.ReadFile(draft); bytes.Equal(same, file.before) {
+		return errors.Join(err, os.RemoveAll(filepath.Dir(draft)))
+	}
+	return hint.With(err, "what you typed is still in "+draft)
+}
+
+// editDraft lets the person edit until the draft is valid, and saves it.
+func editDraft(ctx context.Context, opts *editOptions, file edited, draft string) error {
 	for {
 		if err := opts.runEditor(ctx, draft); err != nil {
 			return err
@@ -72,7 +81,7 @@ func runEdit(ctx context.Context, opts *editOptions) error {
 			return fmt.Errorf("read what was edited: %w", err)
 		}
 		if bytes.Equal(after, file.before) {
-			fmt.Fprintf(opts.Err, "claude-bottle: %s is unchanged\n", file.path)
+			opts.note("claude-bottle: %s is unchanged", file.path)
 			return nil
 		}
 		m, wrong := manifest.LoadEdited(file.dir, file.home, file.path, after)
@@ -80,18 +89,15 @@ func runEdit(ctx context.Context, opts *editOptions) error {
 			printWarnings(opts.Err, m)
 			return opts.save(file, after, m)
 		}
+		opts.printError(wrong)
 		again := false
 		if opts.canAsk() {
-			opts.printError(wrong)
 			if again, err = opts.confirm(ctx, "edit again?"); err != nil {
-				keep = true
 				return err
 			}
 		}
 		if !again {
-			keep = true
-			return withCode(exitUsage, hint.With(fmt.Errorf("%s was not changed: what was edited is not valid", file.path),
-				"it is still in "+draft))
+			return withCode(exitUsage, fmt.Errorf("%s was not changed: what was edited is not valid", file.path))
 		}
 	}
 }
@@ -174,7 +180,7 @@ func (a *App) runEditor(ctx context.Context, draft string) error {
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:], draft)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Out, a.Err
 	if err := cmd.Run(); err != nil {
-		return hint.With(fmt.Errorf("run the editor %s: %w", words[0], err), "set VISUAL or EDITOR; the manifest was not changed")
+		return hint.With(fmt.Errorf("run the editor %s: %w", words[0], err), "set VISUAL or EDITOR")
 	}
 	return nil
 }
@@ -197,7 +203,7 @@ func (a *App) save(file edited, after []byte, m *manifest.Manifest) error {
 	if err := renameio.WriteFile(path, after, file.mode, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("save the manifest: %w", err)
 	}
-	fmt.Fprintf(a.Err, "claude-bottle: saved %s\n", file.path)
+	a.note("claude-bottle: saved %s", file.path)
 	if project := m.Project(); file.trusted && project != nil {
 		store, err := a.trustStore()
 		if err != nil {

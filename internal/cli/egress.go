@@ -13,6 +13,7 @@ import (
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 )
 
 // recordFile is the record in a run's record directory.
@@ -124,7 +125,7 @@ func (opts *egressOptions) printEvent(e audit.Event) error {
 		detail = fmt.Sprintf("closed after %.1f s, %s sent, %s received", e.Duration, byteSize(e.Sent), byteSize(e.Received))
 	}
 	_, err := fmt.Fprintf(opts.Out, "%s %-5s %-7s %s (%s)\n",
-		e.Time.Local().Format(time.TimeOnly), e.Decision, e.Kind, escape(what), escape(detail))
+		e.Time.Local().Format(time.TimeOnly), e.Decision, e.Kind, term.Escape(what), term.Escape(detail))
 	return err
 }
 
@@ -139,10 +140,10 @@ func (opts *egressOptions) summarise(path string) error {
 		return err
 	}
 	rows := summary.Rows()
-	table := opts.table("HOST", "REQUESTS", "LOOKUPS", "DENIED", "FAILED", "SENT", "RECEIVED", "WHY DENIED")
+	table := term.NewTable("HOST", "REQUESTS", "LOOKUPS", "DENIED", "FAILED", "SENT", "RECEIVED", "WHY DENIED")
 	var all audit.Summary
 	for _, row := range rows {
-		table.add(row.Host, strconv.Itoa(row.Requests), strconv.Itoa(row.Lookups), strconv.Itoa(row.Denied),
+		table.Row(row.Host, strconv.Itoa(row.Requests), strconv.Itoa(row.Lookups), strconv.Itoa(row.Denied),
 			strconv.Itoa(row.Failed), byteSize(row.Sent), byteSize(row.Received), row.Reason)
 		all.Requests += row.Requests
 		all.Lookups += row.Lookups
@@ -152,11 +153,11 @@ func (opts *egressOptions) summarise(path string) error {
 		all.Received += row.Received
 	}
 	if len(rows) > 1 {
-		table.add("total", strconv.Itoa(all.Requests), strconv.Itoa(all.Lookups), strconv.Itoa(all.Denied),
+		table.Row("total", strconv.Itoa(all.Requests), strconv.Itoa(all.Lookups), strconv.Itoa(all.Denied),
 			strconv.Itoa(all.Failed), byteSize(all.Sent), byteSize(all.Received), "")
 	}
 	if bad > 0 {
 		fmt.Fprintf(opts.Err, "warning: %s of the record could not be read\n", count(bad, "line", "lines"))
 	}
-	return table.write()
+	return table.Print(opts.Out, opts.style())
 }

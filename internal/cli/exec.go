@@ -76,7 +76,7 @@ func runExec(ctx context.Context, opts *execOptions) error {
 	}
 	signals.enter(ctx, working)
 	exit, err := opts.attach(ctx, b, wire.Start{Argv: opts.Argv, Dir: opts.Dir}, attachment{
-		terminal: !opts.NoTerminal && opts.interactive(),
+		terminal: !opts.NoTerminal && opts.terminals(),
 		input:    true,
 		signals:  signals.Harness,
 	})

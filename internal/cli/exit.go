@@ -10,6 +10,7 @@ import (
 
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/term"
 )
 
 // Exit codes. The harness's own code passes through all the same, so a caller
@@ -94,7 +95,7 @@ func (a *App) printError(err error) {
 		if i == 0 || every {
 			line = "error: " + line
 		}
-		fmt.Fprintln(a.Err, escape(line))
+		fmt.Fprintln(a.Err, term.Escape(line))
 	}
 	if advice := hintOf(err); advice != "" {
 		fmt.Fprintln(a.Err, "hint: "+advice)

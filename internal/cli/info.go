@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/term"
 )
 
 type infoOptions struct {
@@ -45,13 +46,13 @@ func runInfo(opts *infoOptions) error {
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, bottle.Plan{Spec: spec}.Redacted().Spec)
 	}
-	sheet := opts.table()
+	sheet := term.NewTable()
 	list := func(label string, items []string) {
 		if len(items) == 0 {
 			items = []string{"(none)"}
 		}
 		for _, item := range items {
-			sheet.add(label, item)
+			sheet.Row(label, item)
 			label = ""
 		}
 	}
@@ -71,5 +72,5 @@ func runInfo(opts *infoOptions) error {
 	list("egress:", egress)
 	list("limits:", []string{spec.Limits.String()})
 	list("isolation:", []string{string(spec.Isolation)})
-	return sheet.write()
+	return sheet.Print(opts.Out, opts.style())
 }

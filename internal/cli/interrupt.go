@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/term"
 )
 
 // stage is where a run is; it decides what a signal means.
@@ -105,9 +107,9 @@ func (s *signals) handle(signal os.Signal) {
 		s.stage = closing
 		s.cancel(interruption{signal})
 	case first:
-		fmt.Fprintln(s.app.Err, "claude-bottle: removing the bottle; once more to leave at once")
+		s.app.note("claude-bottle: removing the bottle; once more to leave at once")
 	default:
-		fmt.Fprintln(s.app.Err, "claude-bottle: left at once: the next command, or claude-bottle cleanup, removes what is left")
+		s.app.note("claude-bottle: left at once: the next command, or claude-bottle cleanup, removes what is left")
 		s.app.Exit(interruption{signal}.code())
 	}
 }
@@ -116,6 +118,10 @@ func (s *signals) handle(signal os.Signal) {
 // the code that shells expect. A nil err stays nil.
 func interrupted(ctx context.Context, err error) error {
 	var by interruption
+	if errors.Is(err, term.ErrInterrupted) { // Ctrl-C where it makes no signal
+		by = interruption{os.Interrupt}
+		return codeError{by.code(), by}
+	}
 	if err == nil || !errors.As(context.Cause(ctx), &by) {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 )
 
 // listed are what `list` takes.
@@ -69,11 +70,11 @@ func runListAvailable(opts *listOptions) error {
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, agents)
 	}
-	table := opts.table("AGENT", "BOTTLE", "HARNESS")
+	table := term.NewTable("AGENT", "BOTTLE", "HARNESS")
 	for _, agent := range agents {
-		table.add(agent.Agent, agent.Bottle, agent.Harness)
+		table.Row(agent.Agent, agent.Bottle, agent.Harness)
 	}
-	return table.write()
+	return table.Print(opts.Out, opts.style())
 }
 
 func runListActive(ctx context.Context, opts *listOptions) error {
@@ -85,9 +86,9 @@ func runListActive(ctx context.Context, opts *listOptions) error {
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, nonNil(infos))
 	}
-	table := opts.table("AGENT", "RUN", "NAME", "STARTED")
+	table := term.NewTable("AGENT", "RUN", "NAME", "STARTED")
 	for _, info := range infos {
-		table.add(info.Agent, string(info.ID), info.Name, opts.ago(info.Started))
+		table.Row(info.Agent, string(info.ID), info.Name, opts.ago(info.Started))
 	}
-	return table.write()
+	return table.Print(opts.Out, opts.style())
 }

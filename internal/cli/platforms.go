@@ -84,7 +84,7 @@ func (a *App) host(named string) (*host, error) {
 		return nil, err
 	}
 	for name, construct := range a.Platforms {
-		p := construct(PlatformConfig{Store: h.store, Getenv: a.Getenv, Home: home, UID: a.UID, Progress: a.Err})
+		p := construct(PlatformConfig{Store: h.store, Getenv: a.Getenv, Home: home, UID: a.UID, Progress: &noteLines{app: a}})
 		h.platforms = append(h.platforms, p)
 		if name == named {
 			h.platform = p

@@ -12,6 +12,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 )
 
 type psOptions struct {
@@ -55,11 +56,11 @@ func runPs(ctx context.Context, opts *psOptions) error {
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, nonNil(infos))
 	}
-	table := opts.table("RUN", "NAME", "AGENT", "PLATFORM", "STATE", "STARTED")
+	table := term.NewTable("RUN", "NAME", "AGENT", "PLATFORM", "STATE", "STARTED")
 	for _, info := range infos {
-		table.add(string(info.ID), info.Name, info.Agent, info.Platform, stateOf(info), opts.ago(info.Started))
+		table.Row(string(info.ID), info.Name, info.Agent, info.Platform, stateOf(info), opts.ago(info.Started))
 	}
-	return table.write()
+	return table.Print(opts.Out, opts.style())
 }
 
 // stateOf is a run's state with what is known of its end.
@@ -100,10 +101,10 @@ func runPsOne(ctx context.Context, opts *psOptions) error {
 }
 
 func (a *App) printRun(shown shownRun) error {
-	sheet := a.table()
+	sheet := term.NewTable()
 	add := func(label, value string) {
 		if value != "" {
-			sheet.add(label+":", value)
+			sheet.Row(label+":", value)
 		}
 	}
 	add("run", string(shown.ID))
@@ -131,7 +132,7 @@ func (a *App) printRun(shown shownRun) error {
 		if i > 0 {
 			label = ""
 		}
-		sheet.add(label, string(resource.Kind)+" "+resource.Name)
+		sheet.Row(label, string(resource.Kind)+" "+resource.Name)
 	}
-	return sheet.write()
+	return sheet.Print(a.Out, a.style())
 }

@@ -113,7 +113,9 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil {
 		return interrupted(ctx, withCode(exitUsage, err))
 	}
+	opts.progress.Show("launching " + plan.Name)
 	b, err := h.platform.Launch(ctx, plan, secrets)
+	opts.progress.Done()
 	if err != nil {
 		return interrupted(ctx, withCode(exitLaunch, err))
 	}

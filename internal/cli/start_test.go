@@ -287,3 +287,57 @@ func TestProjectIsTrustedOnce(t *testing.T) {
 	c.types("n\r")
 	c.ends(0)
 }
+
+func TestBottleCannotWriteThePersonsClipboard(t *testing.T) {
+	p := newPlace(t, shellManifest)
+	script := `printf '\033[31mred\033[0m \033]52;c;c2VjcmV0\007 \033[?25l end\n'; printf '\033]52;c;c2VjcmV0\007' >&2`
+	c := p.console(t, "start", "shell", "--yes", "--", script)
+	c.expect("\x1b[31mred\x1b[0m ")
+	c.expect(" end")
+	c.expect("\x1b[?25h") // the cursor that it hid is back
+	c.ends(0)
+	if strings.Contains(c.screen(), "\x1b]52;") {
+		t.Errorf("OSC 52 reached the terminal: %q", c.screen())
+	}
+
+	// Elsewhere the bytes are left as they are.
+	cmd := p.command(t, "start", "shell", "--yes", "--", script)
+	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "\x1b]52;c;c2VjcmV0\a") {
+		t.Errorf("piped: %q, %v", out, err)
+	}
+}
+
+func TestEditAgain(t *testing.T) {
+	p := newPlace(t, shellManifest)
+	write(t, p.project+"/editor.sh", `
+		if grep -q botle "$1"; then sed -i s/botle/bottle/ "$1"; else sed -i s/bottle:/botle:/ "$1"; fi
+		echo "# edited" >> "$1"`)
+	p.env = append(p.env, "EDITOR=sh "+p.project+"/editor.sh")
+	c := p.console(t, "edit")
+	c.expect(`unknown key "botle"`)
+	c.expect("edit again? [y/N] ")
+	c.types("y\r")
+	c.expect("saved " + p.home + "/claude-bottle.yaml")
+	c.ends(0)
+}
+
+func TestCleanupAsks(t *testing.T) {
+	p := newPlace(t, shellManifest)
+	if err := p.command(t, "start", "shell", "--yes", "--", "true").Run(); err != nil {
+		t.Fatal(err)
+	}
+	c := p.console(t, "cleanup")
+	c.expect("claude-bottle-shell  stopped")
+	c.expect("remove 1 run, work included? [y/N] ")
+	c.types("n\r")
+	c.expect("aborted by user")
+	c.ends(0)
+	c = p.console(t, "cleanup")
+	c.expect("[y/N] ")
+	c.types("y\r")
+	c.expect("removed 1 run")
+	c.ends(0)
+	if left, err := filepath.Glob(p.state + "/claude-bottle/runs/[0-9a-z]*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}

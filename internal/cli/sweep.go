@@ -6,6 +6,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 )
 
 // sweep finishes what launchers that died left behind. It is quiet unless
@@ -18,7 +19,7 @@ func (a *App) sweep(ctx context.Context, h *host) {
 			count(n, "launcher that died", "launchers that died"), len(swept.Stopped))
 	}
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", escape(err.Error()))
+		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
 	}
 }
 

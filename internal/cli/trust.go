@@ -9,6 +9,7 @@ import (
 
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/term"
 )
 
 type trustOptions struct {
@@ -61,7 +62,7 @@ func runTrust(ctx context.Context, opts *trustOptions) error {
 		return writeJSON(opts.Out, shownTrust{project.Path, project.Hash, trusted, nonNil(project.Changes)})
 	}
 	if trusted {
-		fmt.Fprintf(opts.Err, "claude-bottle: %s is trusted already\n", escape(project.Path))
+		fmt.Fprintf(opts.Err, "claude-bottle: %s is trusted already\n", term.Escape(project.Path))
 		return nil
 	}
 	return opts.askTrust(ctx, store, project)
@@ -115,9 +116,9 @@ func (a *App) askTrust(ctx context.Context, store *manifest.TrustStore, project 
 }
 
 func (a *App) printChanges(project *manifest.ProjectFile) {
-	fmt.Fprintf(a.Err, "claude-bottle: %s came with the project. Beside your own manifest it would:\n", escape(project.Path))
+	fmt.Fprintf(a.Err, "claude-bottle: %s came with the project. Beside your own manifest it would:\n", term.Escape(project.Path))
 	for _, change := range project.Changes {
-		fmt.Fprintf(a.Err, "  - %s\n", escape(change))
+		fmt.Fprintf(a.Err, "  - %s\n", term.Escape(change))
 	}
 	if len(project.Changes) == 0 {
 		fmt.Fprintln(a.Err, "  - change nothing")

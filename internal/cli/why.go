@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/term"
 )
 
 type whyOptions struct {
@@ -62,7 +63,7 @@ func runWhy(opts *whyOptions, request policy.Request) error {
 			verdict = "allowed"
 		}
 		_, err = fmt.Fprintf(opts.Out, "%s: %s\nrule: %s\nreason: %s\n",
-			verdict, escape(decision.Host), escape(decision.Rule), escape(decision.Reason))
+			verdict, term.Escape(decision.Host), term.Escape(decision.Rule), term.Escape(decision.Reason))
 	}
 	if err == nil && !decision.Allow {
 		return codeError{code: exitFailure}

@@ -7,6 +7,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/term"
 	"claude-bottle/internal/wire"
 )
 
@@ -33,12 +34,12 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		defer cancel()
 		ctx = limited
 	}
-	terminal := !plan.Spec.Once && opts.interactive()
+	terminal := !plan.Spec.Once && opts.terminals()
 	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace, Secrets: true}, attachment{
 		terminal: terminal,
 		// A person at a terminal who gave the whole prompt has no more to
 		// say, and would be waited for.
-		input:   terminal || !plan.Spec.Once || !isTerminal(opts.In),
+		input:   terminal || !plan.Spec.Once || !term.IsTerminal(opts.In),
 		signals: signals.Harness,
 	})
 	if errors.Is(context.Cause(ctx), errTimeout) {
@@ -55,7 +56,7 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 func exitOf(argv []string, exit wire.Exit) error {
 	switch {
 	case exit.Message != "":
-		return withCode(exit.Code, fmt.Errorf("run %s in the bottle: %s", escape(argv[0]), escape(exit.Message)))
+		return withCode(exit.Code, fmt.Errorf("run %s in the bottle: %s", term.Escape(argv[0]), term.Escape(exit.Message)))
 	case exit.Code != 0:
 		return codeError{code: exit.Code}
 	}
@@ -75,11 +76,11 @@ func (a *App) finish(h *host, id runs.ID, ended error) {
 	}
 	code := codeOf(ended)
 	if err := run.Update(func(info *runs.Info) { info.ExitCode = &code }); err != nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", escape(err.Error()))
+		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
 	}
 	summary, err := bottle.Summarise(h.store, id)
 	if err != nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", escape(err.Error()))
+		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
 		return
 	}
 	fmt.Fprintf(a.Err, "claude-bottle: run %s ended (%d); %s\n", id, code, summary.Line())
