@@ -37,6 +37,9 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	if !d.Allow {
 		return nil, s.journal.refused(r, denied(d, r.Port))
 	}
+	if refused := s.journal.ready(r); refused != nil {
+		return nil, refused
+	}
 	addrs, refused := s.addresses(ctx, d.Host, r.Port)
 	if refused != nil {
 		return nil, s.journal.refused(r, refused)

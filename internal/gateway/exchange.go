@@ -8,7 +8,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/policy"
@@ -145,17 +144,7 @@ func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstr
 
 // alive says whether an idle upstream connection is worth another request: it
 // must have nothing to say and not be at its end.
-func alive(up *upstream) bool {
-	if up.br.Buffered() > 0 {
-		return false
-	}
-	if err := up.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
-		return false
-	}
-	_, err := up.br.Peek(1)
-	timeout := net.Error(nil)
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
+func alive(up *upstream) bool { return up.br.Buffered() == 0 && quiet(up.conn) }
 
 // outgoing is the request's head as upstream gets it: the same, without what
 // was for this hop, and framed by us.

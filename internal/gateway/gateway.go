@@ -104,8 +104,7 @@ func ListenAndServe(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", opts.Listen)
+	l, err := listenConfig().Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), s.close())
 	}
@@ -149,7 +148,7 @@ type listeners struct {
 // everybody there (TestOneAddress).
 func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (listeners, error) {
 	ls := listeners{address: address}
-	var lc net.ListenConfig
+	lc := listenConfig()
 	var err error
 	tcp := func(port int) net.Listener {
 		if err != nil {
@@ -168,6 +167,14 @@ func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (li
 		return listeners{}, fmt.Errorf("listen: %w", err)
 	}
 	return ls, nil
+}
+
+// listenConfig leaves multipath TCP, which Go listens with by default, to
+// those who have two paths.
+func listenConfig() *net.ListenConfig {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	return &lc
 }
 
 func (ls listeners) close() {

@@ -413,6 +413,31 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// A request that may not be repeated finds out beforehand that the kept
+// connection has ended.
+func TestClosedConnectionIsNotUsed(t *testing.T) {
+	w := newWorld()
+	closed := make(chan struct{}, 3)
+	w.host("a.example", 80, listen(t, func(conn net.Conn) {
+		if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+		conn.Close()
+		closed <- struct{}{}
+	}))
+	f := start(t, w, allow("a.example"))
+	conn := dial(t, f.proxy)
+	br := bufio.NewReader(conn)
+	for i := range 3 {
+		_, _ = io.WriteString(conn, "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\nx")
+		if resp, _ := readResponse(t, br, "POST"); resp.StatusCode != 200 {
+			t.Fatalf("request %d: %d", i, resp.StatusCode)
+		}
+		<-closed
+	}
+}
+
 func TestWebSocket(t *testing.T) {
 	w := newWorld()
 	origin := listen(t, func(conn net.Conn) {

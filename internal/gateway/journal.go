@@ -16,6 +16,8 @@ type journal struct {
 	writer *audit.Writer
 	run    string
 	broken func()
+	// failing says that the last line could not be written.
+	failing atomic.Bool
 }
 
 // ruleRecord is the rule of what is refused because it cannot be recorded.
@@ -28,6 +30,7 @@ func (j *journal) append(e audit.Event) *refusal {
 		e.Time = time.Now()
 	}
 	err := j.writer.Append(e)
+	j.failing.Store(err != nil)
 	if err == nil {
 		return nil
 	}
@@ -41,6 +44,19 @@ func (j *journal) append(e audit.Event) *refusal {
 	}
 }
 
+// ready says whether r may be acted on at all, before anything is: looking up
+// a name is egress too. While lines cannot be written it gives a refusal, and
+// recording that one shows when they can be again.
+func (j *journal) ready(r policy.Request) *refusal {
+	if !j.failing.Load() {
+		return nil
+	}
+	return j.refused(r, &refusal{
+		status: http.StatusServiceUnavailable, outcome: audit.Denied, port: r.Port,
+		decision: policy.Decision{Host: r.Host, Rule: ruleRecord, Reason: "the record could not be written until now; try again"},
+	})
+}
+
 // refused records a refusal of r, and returns the refusal to give: itself, or
 // that it could not be recorded.
 func (j *journal) refused(r policy.Request, why *refusal) *refusal {
@@ -48,6 +64,9 @@ func (j *journal) refused(r policy.Request, why *refusal) *refusal {
 	e.Decision = why.outcome
 	if e.Host == "" {
 		e.Host = r.Host
+	}
+	if e.Port == 0 {
+		e.Port = why.port
 	}
 	if failed := j.append(e); failed != nil {
 		return failed

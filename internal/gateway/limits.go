@@ -21,7 +21,7 @@ func defaultLimits() limits {
 		idle:        time.Hour,
 		dial:        30 * time.Second,
 		linger:      2 * time.Second,
-		connections: 4096,
+		connections: min(4096, descriptors()/3), // each has one to the world; the rest is in reserve
 	}
 }
 

@@ -95,10 +95,17 @@ func TestRecordFull(t *testing.T) {
 	w := newWorld()
 	w.host("a.example", 80, originServer(t, echo))
 	f := &fixture{t: t, record: "/dev/full"}
-	f.run(w, allow("a.example"))
+	f.run(w, allow("a.example", "*.a.example"))
 	got := say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "no space left on device") {
 		t.Errorf("%q", got)
+	}
+	looked := len(w.asked)
+	if got := say(t, f.proxy, "GET http://secret.a.example/ HTTP/1.1\r\nHost: secret.a.example\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("%q", got)
+	}
+	if len(w.asked) != looked {
+		t.Errorf("names go out without a record: %v", w.asked)
 	}
 	if got := w.dials(); len(got) != 0 {
 		t.Errorf("dialled %v", got)

@@ -56,3 +56,30 @@ func eachPiece(conn net.Conn, use func([]byte) error) error {
 		}
 	}
 }
+
+// quiet says whether conn is open and has nothing to read. It does not wait.
+func quiet(conn net.Conn) bool {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var rerr error
+	err = raw.Control(func(fd uintptr) {
+		_, _, rerr = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return err == nil && (rerr == unix.EAGAIN || rerr == unix.EINTR) //nolint:errorlint // an errno, as the call returns it
+}
+
+// descriptors is how many this process may have. The runtime has raised the
+// limit to the hard one.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, 1<<20)) //nolint:gosec // G115: bounded
+}
