@@ -46,7 +46,7 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 	// Before the terminal's mode is restored: what the process left switched
 	// on is switched off, whatever ends this.
 	defer func() { err = errors.Join(err, closeStdout(), closeStderr()) }()
-	defer a.watch(b)()
+	defer a.watch(b, at.terminal)()
 	return b.Exec(ctx, start, streams)
 }
 
@@ -67,9 +67,13 @@ const lostGrace = 500 * time.Millisecond
 
 // watch tells at once when the bottle has lost its gateway: an agent that
 // meets only timeouts would be hard to understand. The loss of the guest ends
-// the process, with an error that says so. The line begins and ends with a
-// carriage return, since the terminal may be raw. stop ends the watching.
-func (a *App) watch(b bottle.Bottle) (stop func()) {
+// the process, with an error that says so. A raw terminal needs a carriage
+// return to begin a line. stop ends the watching.
+func (a *App) watch(b bottle.Bottle, raw bool) (stop func()) {
+	format := "warning: the bottle has no network any more: %s\n"
+	if raw {
+		format = "\r\nwarning: the bottle has no network any more: %s\r\n"
+	}
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -83,7 +87,7 @@ func (a *App) watch(b bottle.Bottle) (stop func()) {
 		select {
 		case <-done:
 		case <-grace.C:
-			fmt.Fprintf(a.Err, "\r\nwarning: the bottle has no network any more: %s\r\n", term.Escape(fmt.Sprint(b.Err())))
+			fmt.Fprintf(a.Err, format, term.Escape(fmt.Sprint(b.Err())))
 		}
 	}()
 	return func() {

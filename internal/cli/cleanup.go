@@ -59,7 +59,23 @@ type remains struct {
 	// Changed says that the work may differ from what was copied in.
 	Changed bool `json:"changed"`
 
-	remove func(context.Context) error
+	kept bool // the store has it
+	// platforms have something of it, also of a run that has stopped: when
+	// its launcher died, an engine may have been at work on something that
+	// came to be after the sweep.
+	platforms []bottle.Platform
+}
+
+func (r remains) remove(ctx context.Context, h *host) error {
+	for _, p := range r.platforms {
+		if err := p.Remove(ctx, r.Run); err != nil {
+			return err
+		}
+	}
+	if !r.kept {
+		return nil
+	}
+	return bottle.Discard(ctx, h.store, r.Run, h.platforms...)
 }
 
 func runCleanup(ctx context.Context, opts *cleanupOptions) error {
@@ -93,11 +109,11 @@ func runCleanup(ctx context.Context, opts *cleanupOptions) error {
 	}
 	var errs []error
 	for _, r := range found {
-		if err := r.remove(ctx); err != nil {
+		if err := r.remove(ctx, h); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	fmt.Fprintf(opts.Err, "claude-bottle: removed %s\n", count(len(found)-len(errs), "run", "runs"))
+	opts.note("claude-bottle: removed %s", count(len(found)-len(errs), "run", "runs"))
 	return errors.Join(errs...)
 }
 
@@ -113,27 +129,36 @@ func (opts *cleanupOptions) remains(ctx context.Context, h *host) ([]remains, er
 	for _, k := range kept {
 		found = append(found, remains{
 			Run: k.Info.ID, Agent: k.Info.Agent, Name: k.Info.Name, State: string(k.Info.State),
-			Ended: k.Info.Ended, Bytes: k.Bytes, Work: k.Summary.Work, Changed: k.Summary.Changed(),
-			remove: func(ctx context.Context) error { return bottle.Discard(ctx, h.store, k.Info.ID, h.platforms...) },
+			Ended: k.Info.Ended, Bytes: k.Bytes, Work: k.Summary.Work, Changed: k.Summary.Changed(), kept: true,
 		})
 	}
 	for _, p := range h.platforms {
 		listed, err := p.List(ctx)
 		if err != nil {
-			fmt.Fprintf(opts.Err, "warning: platform %s: %s\n", p.Name(), term.Escape(err.Error()))
-			continue
+			opts.note("warning: platform %s: %v", p.Name(), err)
 		}
 		for _, status := range listed {
-			if _, _, err := h.store.Load(status.Run); !errors.Is(err, runs.ErrNotFound) {
-				continue
-			}
-			found = append(found, remains{
-				Run: status.Run, Agent: status.Agent, Name: status.Name, State: "no ledger", Ended: status.Started,
-				remove: func(ctx context.Context) error { return p.Remove(ctx, status.Run) },
-			})
+			found = addListed(h.store, found, p, status)
 		}
 	}
 	return opts.oldEnough(found), nil
+}
+
+// addListed adds what a platform has, unless it belongs to a run that goes on.
+func addListed(store *runs.Store, found []remains, p bottle.Platform, status bottle.Status) []remains {
+	for i := range found {
+		if found[i].Run == status.Run {
+			found[i].platforms = append(found[i].platforms, p)
+			return found
+		}
+	}
+	if _, _, err := store.Load(status.Run); !errors.Is(err, runs.ErrNotFound) {
+		return found
+	}
+	return append(found, remains{
+		Run: status.Run, Agent: status.Agent, Name: status.Name, State: "no ledger", Ended: status.Started,
+		platforms: []bottle.Platform{p},
+	})
 }
 
 // oldEnough drops what --older-than keeps. What does not say its age is kept

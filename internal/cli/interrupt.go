@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,7 +58,13 @@ type signals struct {
 	mu    sync.Mutex // guards what follows
 	stage stage
 	seen  bool // a signal of this stage or, once one ended the run, of any
+	last  time.Time
 }
+
+// echo is how soon after another a signal is the same one over again: what
+// runs a command in a process group of its own (timeout, make, npm) passes on
+// to it what the group has got already. No person is that fast.
+const echo = 200 * time.Millisecond
 
 // catch starts to catch signals. The context it returns ends at the first one
 // that ends the run; release gives them back their usual effect.
@@ -97,6 +104,12 @@ func (s *signals) enter(ctx context.Context, next stage) {
 func (s *signals) handle(signal os.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.app.Now()
+	repeated := now.Sub(s.last) < echo
+	s.last = now
+	if repeated {
+		return
+	}
 	first := !s.seen
 	s.seen = true
 	switch {

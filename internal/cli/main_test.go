@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,10 @@ func command() {
 	env := cli.Process("v1.2.3-test")
 	env.Platforms = platforms()
 	env.DefaultPlatform = "fake"
+	if os.Getenv("TEST_CLOCK") == "jumps" { // so that no two signals are one over again
+		var calls atomic.Int64
+		env.Now = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1)) * time.Second) }
+	}
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, env))
 }

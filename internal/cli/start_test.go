@@ -142,8 +142,27 @@ func TestCtrlCWhileLaunching(t *testing.T) {
 	}
 }
 
+// TestOneCtrlCThatComesTwice: timeout(1) and make signal the process and its
+// group.
+func TestOneCtrlCThatComesTwice(t *testing.T) {
+	p := newPlace(t, shellManifest)
+	c := p.console(t, "start", "shell", "--yes", "--platform", "slow", "--", "true")
+	c.expect("slow: launching")
+	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	c.types(ctrlC)
+	c.expect("slow: undone")
+	c.expect("error: interrupted by SIGINT")
+	c.ends(130)
+	if strings.Contains(c.screen(), "left at once") {
+		t.Error("one Ctrl-C was taken for two")
+	}
+}
+
 func TestCtrlCWhileClosing(t *testing.T) {
 	p := newPlace(t, shellManifest)
+	p.env = append(p.env, "TEST_CLOCK=jumps")
 	c := p.console(t, "start", "shell", "--yes", "--platform", "stuck", "--", "echo done")
 	c.expect("done")
 	c.expect("stuck: closing")
@@ -197,6 +216,7 @@ func TestFirstInterruptIsTheAgents(t *testing.T) {
 
 func TestSecondInterruptEndsTheRun(t *testing.T) {
 	p := newPlace(t, shellManifest)
+	p.env = append(p.env, "TEST_CLOCK=jumps")
 	cmd, stderr := piped(t, p, `trap 'touch asked' INT; echo ready; while :; do sleep 0.1; done`)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
