@@ -98,14 +98,21 @@ func (l *launch) nextSubnet(ctx context.Context) error {
 
 // attempt makes everything once, under the name and in the range that parts
 // hold.
-func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *instance, err error) {
+func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (*instance, error) {
 	l.made = made{}
-	if err := l.writeFiles(); err != nil {
+	if err := l.create(ctx); err != nil {
 		return nil, err
+	}
+	return l.start(ctx, secrets)
+}
+
+func (l *launch) create(ctx context.Context) (err error) {
+	if err := l.writeFiles(); err != nil {
+		return err
 	}
 	l.made.Agent, err = l.engine.createContainer(ctx, "agent-create", agentOptions(l.plan, l.parts))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	group, create := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -117,10 +124,7 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 		l.made.agent, err = l.engine.attach(create, "agent-attach", l.made.Agent)
 		return err
 	})
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return l.start(ctx, secrets)
+	return group.Wait()
 }
 
 // errEgressGone says that the last run but this one removed the egress network

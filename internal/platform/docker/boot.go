@@ -17,8 +17,11 @@ const recordPath = "/record/egress.jsonl"
 func (l *launch) startGateway(ctx context.Context, b *instance) error {
 	err := l.engine.startContainer(ctx, "gateway-start", l.made.Gateway, l.parts.Names.Gateway)
 	if err != nil {
-		// The network is found again by its id when the container starts.
-		if strings.Contains(err.Error(), l.parts.EgressID) && strings.Contains(err.Error(), "not found") {
+		// Engines look for the network once more when the container starts,
+		// some by its name and some by its id.
+		text := err.Error()
+		if strings.Contains(text, "not found") &&
+			(strings.Contains(text, l.plan.Docker.EgressNetwork) || strings.Contains(text, l.parts.EgressID)) {
 			return fmt.Errorf("%w: %w", errEgressGone, err)
 		}
 		return err

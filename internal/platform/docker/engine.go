@@ -160,10 +160,16 @@ func trimDaemon(err error) error {
 
 func notFound(err error) bool { return err != nil && errdefs.IsNotFound(err) }
 
-// nameTaken says that a container could not be created because its name is in
-// use.
+// nameTaken says that a name is in use: of a container when it is created, or
+// of a network when it is created or, on engines that let two have one name,
+// when a container on it starts.
 func nameTaken(err error) bool {
-	return err != nil && errdefs.IsConflict(err) && strings.Contains(err.Error(), "is already in use")
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return errdefs.IsConflict(err) && (strings.Contains(text, "is already in use") || strings.Contains(text, "already exists")) ||
+		strings.Contains(text, "matches found on name")
 }
 
 // gone says that there was nothing to remove, or that somebody else is

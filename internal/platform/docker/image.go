@@ -41,12 +41,12 @@ func (e *engine) imageID(ctx context.Context, name string) (string, error) {
 	return result.ID, nil
 }
 
-// imageWith returns the image that was made with label=value; empty when
+// imageWith returns the image that was made with these labels; empty when
 // there is none. Images made from it inherit its labels and are younger, so
 // the oldest is it.
-func (e *engine) imageWith(ctx context.Context, label, value string) (string, error) {
+func (e *engine) imageWith(ctx context.Context, labels map[string]string) (string, error) {
 	result, err := ask(ctx, "image-list", callLimit, func(ctx context.Context) (client.ImageListResult, error) {
-		return e.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("label", label+"="+value)})
+		return e.ImageList(ctx, client.ImageListOptions{Filters: labelFilters(labels)})
 	})
 	if err != nil {
 		return "", fmt.Errorf("list images: %w", err)
@@ -71,7 +71,7 @@ func (p *Platform) ensureImage(ctx context.Context, e *engine, plan bottle.Plan)
 		return "", fmt.Errorf("wait for another build: %w", err)
 	}
 	defer func() { _ = lock.Close() }()
-	id, err := e.imageWith(ctx, labelRecipe, part.Recipe)
+	id, err := e.imageWith(ctx, map[string]string{labelRecipe: part.Recipe})
 	if id != "" || err != nil {
 		return id, err
 	}
@@ -83,7 +83,8 @@ func (p *Platform) ensureImage(ctx context.Context, e *engine, plan bottle.Plan)
 	args := recipe.args()
 	maps.Copy(args, proxyArgs(p.config.Getenv))
 	return e.build(ctx, context, buildOptions{
-		Name: part.Image, Args: args, Labels: map[string]string{labelRecipe: part.Recipe}, Progress: p.progress(),
+		Name: part.Image, Args: args, Progress: p.progress(),
+		Labels: map[string]string{labelRecipe: part.Recipe, labelOwner: part.Owner},
 	})
 }
 
@@ -223,9 +224,9 @@ func plain(text string) string {
 }
 
 // ensureGatewayImage returns the id of the image that holds nothing but our
-// binary, of the given hash.
+// binary. Each owner has one of its own: it goes when that owner prunes.
 func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program program) (string, error) {
-	id, err := e.imageWith(ctx, labelBinary, program.Hash)
+	id, err := e.imageWith(ctx, map[string]string{labelBinary: program.Hash, labelOwner: p.owner})
 	if id != "" || err != nil {
 		return id, err
 	}
@@ -247,8 +248,8 @@ func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program pr
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	return e.importImage(ctx, &layer, gatewayImage+":"+program.Hash[:12], []string{
-		"LABEL " + labelBinary + "=" + program.Hash,
+	return e.importImage(ctx, &layer, gatewayImage+":"+program.Hash[:12]+"-"+p.owner, []string{
+		"LABEL " + labelBinary + "=" + program.Hash + " " + labelOwner + "=" + p.owner,
 		`ENTRYPOINT ["/claude-bottle","gateway","run"]`,
 	})
 }

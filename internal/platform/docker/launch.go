@@ -47,7 +47,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text()}
+	l := p.newLaunch(e, launching, plan)
 	defer func() {
 		if err != nil {
 			l.gatewayImage.settle()
@@ -55,9 +55,6 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 			err = l.Fail(ctx, err)
 		}
 	}()
-	l.parts = parts{
-		Names: namesOf(plan.Name), Addresses: addressingOf(plan.Docker.Subnet), Paths: pathsOf(l.Run),
-	}
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
@@ -67,6 +64,15 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 		return nil, err
 	}
 	return b, nil
+}
+
+func (p *Platform) newLaunch(e *engine, launching *bottle.Launching, plan bottle.Plan) *launch {
+	return &launch{
+		Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text(),
+		parts: parts{
+			Names: namesOf(plan.Name), Addresses: addressingOf(plan.Docker.Subnet), Paths: pathsOf(launching.Run),
+		},
+	}
 }
 
 func pathsOf(run *runs.Run) paths {

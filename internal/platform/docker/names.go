@@ -102,5 +102,8 @@ func machine() string {
 	return name
 }
 
-// egressName is the owner's egress network.
+// egressName is what the owner's egress network is called. Two launches may
+// make one each at the same instant; each adds something of its own to the
+// name, since an engine that finds two networks by one name starts no
+// container on either.
 func egressName(owner string) string { return "claude-bottle-egress." + owner }

@@ -3,12 +3,12 @@ package docker
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -56,32 +56,34 @@ func subnetTaken(err error) bool {
 }
 
 // ensureEgress returns the id of the owner's egress network, making it when it
-// is missing. An engine may hold two networks of one name, and two launches
-// may make one each: the oldest is taken by all, and one of ours that is not
-// it goes again. Should both live on for a moment, that does no harm: either
-// is as closed as the other, and both are labelled.
+// is missing. Two launches may make one each: the oldest is taken by all, and
+// one of ours that is not it goes again. Should both live on for a moment,
+// that does no harm: either is as closed as the other, and both are labelled.
 func (e *engine) ensureEgress(ctx context.Context, owner string) (string, error) {
-	found, err := e.egressNetworks(ctx, owner)
-	if err != nil {
-		return "", err
-	}
-	if len(found) > 0 {
+	for range attempts {
+		found, err := e.egressNetworks(ctx, owner)
+		if err != nil {
+			return "", err
+		}
+		if len(found) > 0 {
+			return found[0].ID, nil
+		}
+		mine, err := e.createEgress(ctx, owner)
+		if err != nil {
+			return "", err
+		}
+		if found, err = e.egressNetworks(ctx, owner); err != nil {
+			return "", err
+		}
+		if len(found) == 0 {
+			continue // a run that ended just now took it for its own
+		}
+		if found[0].ID != mine {
+			_ = e.removeNetwork(ctx, mine)
+		}
 		return found[0].ID, nil
 	}
-	mine, err := e.createEgress(ctx, owner)
-	if err != nil && !errdefs.IsConflict(err) {
-		return "", err
-	}
-	if found, err = e.egressNetworks(ctx, owner); err != nil {
-		return "", err
-	}
-	if len(found) == 0 {
-		return "", fmt.Errorf("create network %s: it vanished at once", egressName(owner))
-	}
-	if mine != "" && found[0].ID != mine {
-		_ = e.removeNetwork(ctx, mine)
-	}
-	return found[0].ID, nil
+	return "", fmt.Errorf("create network %s: others removed it %d times", egressName(owner), attempts)
 }
 
 // egressNetworks are the owner's, the oldest first.
@@ -103,8 +105,9 @@ func (e *engine) createEgress(ctx context.Context, owner string) (string, error)
 		Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
 		Labels:  map[string]string{labelOwner: owner, labelRole: roleEgress},
 	}
+	name := egressName(owner) + "." + strings.ToLower(rand.Text()[:6])
 	create := func(ctx context.Context) (client.NetworkCreateResult, error) {
-		return e.NetworkCreate(ctx, egressName(owner), options)
+		return e.NetworkCreate(ctx, name, options)
 	}
 	result, err := askWhole(ctx, "egress-create", callLimit, create)
 	if err != nil && poolsUsedUp(err) {
@@ -121,7 +124,7 @@ func (e *engine) createEgress(ctx context.Context, owner string) (string, error)
 		result, err = askWhole(ctx, "egress-create", callLimit, create)
 	}
 	if err != nil {
-		return "", hint.With(fmt.Errorf("create network %s: %w", egressName(owner), err),
+		return "", hint.With(fmt.Errorf("create network %s: %w", name, err),
 			"`docker network ls` shows what there is, `docker network prune` removes what nothing uses")
 	}
 	return result.ID, nil

@@ -60,7 +60,7 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 		if name := seen.Settings.Image; name != "" {
 			seen.Image, err = e.imageID(ctx, name)
 		} else {
-			seen.Image, err = e.imageWith(ctx, labelRecipe, seen.Recipe.Hash())
+			seen.Image, err = e.imageWith(ctx, map[string]string{labelRecipe: seen.Recipe.Hash()})
 		}
 		return err
 	})

@@ -11,7 +11,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Prune removes what earlier versions of the program left and nothing uses:
+// Prune removes what earlier versions of the owner's program left and nothing
+// uses:
 // gateway images, images of the recipe that lost their name to a later one,
 // and copies of the program in the state directory. It returns what it
 // removed. What is in use is no error.
@@ -24,11 +25,16 @@ func (p *Platform) Prune(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	gateways, failed := e.pruneImages(ctx, client.Filters{}.Add("label", labelBinary), ours.Hash)
-	recipes, err := e.pruneImages(ctx, client.Filters{}.Add("label", labelRecipe).Add("dangling", "true"), "")
+	gateways, failed := e.pruneImages(ctx, p.owned().Add("label", labelBinary), ours.Hash)
+	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "")
 	programs, err2 := p.prunePrograms(ctx, e, ours.Hash)
 	removed := append(append(gateways, recipes...), programs...)
 	return removed, errors.Join(failed, err, err2)
+}
+
+// owned finds what has the owner's label.
+func (p *Platform) owned() client.Filters {
+	return client.Filters{}.Add("label", labelOwner+"="+p.owner)
 }
 
 // pruneImages removes the images that filters find, except those made from

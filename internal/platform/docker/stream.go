@@ -22,6 +22,9 @@ type stream struct {
 	hijacked client.HijackedResponse
 	in       *bufio.Reader
 	left     int // of the current frame of standard output; only Read uses it
+	// refusal says that the first bytes of standard output may be the
+	// engine's own: why it could not start the command.
+	refusal bool
 
 	mu   sync.Mutex // guards tail
 	tail []byte
@@ -63,11 +66,33 @@ func (s *stream) next() error {
 	switch header[0] {
 	case frameStdout:
 		s.left = size
-		return nil
+		return s.refused()
 	case frameStderr:
 		return s.keep(size)
 	}
 	return fmt.Errorf("the engine sent a frame of unknown stream %d", header[0])
+}
+
+// refusalText is how the engine begins to say, where the command's output
+// should be, that it could not start the command.
+const refusalText = "OCI runtime exec failed"
+
+// refused returns the engine's refusal as an error. A command of ours never
+// begins its output with that text.
+func (s *stream) refused() error {
+	if !s.refusal {
+		return nil
+	}
+	s.refusal = false
+	if s.left < len(refusalText) {
+		return nil
+	}
+	if begin, err := s.in.Peek(len(refusalText)); err != nil || string(begin) != refusalText {
+		return nil
+	}
+	text := make([]byte, min(s.left, tailBytes))
+	n, _ := io.ReadFull(s.in, text)
+	return fmt.Errorf("the engine could not start the command: %s", plain(strings.TrimSpace(string(text[:n]))))
 }
 
 // keep reads a frame of standard error into the tail.
@@ -117,7 +142,8 @@ func (e *engine) attach(ctx context.Context, call, id string) (*stream, error) {
 func (e *engine) exec(ctx context.Context, id, user string, command ...string) (*stream, error) {
 	created, err := ask(ctx, "exec-create", callLimit, func(ctx context.Context) (client.ExecCreateResult, error) {
 		return e.ExecCreate(ctx, id, client.ExecCreateOptions{
-			User: user, Cmd: command, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+			// The agent's own directories are closed to that user.
+			User: user, Cmd: command, WorkingDir: "/", AttachStdin: true, AttachStdout: true, AttachStderr: true,
 		})
 	})
 	if err != nil {
@@ -129,5 +155,7 @@ func (e *engine) exec(ctx context.Context, id, user string, command ...string) (
 	if err != nil {
 		return nil, fmt.Errorf("exec in container %s: %w", id, err)
 	}
-	return newStream(result.HijackedResponse), nil
+	s := newStream(result.HijackedResponse)
+	s.refusal = true
+	return s, nil
 }
