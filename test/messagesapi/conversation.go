@@ -15,6 +15,9 @@ type Conversation struct {
 	System string
 	// Tools are the names of the tools that the agent offers.
 	Tools []string
+	// Reminders is what the agent adds around what the person says, the
+	// memory that it was given included.
+	Reminders string
 	// Text is what the person said last, without what the agent adds around
 	// it.
 	Text string
@@ -57,10 +60,13 @@ func (c *content) UnmarshalJSON(data []byte) error {
 
 // text joins the text blocks, leaving out the reminders that an agent slips
 // in beside what the person typed.
-func (c content) text() string {
+func (c content) text() string { return c.join(false) }
+
+// join joins the text blocks that are reminders, or those that are not.
+func (c content) join(reminders bool) string {
 	var parts []string
 	for _, b := range c {
-		if b.Type == "text" && !strings.HasPrefix(strings.TrimSpace(b.Text), "<system-reminder>") {
+		if b.Type == "text" && strings.HasPrefix(strings.TrimSpace(b.Text), "<system-reminder>") == reminders {
 			parts = append(parts, b.Text)
 		}
 	}
@@ -78,6 +84,9 @@ func parse(body []byte) (Conversation, error) {
 	c := Conversation{Model: r.Model, Stream: r.Stream, System: r.System.text()}
 	for _, t := range r.Tools {
 		c.Tools = append(c.Tools, t.Name)
+	}
+	for _, m := range r.Messages {
+		c.Reminders += m.Content.join(true)
 	}
 	for _, m := range slices.Backward(r.Messages) {
 		if m.Role == "assistant" {

@@ -1,0 +1,133 @@
+package e2e_test
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"claude-bottle/test/messagesapi"
+)
+
+// isolated runs a test on the engine's own runtime and under gVisor.
+func isolated(t *testing.T, test func(t *testing.T, isolation string)) {
+	for _, isolation := range []string{"runc", "runsc"} {
+		t.Run(isolation, func(t *testing.T) { test(t, isolation) })
+	}
+}
+
+func TestPromptPrintsTheAnswer(t *testing.T) {
+	isolated(t, func(t *testing.T, isolation string) {
+		p := newPerson(t, isolation, "", "prompt: You speak about "+isolation+".")
+		got := p.start("--prompt", "good day")
+		if want := "Hello from the local Messages API. You said: good day\n"; got.stdout != want {
+			t.Errorf("stdout %q, want %q", got.stdout, want)
+		}
+		// What the server saw: the token under the name that Claude Code
+		// knows, the agent's role, and the note about refusals.
+		i := slices.IndexFunc(p.server.Requests(), func(r messagesapi.Request) bool {
+			return strings.Contains(r.Conversation.System, "You speak about "+isolation)
+		})
+		if i < 0 {
+			t.Fatal("no request carries the agent's role")
+		}
+		request := p.server.Requests()[i]
+		if request.Bearer != token {
+			t.Errorf("the server got the token %q", request.Bearer)
+		}
+		if !strings.Contains(request.Conversation.Reminders, "claude-bottle") {
+			t.Error("the note about refusals did not reach the agent")
+		}
+	})
+}
+
+func TestInteractive(t *testing.T) {
+	isolated(t, func(t *testing.T, isolation string) {
+		p := newPerson(t, isolation, "", "")
+		s := onScreen(t, p.command("start", p.agent))
+		s.shows("launch this agent? [y/N]")
+		s.types("y\r")
+		s.shows("bypass permissions on") // below the input line; no wizard, no dialog
+		s.types("good day")
+		s.shows("good day")
+		s.types("\r")
+		s.shows("You said: good day")
+		s.types("/exit")
+		s.shows("/exit")
+		s.types("\r")
+		if code := s.ends(); code != 0 {
+			t.Errorf("code %d:\n%s", code, s.text())
+		}
+		for _, never := range []string{"Welcome to", "Do you trust", "WARNING", "Detected a custom API key", "/login"} {
+			if strings.Contains(s.text(), compact(never)) {
+				t.Errorf("shown: %q", never)
+			}
+		}
+	})
+}
+
+// An API key under its own name is used, and not asked about.
+func TestInteractiveWithAnAPIKey(t *testing.T) {
+	p := newPerson(t, "runc", "", "")
+	key := "sk-ant-api03-" + rand.Text() + rand.Text()
+	p.env = append(slices.DeleteFunc(p.env, func(v string) bool { return strings.Contains(v, "TOKEN") }), "ANTHROPIC_API_KEY="+key)
+	s := onScreen(t, p.command("start", p.agent, "--yes"))
+	s.shows("bypass permissions on")
+	s.types("with a key")
+	s.shows("with a key")
+	s.types("\r")
+	s.shows("You said: with a key")
+	s.types("/exit")
+	s.shows("/exit")
+	s.types("\r")
+	if code := s.ends(); code != 0 {
+		t.Errorf("code %d:\n%s", code, s.text())
+	}
+	if !slices.ContainsFunc(p.server.Requests(), func(r messagesapi.Request) bool { return r.Key == key }) {
+		t.Error("the server never got the key")
+	}
+	p.secretNowhere(key[len(key)-20:])
+}
+
+func TestToolWritesIntoTheWork(t *testing.T) {
+	isolated(t, func(t *testing.T, isolation string) {
+		p := newPerson(t, isolation, "", "")
+		got := p.start("--prompt", "write /home/node/workspace/sub/note.txt made inside")
+		path := filepath.Join(p.work(), "sub", "note.txt")
+		data, err := os.ReadFile(path)
+		if err != nil || string(data) != "made inside\n" {
+			t.Fatalf("%q, %v\n%s", data, err, got.stderr)
+		}
+		if !strings.Contains(got.stderr, p.work()) || !strings.Contains(got.stderr, "1 added") {
+			t.Errorf("the last line does not say what changed and where:\n%s", got.stderr)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := info.Sys().(*syscall.Stat_t).Uid; uid == 0 {
+			t.Error("root wrote it")
+		}
+	})
+}
+
+// secretNowhere searches everything that the person's runs left on the host.
+func (p *person) secretNowhere(secret string) {
+	p.t.Helper()
+	err := filepath.WalkDir(p.state, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(data), secret) {
+			p.t.Errorf("%s holds a part of the secret", path)
+		}
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -1,0 +1,57 @@
+package e2e_test
+
+import (
+	"syscall"
+	"testing"
+)
+
+// However a run is ended, its bottle goes; newPerson looks whether it did.
+
+func TestInterruptedAtThePlan(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	s := onScreen(t, p.command("start", p.agent, "--", "true"))
+	s.shows("launch this agent? [y/N]")
+	s.types("\r")
+	s.shows("aborted by user")
+	if code := s.ends(); code != 0 {
+		t.Errorf("code %d", code)
+	}
+}
+
+func TestTerminatedWhileRunning(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "echo $((20 + 1))-up; read -r"))
+	s.shows("21-up")
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.ends(); code == 0 {
+		t.Errorf("code %d:\n%s", code, s.text())
+	}
+}
+
+// Ctrl-C while the agent runs is the agent's.
+func TestInterruptIsTheAgents(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "trap 'echo caught; exit 9' INT; echo $((20 + 1))-up; while :; do read -r; done"))
+	s.shows("21-up")
+	s.types("\x03")
+	s.shows("caught")
+	if code := s.ends(); code != 9 {
+		t.Errorf("code %d:\n%s", code, s.text())
+	}
+}
+
+// A launcher that is killed leaves a bottle that the next command removes,
+// and the work is kept.
+func TestKilledLauncher(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "echo saved >note; echo $((20 + 1))-up; read -r"))
+	s.shows("21-up")
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.ends()
+	p.run("ps")
+	p.work() // is there
+}

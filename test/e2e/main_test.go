@@ -1,0 +1,77 @@
+// Package e2e drives the built program as a person does: a real engine, the
+// real image of the recipe, the real Claude Code, and a local Messages API
+// under the name of the real one.
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/client"
+
+	"claude-bottle/test/engine"
+	"claude-bottle/test/standin"
+)
+
+// shared are what all tests use, each made when the first test asks.
+var shared struct {
+	dir    string
+	binary func() (string, error)
+	server func() (*standin.Server, error)
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "claude-bottle-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	var server *standin.Server
+	shared.dir = dir
+	shared.binary = sync.OnceValues(func() (string, error) { return build(dir) })
+	shared.server = sync.OnceValues(func() (*standin.Server, error) {
+		server, err = serve()
+		return server, err
+	})
+	code := m.Run()
+	if server != nil {
+		if err := server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+// build makes the program as `make build` does.
+func build(dir string) (string, error) {
+	binary := filepath.Join(dir, "claude-bottle")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "claude-bottle/cmd/claude-bottle") //nolint:noctx // no test owns it
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+func serve() (*standin.Server, error) {
+	ctx := context.Background()
+	host, err := engine.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	api, err := client.New(client.WithHost(host))
+	if err != nil {
+		return nil, err
+	}
+	defer api.Close()
+	return standin.Start(ctx, api, nil)
+}
