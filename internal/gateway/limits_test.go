@@ -61,6 +61,14 @@ func TestSlowHead(t *testing.T) {
 		t.Errorf("after %v: %q", time.Since(began), b)
 	}
 	conn.Close()
+	conn = dial(t, f.proxy) // the second head on a connection has no more time
+	br := bufio.NewReader(conn)
+	_, _ = io.WriteString(conn, "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+	readResponse(t, br, "GET")
+	_, _ = io.WriteString(conn, "G")
+	if b, _ := io.ReadAll(br); !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("a slow second head: %q", b)
+	}
 	tunnel := dial(t, f.tls)
 	_, _ = tunnel.Write(buildHello(t, "a.example")[:20])
 	if b, _ := io.ReadAll(tunnel); string(b) != "\x15\x03\x03\x00\x02\x02\x70" {
