@@ -41,6 +41,9 @@ func (l ledger) write(dir int, op string) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(data) >= ledgerMax {
+		return errors.New("the ledger would be longer than 1 MiB")
+	}
 	if err := failpoint.Hit("runs." + op + ".before-ledger"); err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func (r *Run) Discard() error {
 	}
 	err := unix.Renameat(r.store.runs, string(r.id), r.store.runs, hidden)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove run %s: %w", r.id, err)
+		return hint.Disk(fmt.Errorf("remove run %s: %w", r.id, err))
 	}
 	if err := failpoint.Hit("runs.discard.before-remove"); err != nil {
 		return err
