@@ -15,5 +15,5 @@ var version string
 
 func main() {
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, cli.Process(version)))
+	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, cli.Process(version, os.Exit)))
 }

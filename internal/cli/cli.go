@@ -44,8 +44,8 @@ type Env struct {
 	DefaultPlatform string
 }
 
-// Process is the Env of the running process.
-func Process(version string) Env {
+// Process is the Env of the running process, which exit ends.
+func Process(version string, exit func(code int)) Env {
 	return Env{
 		Lookup: os.LookupEnv,
 		Dir:    os.Getwd,
@@ -57,7 +57,7 @@ func Process(version string) Env {
 			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			return caught, func() { signal.Stop(caught) }
 		},
-		Exit:            os.Exit,
+		Exit:            exit,
 		Version:         version,
 		Platforms:       map[string]NewPlatform{docker.Name: newDocker},
 		DefaultPlatform: docker.Name,

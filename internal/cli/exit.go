@@ -81,7 +81,7 @@ func codeOf(err error) int {
 // that is a code alone is a result and prints nothing.
 func (a *App) exit(err error) int {
 	var coded codeError
-	if err != nil && !(errors.As(err, &coded) && coded.err == nil) {
+	if result := errors.As(err, &coded) && coded.err == nil; err != nil && !result {
 		a.printError(err)
 	}
 	return codeOf(err)

@@ -78,10 +78,3 @@ func platformFlag(cmd *cobra.Command, app *App, value *string) {
 	cmd.Flags().StringVar(value, "platform", "", "where the bottle runs: a platform's `name`, or auto (or set CLAUDE_BOTTLE_PLATFORM)")
 	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(app.platformNames(), cobra.ShellCompDirectiveNoFileComp))
 }
-
-// requireFlags makes flags mandatory; cobra says which are missing.
-func requireFlags(cmd *cobra.Command, names ...string) {
-	for _, name := range names {
-		_ = cmd.MarkFlagRequired(name) // fails for a flag that is not defined, which a test would see
-	}
-}

@@ -65,7 +65,7 @@ func runListAvailable(opts *listOptions) error {
 	agents := []listedAgent{}
 	for _, name := range slices.Sorted(maps.Keys(m.Agents)) {
 		agent := m.Agents[name]
-		agents = append(agents, listedAgent{name, agent.Bottle, agent.Harness, agent.Skills})
+		agents = append(agents, listedAgent{name, agent.Bottle, agent.Harness, nonNil(agent.Skills)})
 	}
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, agents)

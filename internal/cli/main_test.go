@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // command is the program as scripts run it.
 func command() {
-	env := cli.Process("v1.2.3-test")
+	env := cli.Process("v1.2.3-test", os.Exit) //nolint:forbidigo // this is a main
 	env.Platforms = platforms()
 	env.DefaultPlatform = "fake"
 	if os.Getenv("TEST_CLOCK") == "jumps" { // so that no two signals are one over again
@@ -35,7 +35,7 @@ func command() {
 		env.Now = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1)) * time.Second) }
 	}
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, env))
+	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, env)) //nolint:forbidigo // this is a main
 }
 
 func TestScripts(t *testing.T) {

@@ -30,7 +30,6 @@ func newRoot(app *App) *cobra.Command {
 	root.SetOut(app.Out)
 	root.SetErr(app.Err)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupRuns, Title: "Working with agents:"},
@@ -44,6 +43,8 @@ func newRoot(app *App) *cobra.Command {
 		newPolicy(app), newWhy(app))
 	addGroup(root, groupOther,
 		newGateway(app), newVersion(app), newCompletion(app))
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetHelpCommand(newHelp())
 	return root
 }
 
@@ -58,6 +59,23 @@ func addGroup(root *cobra.Command, group string, commands ...*cobra.Command) {
 	for _, cmd := range commands {
 		cmd.GroupID = group
 		root.AddCommand(cmd)
+	}
+}
+
+// newHelp is cobra's help command with our errors.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Describe a command",
+		GroupID: groupOther,
+		Args:    optionalArg("a command"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			described, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(cmd.Root(), args[0])
+			}
+			return described.Help()
+		},
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -20,7 +21,7 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 	defer func() {
 		signals.enter(ctx, closing)
 		closed := b.Close()
-		opts.finish(h, b.Run(), err)
+		finish(opts, h, b.Run(), codeOf(err))
 		if closed != nil {
 			err = withCode(codeOf(err), errors.Join(err, fmt.Errorf("close the bottle: %w", closed)))
 		}
@@ -63,9 +64,15 @@ func exitOf(argv []string, exit wire.Exit) error {
 	return nil
 }
 
+// ended is a run's last line, for programs.
+type ended struct {
+	bottle.Summary
+	ExitCode int `json:"exitCode"`
+}
+
 // finish keeps the code with the run, and says in one line what changed and
 // where it is. A run that could not be closed is still for Sweep to finish.
-func (a *App) finish(h *host, id runs.ID, ended error) {
+func finish(opts *startOptions, h *host, id runs.ID, code int) {
 	run, err := h.store.Lock(id)
 	if err != nil {
 		return
@@ -74,14 +81,18 @@ func (a *App) finish(h *host, id runs.ID, ended error) {
 	if run.Info().State != runs.Stopped {
 		return
 	}
-	code := codeOf(ended)
 	if err := run.Update(func(info *runs.Info) { info.ExitCode = &code }); err != nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
+		opts.note("warning: %v", err)
 	}
 	summary, err := bottle.Summarise(h.store, id)
 	if err != nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
+		opts.note("warning: %v", err)
 		return
 	}
-	fmt.Fprintf(a.Err, "claude-bottle: run %s ended (%d); %s\n", id, code, summary.Line())
+	if opts.Format == formatJSON {
+		// Whoever reads it finds what standard error is full of anyway.
+		_ = json.NewEncoder(opts.Err).Encode(ended{summary, code})
+		return
+	}
+	opts.note("claude-bottle: run %s ended (%d); %s", id, code, summary.Line())
 }
