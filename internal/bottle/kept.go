@@ -50,20 +50,33 @@ func Discard(ctx context.Context, store *runs.Store, id runs.ID, platforms ...Pl
 	if err != nil {
 		return err
 	}
-	switch state := run.Info().State; state {
-	case runs.Stopped:
-	case runs.Damaged:
-		for _, platform := range platforms {
-			if err := platform.Remove(ctx, id); err != nil {
-				return errors.Join(fmt.Errorf("remove run %s: %w", id, err), run.Release())
-			}
-		}
-	default:
-		err := hint.With(fmt.Errorf("remove run %s: it is %s", id, state), "claude-bottle stop "+string(id))
+	if err := discardable(ctx, run, platforms); err != nil {
 		return errors.Join(err, run.Release())
 	}
 	if err := run.Discard(); err != nil {
 		return errors.Join(err, run.Release())
+	}
+	return nil
+}
+
+// discardable makes sure that nothing of a run is left on its platform, which
+// is not known for a damaged one.
+func discardable(ctx context.Context, run *runs.Run, platforms []Platform) error {
+	info := run.Info()
+	switch {
+	case info.State == runs.Damaged:
+	case info.State != runs.Stopped:
+		err := fmt.Errorf("remove run %s: it is %s", info.ID, info.State)
+		return hint.With(err, "claude-bottle stop "+string(info.ID))
+	case len(run.Resources()) == 0:
+		return nil
+	}
+	for _, platform := range platforms {
+		if info.State == runs.Damaged || platform.Name() == info.Platform {
+			if err := platform.Remove(ctx, info.ID); err != nil {
+				return fmt.Errorf("remove run %s: %w", info.ID, err)
+			}
+		}
 	}
 	return nil
 }

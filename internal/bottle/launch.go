@@ -95,6 +95,9 @@ func (t *Teardown) close() error {
 	if err == nil {
 		err = t.undo.run(ctx)
 	}
+	if err == nil && len(t.run.Resources()) > 0 {
+		err = t.run.Forget(t.run.Resources()...)
+	}
 	if err != nil {
 		return errors.Join(err, t.run.Release())
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,7 +45,7 @@ func Sweep(ctx context.Context, store *runs.Store, platforms ...Platform) (Swept
 	group.SetLimit(sweepers)
 	for _, info := range infos {
 		platform := platformOf(info, platforms)
-		if platform == nil || !maybeOrphan(info) {
+		if platform == nil || !maybeOrphan(info) && !(maybeLate(info) && hasResources(store, info.ID)) {
 			continue
 		}
 		group.Go(func() error {
@@ -87,6 +88,12 @@ func platformOf(info runs.Info, platforms []Platform) Platform {
 	return platforms[i]
 }
 
+// hasResources looks without the lock.
+func hasResources(store *runs.Store, id runs.ID) bool {
+	_, resources, err := store.Load(id)
+	return err == nil && len(resources) > 0
+}
+
 // maybeOrphan leaves a damaged ledger alone: nothing is swept on a guess, and
 // what it stood for is found by its labels (see Discard).
 func maybeOrphan(info runs.Info) bool {
@@ -102,37 +109,83 @@ func sweepOne(ctx context.Context, store *runs.Store, platform Platform, id runs
 	if err != nil {
 		return untouched, err
 	}
-	if !maybeOrphan(run.Info()) {
-		return untouched, run.Release() // another sweep was faster
+	done := untouched
+	switch info := run.Info(); {
+	case maybeOrphan(info):
+		done, err = end(ctx, run, platform)
+	case maybeLate(info):
+		err = lookAgain(ctx, run, platform)
 	}
-	return end(ctx, run, platform)
+	return done, errors.Join(err, run.Release())
 }
 
 // end removes what a run, whose lock is held, left on its platform, then ends
-// it and gives up the lock. Every step may find itself done already.
+// it. Every step may find itself done already.
 func end(ctx context.Context, run *runs.Run, platform Platform) (outcome, error) {
-	limited, cancel := context.WithTimeout(ctx, CloseDeadline)
+	ctx, cancel := context.WithTimeout(ctx, CloseDeadline)
 	defer cancel()
-	err := failpoint.Hit("bottle.sweep.remove")
-	if err == nil {
-		err = platform.Remove(limited, run.ID())
+	if err := failpoint.Hit("bottle.sweep.remove"); err != nil {
+		return untouched, err
 	}
-	if err != nil {
-		return untouched, errors.Join(err, run.Release())
+	if err := platform.Remove(ctx, run.ID()); err != nil {
+		return untouched, err
 	}
-	if run.Info().State == runs.Launching && !worked(run) {
-		if err := failpoint.Hit("bottle.sweep.discard"); err != nil {
-			return untouched, errors.Join(err, run.Release())
+	launching := run.Info().State == runs.Launching
+	if launching && !worked(run) {
+		return discard(run)
+	}
+	if !launching {
+		// All that there ever was is gone; of a launch, lookAgain forgets it.
+		if err := run.Forget(run.Resources()...); err != nil {
+			return untouched, err
 		}
-		if err := run.Discard(); err != nil {
-			return untouched, errors.Join(err, run.Release())
-		}
-		return discarded, nil
 	}
-	if err := Finish(limited, run); err != nil {
+	if err := Finish(ctx, run); err != nil {
 		return untouched, err
 	}
 	return stopped, nil
+}
+
+// discard removes a run that has no work. When it recorded resources, the
+// ledger stays until no call of its dead launcher can be under way any more.
+func discard(run *runs.Run) (outcome, error) {
+	if err := failpoint.Hit("bottle.sweep.discard"); err != nil {
+		return untouched, err
+	}
+	info := run.Info()
+	switch {
+	case len(run.Resources()) == 0, settled(info):
+		if err := run.Discard(); err != nil {
+			return untouched, err
+		}
+		return discarded, nil
+	case info.Ended.IsZero():
+		return untouched, run.Update(func(info *runs.Info) { info.Ended = time.Now().UTC() })
+	}
+	return untouched, nil
+}
+
+// settle is how long after the end of a launcher an engine may still carry out
+// what it was asked to: a launcher that is killed takes no call back.
+const settle = time.Minute
+
+func settled(info runs.Info) bool { return !info.Ended.IsZero() && time.Since(info.Ended) > settle }
+
+// maybeLate says that a stopped run may have died while it was launched, so
+// that a resource may appear after it was removed. Runs that ended well have
+// an exit code.
+func maybeLate(info runs.Info) bool { return info.State == runs.Stopped && info.ExitCode == nil }
+
+// lookAgain removes what appeared late, and forgets it when nothing can come
+// any more.
+func lookAgain(ctx context.Context, run *runs.Run, platform Platform) error {
+	if len(run.Resources()) == 0 {
+		return nil
+	}
+	if err := platform.Remove(ctx, run.ID()); err != nil || !settled(run.Info()) {
+		return err
+	}
+	return run.Forget(run.Resources()...)
 }
 
 // End ends a run that this process did not launch: it removes what the run has
@@ -149,11 +202,10 @@ func End(ctx context.Context, store *runs.Store, platform Platform, id runs.ID) 
 	if err != nil {
 		return err
 	}
-	if state := run.Info().State; state == runs.Stopped || state == runs.Damaged {
-		return run.Release()
+	if state := run.Info().State; state == runs.Launching || state == runs.Running {
+		_, err = end(ctx, run, platform)
 	}
-	_, err = end(ctx, run, platform)
-	return err
+	return errors.Join(err, run.Release())
 }
 
 // worked says whether work was copied whole.

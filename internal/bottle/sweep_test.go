@@ -196,3 +196,61 @@ func TestDiscard(t *testing.T) {
 		t.Errorf("left: %+v, %v", infos, err)
 	}
 }
+
+// TestSweepLooksAgain: what a launcher asked an engine for just before it was
+// killed may appear after the sweep.
+func TestSweepLooksAgain(t *testing.T) {
+	store := openStore(t)
+	platform := &remover{name: "p"}
+	late := func(staged bool) runs.ID {
+		id := orphan(t, store, runs.Info{Platform: "p"}, staged)
+		change(t, store, id, func(run *runs.Run) error { return run.Record(runs.Resource{Kind: "network", Name: "n"}) })
+		return id
+	}
+	early, staged := late(false), late(true)
+	running := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
+	change(t, store, running, func(run *runs.Run) error { return run.Record(runs.Resource{Kind: "network", Name: "n"}) })
+
+	sweep := func(want ...runs.ID) Swept {
+		t.Helper()
+		platform.removed = nil
+		swept, err := Sweep(t.Context(), store, platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(platform.removed)
+		if slices.Sort(want); !slices.Equal(platform.removed, want) {
+			t.Errorf("removed %q, want %q", platform.removed, want)
+		}
+		return swept
+	}
+	if swept := sweep(early, staged, running); len(swept.Stopped) != 2 || len(swept.Discarded) != 0 {
+		t.Errorf("the first sweep: %+v", swept)
+	}
+	if swept := sweep(early, staged); len(swept.Stopped)+len(swept.Discarded) != 0 {
+		t.Errorf("the second sweep: %+v", swept)
+	}
+	for _, id := range []runs.ID{early, staged} {
+		change(t, store, id, func(run *runs.Run) error {
+			return run.Update(func(info *runs.Info) { info.Ended = info.Ended.Add(-2 * settle) })
+		})
+	}
+	if swept := sweep(early, staged); len(swept.Stopped) != 0 || !slices.Equal(ids(swept.Discarded), []runs.ID{early}) {
+		t.Errorf("once nothing can come: %+v", swept)
+	}
+	sweep()
+	if state(t, store, staged) != runs.Stopped || state(t, store, early) != "" {
+		t.Errorf("staged %s, early %s", state(t, store, staged), state(t, store, early))
+	}
+}
+
+func change(t *testing.T, store *runs.Store, id runs.ID, change func(*runs.Run) error) {
+	t.Helper()
+	run, err := store.Lock(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(change(run), run.Release()); err != nil {
+		t.Fatal(err)
+	}
+}
