@@ -35,7 +35,7 @@ func (e *engine) createInternal(ctx context.Context, plan bottle.Plan, name stri
 	result, err := askWhole(ctx, "network-create", callLimit, func(ctx context.Context) (client.NetworkCreateResult, error) {
 		return e.NetworkCreate(ctx, name, client.NetworkCreateOptions{
 			Driver: "bridge", Internal: true, EnableIPv6: new(bool),
-			IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: addresses.Subnet, Gateway: addresses.Engine}}},
+			IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: addresses.Subnet}}},
 			Options: options, Labels: labels(plan, roleBottle),
 		})
 	})
