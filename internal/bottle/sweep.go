@@ -45,7 +45,8 @@ func Sweep(ctx context.Context, store *runs.Store, platforms ...Platform) (Swept
 	group.SetLimit(sweepers)
 	for _, info := range infos {
 		platform := platformOf(info, platforms)
-		if platform == nil || !maybeOrphan(info) && !(maybeLate(info) && hasResources(store, info.ID)) {
+		candidate := maybeOrphan(info) || maybeLate(info) && hasResources(store, info.ID)
+		if platform == nil || !candidate {
 			continue
 		}
 		group.Go(func() error {
