@@ -142,25 +142,6 @@ func TestCtrlCWhileLaunching(t *testing.T) {
 	}
 }
 
-// TestOneCtrlCThatComesTwice: timeout(1) and make signal the process and its
-// group.
-func TestOneCtrlCThatComesTwice(t *testing.T) {
-	p := newPlace(t, shellManifest)
-	c := p.console(t, "start", "shell", "--yes", "--platform", "slow", "--", "true")
-	c.expect("slow: launching")
-	for range 2 {
-		if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.expect("slow: undone")
-	c.expect("error: interrupted by SIGINT")
-	c.ends(130)
-	if strings.Contains(c.screen(), "left at once") {
-		t.Error("one Ctrl-C was taken for two")
-	}
-}
-
 func TestCtrlCWhileClosing(t *testing.T) {
 	p := newPlace(t, shellManifest)
 	p.env = append(p.env, "TEST_CLOCK=jumps")
