@@ -23,7 +23,8 @@ var ErrClosed = errors.New("the record is closed")
 // Writer appends events to a record. Append is safe for concurrent use; lines
 // are whole and in the order in which Append was called.
 type Writer struct {
-	limit int64
+	limit   int64
+	durable bool // a regular file; a pipe or device has no disk to be on
 
 	mu     sync.Mutex // guards the rest
 	file   *os.File
@@ -56,12 +57,13 @@ func OpenWriter(path string, limit int64) (*Writer, error) {
 	return w, nil
 }
 
-// mend ends a torn last line. Devices (a test's /dev/full) have none.
+// mend ends a torn last line.
 func (w *Writer) mend() error {
 	info, err := w.file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
+	w.durable = true
 	if w.size = info.Size(); w.size == 0 {
 		return nil
 	}
@@ -135,21 +137,19 @@ func (w *Writer) syncer() {
 
 // flush puts what was written on the disk. It does not hold the lock while
 // the disk works.
-func (w *Writer) flush() error {
+func (w *Writer) flush() {
 	w.mu.Lock()
 	dirty := w.dirty
 	w.dirty = false
 	w.mu.Unlock()
-	if !dirty {
-		return nil
+	if !dirty || !w.durable {
+		return
 	}
-	err := w.file.Sync()
-	if err != nil {
+	if err := w.file.Sync(); err != nil {
 		w.mu.Lock()
 		w.failed = err
 		w.mu.Unlock()
 	}
-	return err
 }
 
 // Close syncs and closes the record. It is idempotent.
@@ -172,7 +172,7 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) flushLast() error {
-	if !w.dirty {
+	if !w.dirty || !w.durable {
 		return nil
 	}
 	return w.file.Sync()

@@ -112,7 +112,7 @@ func (t *connection) tls(ctx context.Context, up *upstream) *refusal {
 	if why := agrees(h, err, t.to); why != "" {
 		d := policy.Decision{Host: t.to.host, Rule: policy.RuleSyntax, Reason: why}
 		refused := denied(d, t.to.port)
-		t.journal.refused(policy.Request{Kind: policy.TLS, Host: t.to.host, Port: t.to.port}, refused)
+		_ = t.journal.refused(policy.Request{Kind: policy.TLS, Host: t.to.host, Port: t.to.port}, refused)
 		t.alert(alertUnrecognizedName)
 		return nil
 	}

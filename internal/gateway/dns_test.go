@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -33,7 +32,7 @@ func query(t testing.TB, name string, kind dnsmessage.Type) []byte {
 // ask sends one message over UDP and TCP, and wants one answer.
 func (f *fixture) ask(message []byte) dnsmessage.Message {
 	f.t.Helper()
-	udp, err := net.Dial("udp", f.dnsUDP)
+	udp, err := connect(f.t, "udp", f.dnsUDP)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func bootStream(t *testing.T, ctx context.Context, out outside) (*wire.GatewayCl
 
 func freePort(t *testing.T, address string) int {
 	t.Helper()
-	l, err := net.Listen("tcp", address+":0")
+	l, err := listenConfig().Listen(t.Context(), "tcp", address+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +87,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	through := http.Client{Transport: &http.Transport{Proxy: proxyAt("127.0.0.9:" + itoa(boot.Ports.Proxy)), DisableKeepAlives: true}}
-	resp, err := through.Get("http://origin.example:" + port + "/x?secret=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if got, want := string(body), "hello origin.example:"+port; got != want {
+	if got, want := fetch(t, &through, "GET", "http://origin.example:"+port+"/x?secret=1", nil).body, "hello origin.example:"+port; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	client.Close()
@@ -139,18 +133,18 @@ func TestOneAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, port := range []int{boot.Ports.Proxy, boot.Ports.HTTP, boot.Ports.TLS, boot.Ports.DNS} {
-		if conn, err := net.Dial("tcp", "127.0.0.9:"+itoa(port)); err != nil {
+		if conn, err := connect(t, "tcp", "127.0.0.9:"+itoa(port)); err != nil {
 			t.Errorf("port %d: %v", port, err)
 		} else {
 			conn.Close()
 		}
 		for _, other := range []string{"127.0.0.1", "127.0.0.10"} {
-			if conn, err := net.Dial("tcp", other+":"+itoa(port)); !errors.Is(err, syscall.ECONNREFUSED) {
+			if conn, err := connect(t, "tcp", other+":"+itoa(port)); !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Errorf("%s port %d: %v %v", other, port, conn, err)
 			}
 		}
 	}
-	udp, err := net.Dial("udp", "127.0.0.10:"+itoa(boot.Ports.DNS))
+	udp, err := connect(t, "udp", "127.0.0.10:"+itoa(boot.Ports.DNS))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,12 +155,14 @@ func TestOneAddress(t *testing.T) {
 		t.Errorf("UDP on another address: %d bytes, %v", n, err)
 	}
 	client.Close()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestBootSaysWhatFailed(t *testing.T) {
 	good := bootFrame(t, "127.0.0.9")
-	taken, err := net.Listen("tcp", "127.0.0.9:"+itoa(good.Ports.TLS))
+	taken, err := listenConfig().Listen(t.Context(), "tcp", "127.0.0.9:"+itoa(good.Ports.TLS))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,7 @@ func FuzzResponseHead(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: the client is sent %q: %v", data, out, err)
 		}
+		defer got.Body.Close()
 		chunked := len(got.TransferEncoding) > 0
 		if got.StatusCode != r.status || method != "HEAD" && chunked != down.chunked {
 			t.Fatalf("%q: %+v, but the client reads %d %v", data, down, got.StatusCode, got.TransferEncoding)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -153,6 +154,6 @@ func standardName(raw []byte) (name string, ok bool) {
 	_ = tls.Server(conn, &tls.Config{GetConfigForClient: func(info *tls.ClientHelloInfo) (*tls.Config, error) {
 		name, ok = info.ServerName, true
 		return nil, io.EOF
-	}}).Handshake()
+	}}).HandshakeContext(context.Background())
 	return name, ok
 }

@@ -36,13 +36,7 @@ func TestAbsoluteForm(t *testing.T) {
 	f := start(t, w, allow("a.example"))
 	client := f.client(nil)
 	for range 3 {
-		resp, err := client.Post("http://a.example/p?q=s", "text/plain", strings.NewReader("body"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if got, want := string(b), `POST a.example /p?q=s "body"`; got != want {
+		if got, want := fetch(t, client, "POST", "http://a.example/p?q=s", strings.NewReader("body")).body, `POST a.example /p?q=s "body"`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -68,9 +62,9 @@ func TestEachRequestDecidedAnew(t *testing.T) {
 		code int
 	}{{"a.example", 200}, {"evil.example", 403}, {"b.example", 200}, {"a.example", 200}} {
 		fmt.Fprintf(conn, "GET http://%s/ HTTP/1.1\r\nHost: %[1]s\r\n\r\n", tt.host)
-		resp, body := readResponse(t, br, "GET")
-		if resp.StatusCode != tt.code || !strings.Contains(body, tt.host) {
-			t.Errorf("%s: %d %s", tt.host, resp.StatusCode, body)
+		got := readResponse(t, br, "GET")
+		if got.StatusCode != tt.code || !strings.Contains(got.body, tt.host) {
+			t.Errorf("%s: %d %s", tt.host, got.StatusCode, got.body)
 		}
 	}
 }
@@ -111,27 +105,18 @@ func TestPlainHTTP(t *testing.T) {
 func TestRefusalExplainsItself(t *testing.T) {
 	f := start(t, newWorld(), allow("a.example"))
 	client := f.client(nil)
-	resp, err := client.Get("http://evil.example:8080/x?token=s3cret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
+	got := fetch(t, client, "GET", "http://evil.example:8080/x?token=s3cret", nil)
 	want := "claude-bottle refused this: evil.example is not on the allowlist\nhost: evil.example:8080\nrule: default\n" +
 		"A person can allow it, in the bottle's manifest: egress: {allowlist: [\"evil.example:8080\"]}\n"
-	if resp.StatusCode != 403 || string(b) != want || resp.Header.Get("X-Claude-Bottle") != "refused" {
-		t.Errorf("%d %v\n%s", resp.StatusCode, resp.Header, b)
+	if got.StatusCode != 403 || got.body != want || got.Header.Get("X-Claude-Bottle") != "refused" {
+		t.Errorf("%d %v\n%s", got.StatusCode, got.Header, got.body)
 	}
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://evil.example/x", nil)
-	req.Header.Set("Accept", "text/html, application/json;q=0.5")
-	resp, err = client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	got = fetch(t, client, "GET", "http://evil.example/x", nil, func(r *http.Request) {
+		r.Header.Set("Accept", "text/html, application/json;q=0.5")
+	})
 	var e explanation
-	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || resp.Header.Get("Content-Type") != "application/json" {
-		t.Fatal(err, resp.Header)
+	if err := json.Unmarshal([]byte(got.body), &e); err != nil || got.Header.Get("Content-Type") != "application/json" {
+		t.Fatal(err, got.Header)
 	}
 	if e.Host != "evil.example" || e.Port != 80 || e.Rule != "default" || !strings.Contains(e.Remedy, `"evil.example"`) {
 		t.Errorf("%+v", e)
@@ -150,14 +135,9 @@ func TestUpstreamFailuresAreReadable(t *testing.T) {
 		"down.example": "connecting to down.example port 80: connection refused",
 		"gone.example": "gone.example does not exist",
 	} {
-		resp, err := f.client(nil).Get("http://" + host + "/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != 502 || !strings.Contains(string(b), want) {
-			t.Errorf("%s: %d %s", host, resp.StatusCode, b)
+		got := fetch(t, f.client(nil), "GET", "http://"+host+"/", nil)
+		if got.StatusCode != 502 || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %d %s", host, got.StatusCode, got.body)
 		}
 		f.eventually(host, func(e audit.Event) bool { return e.Host == host && e.Decision == audit.Failed })
 	}
@@ -184,13 +164,8 @@ func TestRebinding(t *testing.T) {
 		if name == "mixed.example" {
 			code = 200
 		}
-		resp, err := f.client(nil).Get("http://" + name + "/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != code {
-			t.Errorf("%s: %d", name, resp.StatusCode)
+		if got := fetch(t, f.client(nil), "GET", "http://"+name+"/", nil); got.StatusCode != code {
+			t.Errorf("%s: %d", name, got.StatusCode)
 		}
 	}
 	for _, host := range []string{"fixed.test", "127.0.0.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "10.9.9.9"} {
@@ -221,7 +196,8 @@ func TestServerSentEvents(t *testing.T) {
 		}
 	}))
 	f := start(t, w, allow("a.example"))
-	resp, err := f.client(nil).Get("http://a.example/")
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.example/", nil)
+	resp, err := f.client(nil).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,20 +271,20 @@ func TestContinueAndEarlyHints(t *testing.T) {
 	br := bufio.NewReader(conn)
 	_, _ = io.WriteString(conn, "POST http://a.example/yes HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	for _, want := range []int{103, 100} {
-		if resp, _ := readResponse(t, br, "POST"); resp.StatusCode != want {
-			t.Fatalf("%d, want %d", resp.StatusCode, want)
+		if got := readResponse(t, br, "POST"); got.StatusCode != want {
+			t.Fatalf("%d, want %d", got.StatusCode, want)
 		}
 	}
 	_, _ = io.WriteString(conn, "body")
-	if resp, body := readResponse(t, br, "POST"); resp.StatusCode != 200 || !strings.Contains(body, `"body"`) {
-		t.Errorf("%d %s", resp.StatusCode, body)
+	if got := readResponse(t, br, "POST"); got.StatusCode != 200 || !strings.Contains(got.body, `"body"`) {
+		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
 	// A server that declines without reading: the answer arrives, and the
 	// connection ends as nobody knows whether a body follows.
 	_, _ = io.WriteString(conn, "POST http://a.example/no HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	for _, want := range []int{103, 417} {
-		if resp, _ := readResponse(t, br, "POST"); resp.StatusCode != want {
-			t.Fatalf("%d, want %d", resp.StatusCode, want)
+		if got := readResponse(t, br, "POST"); got.StatusCode != want {
+			t.Fatalf("%d, want %d", got.StatusCode, want)
 		}
 	}
 	if _, err := br.ReadByte(); err == nil {
@@ -325,16 +301,11 @@ func TestTrailers(t *testing.T) {
 		w.Header().Set("X-Down", "2")
 	}))
 	f := start(t, w, allow("a.example"))
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a.example/", io.NopCloser(strings.NewReader("b")))
-	req.Trailer = http.Header{"X-Up": {"1"}}
-	resp, err := f.client(nil).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if string(b) != "up 1" || resp.Trailer.Get("X-Down") != "2" {
-		t.Errorf("%q, trailer %v", b, resp.Trailer)
+	got := fetch(t, f.client(nil), "POST", "http://a.example/", io.NopCloser(strings.NewReader("b")), func(r *http.Request) {
+		r.Trailer = http.Header{"X-Up": {"1"}}
+	})
+	if got.body != "up 1" || got.Trailer.Get("X-Down") != "2" {
+		t.Errorf("%q, trailer %v", got.body, got.Trailer)
 	}
 }
 
@@ -359,9 +330,9 @@ func TestAnswersWithoutBody(t *testing.T) {
 		{"HEAD", "/x", ""}, {"GET", "/204", ""}, {"GET", "/304", ""}, {"GET", "/x", "hello"}, {"HEAD", "/x", ""},
 	} {
 		fmt.Fprintf(conn, "%s http://a.example%s HTTP/1.1\r\nHost: a.example\r\n\r\n", tt.method, tt.path)
-		resp, body := readResponse(t, br, tt.method)
-		if body != tt.body || tt.method == "HEAD" && resp.ContentLength != 5 {
-			t.Errorf("%s %s: %d %q", tt.method, tt.path, resp.ContentLength, body)
+		got := readResponse(t, br, tt.method)
+		if got.body != tt.body || tt.method == "HEAD" && got.ContentLength != 5 {
+			t.Errorf("%s %s: %d %q", tt.method, tt.path, got.ContentLength, got.body)
 		}
 	}
 }
@@ -404,8 +375,8 @@ func TestStaleConnection(t *testing.T) {
 	br := bufio.NewReader(conn)
 	for i := range 3 {
 		_, _ = io.WriteString(conn, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
-		if resp, _ := readResponse(t, br, "GET"); resp.StatusCode != 200 {
-			t.Fatalf("request %d: %d", i, resp.StatusCode)
+		if got := readResponse(t, br, "GET"); got.StatusCode != 200 {
+			t.Fatalf("request %d: %d", i, got.StatusCode)
 		}
 	}
 	if n := len(w.dials()); n != 3 {
@@ -431,8 +402,8 @@ func TestClosedConnectionIsNotUsed(t *testing.T) {
 	br := bufio.NewReader(conn)
 	for i := range 3 {
 		_, _ = io.WriteString(conn, "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\nx")
-		if resp, _ := readResponse(t, br, "POST"); resp.StatusCode != 200 {
-			t.Fatalf("request %d: %d", i, resp.StatusCode)
+		if got := readResponse(t, br, "POST"); got.StatusCode != 200 {
+			t.Fatalf("request %d: %d", i, got.StatusCode)
 		}
 		<-closed
 	}
@@ -522,7 +493,7 @@ func TestUpstreamProxy(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 			return
 		}
-		up, err := net.Dial("tcp", secure)
+		up, err := connect(t, "tcp", secure)
 		if err != nil {
 			return
 		}
@@ -545,14 +516,8 @@ func TestUpstreamProxy(t *testing.T) {
 		"http://10.2.2.2/":       "which is not globally reachable",
 		"http://evil.example/":   "not on the allowlist",
 	} {
-		resp, err := client.Get(target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if !strings.Contains(string(b), want) && !(strings.Contains(want, "globally") && strings.Contains(string(b), "is not globally reachable")) {
-			t.Errorf("%s: %s", target, b)
+		if got := fetch(t, client, "GET", target, nil).body; !strings.Contains(got, want) {
+			t.Errorf("%s: %s", target, got)
 		}
 	}
 	got := say(t, f.proxy, "CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n")

@@ -104,5 +104,5 @@ func (p *passage) close(failed *refusal) {
 	if failed != nil {
 		e.Decision, e.Rule, e.Reason = failed.outcome, failed.decision.Rule, failed.decision.Reason
 	}
-	p.journal.append(e)
+	_ = p.journal.append(e) // a failure cuts everything; there is nobody to tell
 }

@@ -193,9 +193,14 @@ func (f *fixture) client(roots *x509.CertPool) *http.Client {
 	return &http.Client{Transport: tr}
 }
 
+func connect(t *testing.T, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(t.Context(), network, address)
+}
+
 func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
+	conn, err := connect(t, "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,25 +225,51 @@ func say(t *testing.T, address, raw string) string {
 	return string(b)
 }
 
+// reply is a response, read to its end.
+type reply struct {
+	*http.Response
+	body string
+}
+
 // readResponse reads one response.
-func readResponse(t *testing.T, br *bufio.Reader, method string) (*http.Response, string) {
+func readResponse(t *testing.T, br *bufio.Reader, method string) reply {
 	t.Helper()
-	resp, err := http.ReadResponse(br, &http.Request{Method: method})
+	return whole(t)(http.ReadResponse(br, &http.Request{Method: method})) //nolint:bodyclose // whole closes it
+}
+
+// fetch sends one request.
+func fetch(t *testing.T, client *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
+	for _, c := range change {
+		c(r)
 	}
-	return resp, string(b)
+	return whole(t)(client.Do(r)) //nolint:bodyclose // whole closes it
+}
+
+func whole(t *testing.T) func(*http.Response, error) reply {
+	t.Helper()
+	return func(resp *http.Response, err error) reply {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply{resp, string(b)}
+	}
 }
 
 // listen serves raw connections until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

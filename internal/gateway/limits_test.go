@@ -61,11 +61,11 @@ func TestSlowHead(t *testing.T) {
 		t.Errorf("after %v: %q", time.Since(began), b)
 	}
 	conn.Close()
-	conn = dial(t, f.proxy) // the second head on a connection has no more time
-	br := bufio.NewReader(conn)
-	_, _ = io.WriteString(conn, "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+	second := dial(t, f.proxy) // the second head on a connection has no more time
+	br := bufio.NewReader(second)
+	_, _ = io.WriteString(second, "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
 	readResponse(t, br, "GET")
-	_, _ = io.WriteString(conn, "G")
+	_, _ = io.WriteString(second, "G")
 	if b, _ := io.ReadAll(br); !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
 		t.Errorf("a slow second head: %q", b)
 	}
@@ -87,9 +87,8 @@ func TestHeaderBombs(t *testing.T) {
 	} {
 		conn := dial(t, f.proxy)
 		_, _ = io.WriteString(conn, raw)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || resp.StatusCode != 431 {
-			t.Errorf("%s: %v %v", name, resp, err)
+		if got := readResponse(t, bufio.NewReader(conn), "GET"); got.StatusCode != 431 {
+			t.Errorf("%s: %d", name, got.StatusCode)
 		}
 		conn.Close()
 	}
@@ -147,7 +146,9 @@ func TestRecordFullCutsTunnels(t *testing.T) {
 	if _, err := io.ReadAll(tunnel); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the tunnel lives on without a record")
 	}
-	<-upstream
+	if err := <-upstream; errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("upstream's side lives on")
+	}
 	if got := say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"); !strings.Contains(got, audit.ErrFull.Error()) {
 		t.Errorf("a new request: %q", got)
 	}
@@ -213,7 +214,7 @@ func TestEndClosesTunnels(t *testing.T) {
 		f := &fixture{t: t, record: record}
 		f.run(w, allow("a.example"))
 		var err error
-		if conn, err = net.Dial("tcp", f.tls); err != nil {
+		if conn, err = connect(t, "tcp", f.tls); err != nil {
 			t.Fatal(err)
 		}
 		_, _ = conn.Write(buildHello(t, "a.example"))

@@ -71,7 +71,7 @@ func quiet(conn net.Conn) bool {
 	err = raw.Control(func(fd uintptr) {
 		_, _, rerr = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
-	return err == nil && (rerr == unix.EAGAIN || rerr == unix.EINTR) //nolint:errorlint // an errno, as the call returns it
+	return err == nil && (rerr == unix.EAGAIN || rerr == unix.EINTR)
 }
 
 // descriptors is how many this process may have. The runtime has raised the

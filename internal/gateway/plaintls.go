@@ -29,7 +29,7 @@ func (s *server) servePlainTLS(ctx context.Context, conn net.Conn) {
 	raw, h, err := readHello(c.br)
 	r := policy.Request{Kind: policy.TLS, Host: h.name, Port: 443}
 	if why := unnamed(h, err); why != nil {
-		s.journal.refused(r, why)
+		_ = s.journal.refused(r, why)
 		c.alert(alertUnrecognizedName)
 		return
 	}

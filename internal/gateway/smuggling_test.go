@@ -217,9 +217,9 @@ func TestBadResponses(t *testing.T) {
 			f := start(t, w, allow("a.example"))
 			conn := dial(t, f.proxy)
 			_, _ = io.WriteString(conn, "GET http://a.example/ HTTP/1.0\r\n\r\n")
-			resp, body := readResponse(t, bufio.NewReader(conn), "GET")
-			if resp.StatusCode != 502 || resp.Header.Get("X-Claude-Bottle") != "failed" || !strings.Contains(body, "upstream") {
-				t.Errorf("%d %q", resp.StatusCode, body)
+			got := readResponse(t, bufio.NewReader(conn), "GET")
+			if got.StatusCode != 502 || got.Header.Get("X-Claude-Bottle") != "failed" || !strings.Contains(got.body, "upstream") {
+				t.Errorf("%d %q", got.StatusCode, got.body)
 			}
 			e := f.eventually("the close line", func(e audit.Event) bool { return e.Phase == audit.Close })
 			if e.Decision != audit.Failed || e.Rule != ruleUpstream {
