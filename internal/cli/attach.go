@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"claude-bottle/internal/bottle"
@@ -27,7 +29,8 @@ type attachment struct {
 func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at attachment) (exit wire.Exit, err error) {
 	stdout, closeStdout := a.filtered(a.Out)
 	stderr, closeStderr := a.filtered(a.Err)
-	streams := wire.Streams{Stdout: stdout, Stderr: stderr, Signals: at.signals}
+	out, errs := &leavable{Writer: stdout}, &leavable{Writer: stderr}
+	streams := wire.Streams{Stdout: out, Stderr: errs, Signals: at.signals}
 	if at.input {
 		streams.Stdin = a.input
 	}
@@ -47,7 +50,26 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 	// on is switched off, whatever ends this.
 	defer func() { err = errors.Join(err, closeStdout(), closeStderr()) }()
 	defer a.watch(b, at.terminal)()
-	return b.Exec(ctx, start, streams)
+	exit, err = b.Exec(ctx, start, streams)
+	if ctx.Err() == nil && errors.Is(err, syscall.EPIPE) && (out.left.Load() || errs.left.Load()) {
+		// The process was told, as by any pipe; what it made of that counts.
+		return exit, nil
+	}
+	return exit, err
+}
+
+// leavable is a stream whose reader may go away, as head does.
+type leavable struct {
+	io.Writer
+	left atomic.Bool
+}
+
+func (l *leavable) Write(p []byte) (int, error) {
+	n, err := l.Writer.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		l.left.Store(true)
+	}
+	return n, err
 }
 
 // filtered is the way from a process inside to a stream of the person's.

@@ -31,8 +31,8 @@ type Env struct {
 	UID, GID int
 	// Now is the clock.
 	Now func() time.Time
-	// Signals begins to catch SIGINT, SIGTERM and SIGHUP; stop gives them
-	// back their usual effect.
+	// Signals begins to catch SIGINT, SIGTERM and SIGHUP, and to survive
+	// SIGPIPE; stop gives them back their usual effect.
 	Signals func() (caught <-chan os.Signal, stop func())
 	// Exit ends the process at once.
 	Exit func(code int)
@@ -55,7 +55,14 @@ func Process(version string, exit func(code int)) Env {
 		Signals: func() (<-chan os.Signal, func()) {
 			caught := make(chan os.Signal, 4)
 			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-			return caught, func() { signal.Stop(caught) }
+			// Nobody reads these: a reader of our output that goes away (head)
+			// must not end us before the bottle is closed.
+			broken := make(chan os.Signal, 1)
+			signal.Notify(broken, syscall.SIGPIPE)
+			return caught, func() {
+				signal.Stop(caught)
+				signal.Stop(broken)
+			}
 		},
 		Exit:            exit,
 		Version:         version,
