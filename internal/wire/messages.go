@@ -65,7 +65,7 @@ type Start struct {
 	Argv Strings `json:"argv"`
 	// Env is NAME=value over the environment of the boot frame.
 	Env Strings `json:"env,omitempty"`
-	Dir string   `json:"dir,omitempty"` // default: the guest's own
+	Dir string  `json:"dir,omitempty"` // default: the guest's own
 	// Terminal gives the process a pseudo-terminal of Size; its output is
 	// then all Stdout.
 	Terminal bool `json:"terminal,omitempty"`
