@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/manifest"
 )
 
 // manifestTemplate is what `init` writes: it works as it is.
@@ -34,7 +35,7 @@ func newInit(app *App) *cobra.Command {
 		Short: "Write a first manifest, with comments",
 		Long: `Write claude-bottle.yaml in the working directory, or with --home in your home
 directory, where its bottles and agents are there for every project. A manifest
-that exists is left alone.`,
+that exists is left alone. What it writes beside a project is trusted.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return runInit(opts) },
 	}
@@ -66,8 +67,26 @@ func runInit(opts *initOptions) error {
 		return fmt.Errorf("write a manifest: %w", err)
 	}
 	fmt.Fprintln(opts.Out, path)
-	fmt.Fprintln(opts.Err, "claude-bottle: next: claude-bottle edit, then claude-bottle start dev --cwd")
-	return nil
+	opts.note("claude-bottle: next: claude-bottle edit, then claude-bottle start dev --cwd")
+	return opts.trustOwn(dir)
+}
+
+// trustOwn trusts a project's manifest that was written here a moment ago: it
+// did not come with the code.
+func (a *App) trustOwn(dir string) error {
+	home, err := a.home()
+	if err != nil {
+		return err
+	}
+	m, err := manifest.Load(dir, home)
+	if err != nil || m.Project() == nil {
+		return withCode(exitUsage, err)
+	}
+	store, err := a.trustStore()
+	if err != nil {
+		return err
+	}
+	return store.Record(m.Project().Path, m.Project().Hash)
 }
 
 // manifestDir is where a manifest of the project, or of home, belongs.
