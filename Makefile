@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test lint
+.PHONY: build try test lint bench
 
 # The one static binary: command, gateway and guest.
 build:
@@ -28,6 +28,10 @@ test:
 lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck
 	$(CACHE)/golangci-lint run ./...
 	$(CACHE)/govulncheck ./...
+
+# What the design promises, measured beside the peers.
+bench: build
+	go run ./test/engine/cmd/engine -- go run ./test/bench --binary $(CURDIR)/bin/claude-bottle
 
 $(CACHE)/golangci-lint: Makefile
 	GOBIN=$(CACHE) go install $(GOLANGCI_LINT)
