@@ -9,12 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 var (
 	errChunk   = errors.New("the chunked body is malformed")
 	errTrailer = errors.New("the trailers are malformed")
+	errStopped = errors.New("the body was stopped")
 )
 
 // buffers hold bytes under way. Nothing keeps one while it waits for a peer
@@ -29,6 +31,17 @@ type carrier struct {
 	conn net.Conn
 	idle time.Duration
 	n    int64 // bytes written to dst
+
+	stopped atomic.Bool // see stop
+}
+
+// stop ends a body under way, which fails soon after. The flag is set before
+// the deadline, and await looks at it after setting its own, so that one of
+// them is seen.
+func (c *carrier) stop() {
+	c.stopped.Store(true)
+	c.dst.Close()
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // sourceError is an error of a carrier that is its source's, not its
@@ -140,6 +153,9 @@ func (c *carrier) await() error {
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
 		return sourceError{err}
+	}
+	if c.stopped.Load() {
+		return errStopped
 	}
 	return nil
 }

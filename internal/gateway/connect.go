@@ -3,6 +3,8 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"claude-bottle/internal/policy"
@@ -87,6 +89,9 @@ func (t *connection) run(ctx context.Context, r request) *refusal {
 		return nil
 	}
 	first, err := t.br.Peek(1)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return malformed("the client said nothing, and only what it says first shows what a tunnel is for").at(t.to.host, t.to.port)
+	}
 	if err != nil {
 		return nil
 	}

@@ -153,10 +153,10 @@ func (t *transfer) outgoing() []byte {
 	b := make([]byte, 0, 1024)
 	b = append(b, r.method...)
 	b = append(b, ' ')
-	if t.path != "*" {
-		b = append(b, t.up.prefix...)
+	b = append(b, t.up.prefix...)
+	if t.up.prefix == "" || t.path != "*" { // RFC 9112, 3.2.4: a proxy gets no path at all
+		b = append(b, t.path...)
 	}
-	b = append(b, t.path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, t.to.text()...)
 	b = append(b, "\r\n"...)

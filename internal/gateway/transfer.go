@@ -99,8 +99,9 @@ func (t *transfer) redial(ctx context.Context) *refusal {
 
 // upload is a request's body on its way up, beside the response.
 type upload struct {
-	done chan struct{}
-	err  error // set before done is closed
+	carrier *carrier
+	done    chan struct{}
+	err     error // set before done is closed
 }
 
 func (u *upload) finished() bool {
@@ -116,9 +117,8 @@ func (u *upload) finished() bool {
 // off ends the upstream connection, so that upstream never takes a part for
 // the whole.
 func (t *transfer) upload() *upload {
-	u := &upload{done: make(chan struct{})}
-	up := t.up
-	c := &carrier{dst: up.conn, src: t.br, conn: t.conn, idle: t.limits.idle}
+	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle}
+	u := &upload{carrier: c, done: make(chan struct{})}
 	if u.err = c.write(t.outgoing()); u.err != nil || t.body.empty() {
 		t.pass.sent.Add(c.n)
 		close(u.done)
@@ -129,7 +129,7 @@ func (t *transfer) upload() *upload {
 		t.pass.sent.Add(c.n)
 		close(u.done) // first, so that who finds the connection closed knows why
 		if u.err != nil {
-			up.conn.Close()
+			c.dst.Close()
 		}
 	}()
 	return u
@@ -140,8 +140,7 @@ func (t *transfer) abort(u *upload) {
 	if u.finished() {
 		return
 	}
-	t.up.conn.Close()
-	_ = t.conn.SetReadDeadline(time.Unix(1, 0))
+	u.carrier.stop()
 	<-u.done
 }
 
