@@ -34,7 +34,7 @@ type pipe struct {
 func (p pipe) Close() error { return errors.Join(p.ReadCloser.Close(), p.WriteCloser.Close()) }
 
 // bootStream starts serve and returns its launcher's end.
-func bootStream(t *testing.T, ctx context.Context, out outside) (*wire.GatewayClient, <-chan error) {
+func bootStream(ctx context.Context, t *testing.T, out outside) (*wire.GatewayClient, <-chan error) {
 	t.Helper()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
@@ -53,20 +53,39 @@ func bootStream(t *testing.T, ctx context.Context, out outside) (*wire.GatewayCl
 	return client, done
 }
 
-func freePort(t *testing.T, address string) int {
-	t.Helper()
-	l, err := listenConfig().Listen(t.Context(), "tcp", address+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
+// bootFrame has four ports that were free together a moment ago.
 func bootFrame(t *testing.T, address string) wire.GatewayBoot {
+	t.Helper()
+	var ports [4]int
+	for i := range ports {
+		l, err := listenConfig().Listen(t.Context(), "tcp", address+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
 	return wire.GatewayBoot{
 		Run: "r1", Address: addr(address), Record: filepath.Join(t.TempDir(), "record"), Attached: true,
-		Ports: wire.Ports{Proxy: freePort(t, address), HTTP: freePort(t, address), TLS: freePort(t, address), DNS: freePort(t, address)},
+		Ports: wire.Ports{Proxy: ports[0], HTTP: ports[1], TLS: ports[2], DNS: ports[3]},
+	}
+}
+
+// boot boots a gateway on an address of its own, choosing ports again when
+// somebody else was quicker.
+func boot(ctx context.Context, t *testing.T, change func(*wire.GatewayBoot)) (*wire.GatewayClient, <-chan error, wire.GatewayBoot) {
+	t.Helper()
+	for {
+		client, done := bootStream(ctx, t, outside{})
+		frame := bootFrame(t, "127.0.0.9")
+		change(&frame)
+		err := client.Boot(t.Context(), frame)
+		if err == nil {
+			return client, done, frame
+		}
+		if !strings.Contains(err.Error(), "address already in use") {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -78,14 +97,11 @@ func TestServe(t *testing.T) {
 	}))
 	defer origin.Close()
 	port := itoa(origin.Listener.Addr().(*net.TCPAddr).Port)
-	client, done := bootStream(t, t.Context(), outside{})
-	boot := bootFrame(t, "127.0.0.9")
-	boot.Policy = allow("origin.example:" + port)
-	boot.Policy.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	boot.Policy.Resolve = map[string]netip.Addr{"origin.example": addr("127.0.0.1")}
-	if err := client.Boot(t.Context(), boot); err != nil {
-		t.Fatal(err)
-	}
+	client, done, boot := boot(t.Context(), t, func(b *wire.GatewayBoot) {
+		b.Policy = allow("origin.example:" + port)
+		b.Policy.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		b.Policy.Resolve = map[string]netip.Addr{"origin.example": addr("127.0.0.1")}
+	})
 	through := http.Client{Transport: &http.Transport{Proxy: proxyAt("127.0.0.9:" + itoa(boot.Ports.Proxy)), DisableKeepAlives: true}}
 	if got, want := fetch(t, &through, "GET", "http://origin.example:"+port+"/x?secret=1", nil).body, "hello origin.example:"+port; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -109,12 +125,7 @@ func TestServe(t *testing.T) {
 
 func TestServeOutlivesItsStreamWhenNotAttached(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	client, done := bootStream(t, ctx, outside{})
-	boot := bootFrame(t, "127.0.0.9")
-	boot.Attached = false
-	if err := client.Boot(t.Context(), boot); err != nil {
-		t.Fatal(err)
-	}
+	client, done, boot := boot(ctx, t, func(b *wire.GatewayBoot) { b.Attached = false })
 	client.Close()
 	if got := say(t, "127.0.0.9:"+itoa(boot.Ports.Proxy), "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 		t.Errorf("after the stream's end: %q", got)
@@ -127,11 +138,7 @@ func TestServeOutlivesItsStreamWhenNotAttached(t *testing.T) {
 
 // Only the bottle's side is listened on, by TCP and by UDP.
 func TestOneAddress(t *testing.T) {
-	client, done := bootStream(t, t.Context(), outside{})
-	boot := bootFrame(t, "127.0.0.9")
-	if err := client.Boot(t.Context(), boot); err != nil {
-		t.Fatal(err)
-	}
+	client, done, boot := boot(t.Context(), t, func(*wire.GatewayBoot) {})
 	for _, port := range []int{boot.Ports.Proxy, boot.Ports.HTTP, boot.Ports.TLS, boot.Ports.DNS} {
 		if conn, err := connect(t, "tcp", "127.0.0.9:"+itoa(port)); err != nil {
 			t.Errorf("port %d: %v", port, err)
@@ -178,7 +185,7 @@ func TestBootSaysWhatFailed(t *testing.T) {
 		"port":    {func(b *wire.GatewayBoot) { b.Ports.TLS = good.Ports.TLS }, "address already in use"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, done := bootStream(t, t.Context(), outside{})
+			client, done := bootStream(t.Context(), t, outside{})
 			boot := bootFrame(t, "127.0.0.9")
 			tt.change(&boot)
 			err := client.Boot(t.Context(), boot)
