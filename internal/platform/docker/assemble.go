@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -24,15 +25,17 @@ func (l *launch) assemble(ctx context.Context, secrets environ.Secrets) (*instan
 	for range attempts {
 		b, err := l.attempt(ctx, secrets)
 		if err == nil {
-			return b, nil
+			return b, l.settleName()
 		}
 		giveWay := l.giveWay(ctx, err)
 		if giveWay == nil {
 			return nil, err
 		}
-		l.closeStreams()
-		if err := l.engine.removeRun(ctx, l.plan.Docker.Owner, l.Run.ID()); err != nil {
-			return nil, err
+		if l.made.Agent != "" { // else the name was lost, and nothing made
+			l.closeStreams()
+			if err := l.engine.removeRun(ctx, l.plan.Docker.Owner, l.Run.ID()); err != nil {
+				return nil, err
+			}
 		}
 		if err := giveWay(); err != nil {
 			return nil, err
@@ -48,7 +51,7 @@ func (l *launch) giveWay(ctx context.Context, err error) func() error {
 	case ctx.Err() != nil:
 		return nil
 	case nameTaken(err):
-		return l.nextName
+		return func() error { return l.nextName(ctx) }
 	case errors.Is(err, errSubnetTaken):
 		return func() error { return l.nextSubnet(ctx) }
 	case errors.Is(err, errEgressGone):
@@ -60,23 +63,35 @@ func (l *launch) giveWay(ctx context.Context, err error) func() error {
 	return nil
 }
 
-func (l *launch) nextName() error {
+// nextName takes the first name that is free now.
+func (l *launch) nextName(ctx context.Context) error {
 	if l.plan.Docker.Pinned {
 		return errPinnedTaken(l.plan.Name)
 	}
-	name, ok := nextName(l.plan.Spec.Slug, l.parts.Names.Agent)
-	if !ok {
-		return errNamesTaken(l.plan.Spec.Slug)
+	slug := l.plan.Spec.Slug
+	taken, err := l.engine.namesInUse(ctx, bottleName(slug, 1))
+	if err != nil {
+		return err
 	}
-	before := l.parts.Names
+	name, err := freeName(slug, taken)
+	if err != nil {
+		return err
+	}
 	l.parts.Names = namesOf(name)
-	if err := l.Run.Record(resources(l.parts.Names, l.plan.Docker.EgressNetwork)...); err != nil {
+	return l.Run.Record(resources(l.parts.Names)...)
+}
+
+// settleName makes the ledger say which name was won, and none that was not.
+func (l *launch) settleName() error {
+	won := resources(l.parts.Names, l.plan.Docker.EgressNetwork)
+	lost := slices.DeleteFunc(l.Run.Resources(), func(r runs.Resource) bool { return slices.Contains(won, r) })
+	if len(lost) == 0 {
+		return nil
+	}
+	if err := l.Run.Forget(lost...); err != nil {
 		return err
 	}
-	if err := l.Run.Forget(resources(before)...); err != nil {
-		return err
-	}
-	return l.Run.Update(func(info *runs.Info) { info.Name = name })
+	return l.Run.Update(func(info *runs.Info) { info.Name = l.parts.Names.Agent })
 }
 
 func (l *launch) nextSubnet(ctx context.Context) error {

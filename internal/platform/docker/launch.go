@@ -90,7 +90,11 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := l.prepare(ctx); err != nil {
 		return nil, err
 	}
-	return l.assemble(ctx, secrets)
+	b, err := l.assemble(ctx, secrets)
+	if err != nil && b != nil {
+		b.unwatch()
+	}
+	return b, err
 }
 
 // remove takes away what the run has in the engine: by id what was made, which

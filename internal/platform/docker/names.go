@@ -56,17 +56,16 @@ func bottleName(slug string, n int) string {
 	return name
 }
 
-// nextName is the name after name, one of slug's; false after the last.
-func nextName(slug, name string) (string, bool) {
-	rest := strings.TrimPrefix(name, bottleName(slug, 1))
-	n := 1
-	if rest != "" {
-		n, _ = strconv.Atoi(strings.TrimPrefix(rest, "-"))
+// freeName is the first of slug's names that nothing uses.
+func freeName(slug string, inUse map[string]bool) (string, error) {
+	for n := 1; n <= lastSuffix; n++ {
+		if name := bottleName(slug, n); !namesOf(name).taken(inUse) {
+			return name, nil
+		}
 	}
-	if n >= lastSuffix {
-		return "", false
-	}
-	return bottleName(slug, n+1), true
+	return "", hint.With(fmt.Errorf("no free container name: %s to %s are all taken",
+		bottleName(slug, 1), bottleName(slug, lastSuffix)),
+		"remove old ones with `claude-bottle cleanup`, or with `docker rm -f NAME`")
 }
 
 // taken says whether any of n's names is in use.
@@ -77,12 +76,6 @@ func (n names) taken(inUse map[string]bool) bool {
 func errPinnedTaken(name string) error {
 	return hint.With(fmt.Errorf("container %s already exists (pinned by CLAUDE_BOTTLE_CONTAINER)", name),
 		"remove it with `docker rm -f "+name+"`, or unset CLAUDE_BOTTLE_CONTAINER")
-}
-
-func errNamesTaken(slug string) error {
-	return hint.With(fmt.Errorf("no free container name: %s to %s are all taken",
-		bottleName(slug, 1), bottleName(slug, lastSuffix)),
-		"remove old ones with `claude-bottle cleanup`, or with `docker rm -f NAME`")
 }
 
 // ownerOf is who bottles belong to: a hash of this machine, the user and the

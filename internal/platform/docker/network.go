@@ -157,8 +157,14 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 	return nil
 }
 
-// removeEgress removes the owner's egress network unless a gateway uses it.
+// removeEgress removes the owner's egress network unless a gateway uses it, or
+// is about to: engine 20.10 keeps a network for ever when it was taken from
+// under a container that starts.
 func (e *engine) removeEgress(ctx context.Context, owner string) error {
+	gateways, err := e.containers(ctx, map[string]string{labelOwner: owner, labelRole: roleGateway})
+	if err != nil || len(gateways) > 0 {
+		return err
+	}
 	found, err := e.egressNetworks(ctx, owner)
 	if err != nil {
 		return err

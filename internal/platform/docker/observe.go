@@ -40,7 +40,6 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
 	seen.Recipe = recipeOf(seen.Settings, spec.Home, spec.Egress.Roots)
-	var containers map[string]bool
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.observeInfo(ctx, &seen) })
 	group.Go(func() (err error) {
@@ -48,12 +47,11 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 		if prefix == "" {
 			prefix = bottleName(spec.Slug, 1)
 		}
-		containers, err = e.containerNames(ctx, prefix)
+		seen.Names, err = e.namesInUse(ctx, prefix)
 		return err
 	})
-	var networks map[string]bool
 	group.Go(func() (err error) {
-		networks, seen.EngineNetworks, err = e.networkNames(ctx)
+		_, seen.EngineNetworks, err = e.networkNames(ctx)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -70,10 +68,6 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 	})
 	if err := group.Wait(); err != nil {
 		return observed{}, err
-	}
-	seen.Names = containers
-	for name := range networks {
-		seen.Names[name] = true
 	}
 	return seen, nil
 }
@@ -103,8 +97,23 @@ func (e *engine) observeInfo(ctx context.Context, seen *observed) error {
 	return nil
 }
 
-// containerNames are those of containers, whoever made them, that begin with
-// prefix.
+// namesInUse are those of containers and networks, whoever made them, that
+// begin with prefix.
+func (e *engine) namesInUse(ctx context.Context, prefix string) (map[string]bool, error) {
+	names, err := e.containerNames(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	networks, _, err := e.networkNames(ctx)
+	for name := range networks {
+		if strings.HasPrefix(name, prefix) {
+			names[name] = true
+		}
+	}
+	return names, err
+}
+
+// containerNames are those of containers that begin with prefix.
 func (e *engine) containerNames(ctx context.Context, prefix string) (map[string]bool, error) {
 	// The engine matches the expression against the name with a slash before it.
 	filters := client.Filters{}.Add("name", "^/"+regexp.QuoteMeta(prefix))

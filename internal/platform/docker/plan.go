@@ -160,18 +160,14 @@ func ignoresCgroups(args []string) bool {
 }
 
 func chooseName(slug string, seen observed) (string, error) {
-	if pinned := seen.Settings.Name; pinned != "" {
-		if namesOf(pinned).taken(seen.Names) {
-			return "", errPinnedTaken(pinned)
-		}
-		return pinned, nil
+	pinned := seen.Settings.Name
+	if pinned == "" {
+		return freeName(slug, seen.Names)
 	}
-	for name, ok := bottleName(slug, 1), true; ok; name, ok = nextName(slug, name) {
-		if !namesOf(name).taken(seen.Names) {
-			return name, nil
-		}
+	if namesOf(pinned).taken(seen.Names) {
+		return "", errPinnedTaken(pinned)
 	}
-	return "", errNamesTaken(slug)
+	return pinned, nil
 }
 
 // chooseImage fills in which image is launched and how it comes to be.

@@ -237,20 +237,19 @@ func TestRecipeHash(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	name := bottleName("x", 1)
+	taken := map[string]bool{}
 	for n := 1; n <= lastSuffix; n++ {
 		want := "claude-bottle-x"
 		if n > 1 {
 			want = fmt.Sprintf("claude-bottle-x-%d", n)
 		}
-		if name != want {
-			t.Fatalf("name %d: %s, want %s", n, name, want)
+		if got, err := freeName("x", taken); got != want || err != nil {
+			t.Fatalf("name %d: %s, %v, want %s", n, got, err, want)
 		}
-		next, ok := nextName("x", name)
-		if ok != (n < lastSuffix) {
-			t.Fatalf("after %s: %v", name, ok)
-		}
-		name = next
+		taken[want] = true
+	}
+	if got, err := freeName("x", taken); err == nil {
+		t.Errorf("a name after the last: %s", got)
 	}
 	// An agent called like another's gateway gets names of its own.
 	gateway, agent := namesOf(bottleName("x", 1)).Gateway, bottleName("x-gateway", 1)
