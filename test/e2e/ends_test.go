@@ -7,7 +7,7 @@ import (
 
 // However a run is ended, its bottle goes; newPerson looks whether it did.
 
-func TestInterruptedAtThePlan(t *testing.T) {
+func TestDeclinedPlan(t *testing.T) {
 	p := newPerson(t, "runc", "", shell)
 	s := onScreen(t, p.command("start", p.agent, "--", "true"))
 	s.shows("launch this agent? [y/N]")

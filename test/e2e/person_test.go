@@ -197,13 +197,31 @@ func (p *person) objects(ctx context.Context) []string {
 
 // leavesNothing is true of every test at its end.
 func (p *person) leavesNothing() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	defer p.removeImages(ctx)
 	if p.t.Failed() {
 		p.run("ps") // sweeps what was ended in the middle
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if left := p.objects(ctx); len(left) > 0 {
 		p.t.Errorf("left in the engine: %q", left)
+	}
+}
+
+// removeImages removes the gateway images of this person, which a person with
+// only one state directory would go on using.
+func (p *person) removeImages(ctx context.Context) {
+	// The image of the recipe is labelled too, and is for everybody.
+	filters := client.Filters{}.Add("label", "claude-bottle.owner="+p.owner).Add("label", "claude-bottle.binary")
+	images, err := p.api.ImageList(ctx, client.ImageListOptions{Filters: filters})
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	for _, image := range images.Items {
+		if _, err := p.api.ImageRemove(ctx, image.ID, client.ImageRemoveOptions{Force: true}); err != nil {
+			p.t.Error(err)
+		}
 	}
 }
