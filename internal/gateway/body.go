@@ -225,7 +225,7 @@ func readTrailers(br *bufio.Reader) (fields, error) {
 		_, err := br.Discard(2)
 		return nil, err
 	}
-	block, err := readHead(br)
+	block, err := readHead(br, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errTrailer, err)
 	}

@@ -23,14 +23,20 @@ var (
 )
 
 // readHead reads up to the empty line that ends a head and returns the lines
-// before it, each with its CRLF. io.EOF means that nothing came.
-func readHead(br *bufio.Reader) (string, error) {
+// before it, each with its CRLF. io.EOF means that nothing came. A head of more
+// than smallHead bytes asks grow whether it may be one, up to maxHead; a nil
+// grow says no.
+func readHead(br *bufio.Reader, grow func() bool) (string, error) {
 	var block []byte
+	most := smallHead
 	for start := 0; ; {
 		part, err := br.ReadSlice('\n')
 		block = append(block, part...)
-		if len(block) > maxHead {
-			return "", errHeadSize
+		if len(block) > most {
+			if len(block) > maxHead || grow == nil || !grow() {
+				return "", errHeadSize
+			}
+			most = maxHead
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue

@@ -37,7 +37,7 @@ func FuzzRequestHead(f *testing.F) {
 
 func checkHead(t *testing.T, w way, data []byte) {
 	t.Helper()
-	block, err := readHead(bufio.NewReaderSize(bytes.NewReader(data), 16))
+	block, err := readHead(bufio.NewReaderSize(bytes.NewReader(data), 16), nil)
 	if err != nil {
 		return
 	}
@@ -90,7 +90,7 @@ func FuzzResponseHead(f *testing.F) {
 		f.Add([]byte(s), "GET")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, method string) {
-		block, err := readHead(bufio.NewReaderSize(bytes.NewReader(data), 16))
+		block, err := readHead(bufio.NewReaderSize(bytes.NewReader(data), 16), nil)
 		if err != nil {
 			return
 		}
@@ -162,7 +162,7 @@ var _ net.Conn = (*sink)(nil)
 
 func TestReadHeadLeavesTheBody(t *testing.T) {
 	br := bufio.NewReaderSize(strings.NewReader("GET / HTTP/1.1\r\nA: b\r\n\r\nbody"), 16)
-	block, err := readHead(br)
+	block, err := readHead(br, nil)
 	rest, _ := io.ReadAll(br)
 	if err != nil || block != "GET / HTTP/1.1\r\nA: b\r\n" || string(rest) != "body" {
 		t.Errorf("%q %q %v", block, rest, err)
@@ -171,7 +171,7 @@ func TestReadHeadLeavesTheBody(t *testing.T) {
 		"": io.EOF, "GET": io.ErrUnexpectedEOF, "GET / HTTP/1.1\r\n": io.ErrUnexpectedEOF, "GET / HTTP/1.1\n\n": errLineEnd, "\r\n": errEmptyLine,
 		strings.Repeat("x", maxHead+1): errHeadSize,
 	} {
-		if _, err := readHead(bufio.NewReader(strings.NewReader(in))); !errors.Is(err, want) {
+		if _, err := readHead(bufio.NewReader(strings.NewReader(in)), func() bool { return true }); !errors.Is(err, want) {
 			t.Errorf("%.20q: %v, want %v", in, err, want)
 		}
 	}

@@ -2,7 +2,9 @@ package gateway
 
 import "time"
 
-// limits bound what one client, and all of them, can hold.
+// limits bound what one client, and all of them, can hold. Together with the
+// constants below they keep a bottle that opens every connection, fills every
+// head and reads no answer below some 150 MiB (TestHogMemory).
 type limits struct {
 	head        time.Duration // from the first byte of a head to its last; also until a tunnel's first byte
 	keepAlive   time.Duration // between two requests
@@ -21,17 +23,19 @@ func defaultLimits() limits {
 		idle:        time.Hour,
 		dial:        30 * time.Second,
 		linger:      2 * time.Second,
-		connections: min(4096, descriptors()/3), // each has one to the world; the rest is in reserve
+		connections: min(2048, descriptors()/3), // each has one to the world; the rest is in reserve
 	}
 }
 
 const (
 	maxHead     = 64 << 10 // bytes of a request's or response's head
+	smallHead   = 8 << 10  // bytes of a head, beyond which it is one of largeHeads
+	largeHeads  = 256      // exchanges at once with a larger head
 	maxFields   = 128      // header fields of one head
 	maxInterim  = 32       // 1xx answers before the final one
 	maxChunkExt = 256      // bytes of a chunk's size line
-	maxHello    = 16 << 10 // bytes of a ClientHello message
+	maxHello    = 8 << 10  // bytes of a ClientHello message
 	maxDial     = 8        // addresses of one name that are tried
-	bufferSize  = 32 << 10 // of a copy that is under way
+	bufferSize  = 16 << 10 // of a copy that is under way
 	readerSize  = 4 << 10  // of a connection that is read
 )

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,42 @@ func TestHeaderBombs(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// A thousand clients that each fill a head and stop cost what a few may hold,
+// and whoever came too late for a large one is told at once.
+func TestHogMemory(t *testing.T) {
+	f := start(t, newWorld(), allow("a.example"))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	const clients = 1000
+	head := "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX: " + strings.Repeat("x", 60<<10)
+	conns := make([]net.Conn, clients)
+	for i := range conns {
+		conns[i] = dial(t, f.proxy)
+		_, _ = io.WriteString(conns[i], head)
+	}
+	refused := 0
+	for i := clients - 1; i >= clients/2; i-- {
+		if got := readResponse(t, bufio.NewReaderSize(conns[i], 512), "GET"); got.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+			refused++
+		}
+	}
+	if n := len(f.server.large); n != largeHeads || refused != clients/2 {
+		t.Errorf("%d large heads are held, and %d of the last %d clients were refused", n, refused, clients/2)
+	}
+	if grown := int64(heap()) - int64(before); grown > 64<<20 {
+		t.Errorf("%d MiB for %d clients", grown>>20, clients)
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	waitFor(t, "large heads are free again", func() bool { return len(f.server.large) == 0 })
 }
 
 // When the record cannot be written nothing leaves, and the reason is said.

@@ -24,6 +24,7 @@ type server struct {
 	questions questions
 
 	slots   chan struct{} // one per client connection
+	large   chan struct{} // one per exchange with a large head
 	clients sync.WaitGroup
 
 	mu    sync.Mutex // guards conns and ended
@@ -37,6 +38,7 @@ type server struct {
 // every connection is closed, or when a listener broke.
 func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
+	s.large = make(chan struct{}, largeHeads)
 	s.conns = map[net.Conn]leg{}
 	s.journal.broken = s.cut
 

@@ -20,6 +20,8 @@ type session struct {
 	br   *bufio.Reader
 	way  way
 	up   *upstream // kept between requests to one place; nil for none
+	// grown says that the exchange under way holds one of server.large.
+	grown bool
 }
 
 func (s *server) serveProxy(ctx context.Context, conn net.Conn) {
@@ -62,9 +64,31 @@ func (c *session) awaitRequest(first bool) bool {
 	return c.conn.SetReadDeadline(time.Now().Add(c.limits.head)) == nil
 }
 
+// grow says whether the exchange under way may have a large head, or has one
+// already. It is given back when the exchange ends.
+func (c *session) grow() bool {
+	if c.grown {
+		return true
+	}
+	select {
+	case c.large <- struct{}{}:
+		c.grown = true
+	default:
+	}
+	return c.grown
+}
+
+func (c *session) shrink() {
+	if c.grown {
+		<-c.large
+		c.grown = false
+	}
+}
+
 // one handles one request and says whether another may follow.
 func (c *session) one(ctx context.Context) bool {
-	block, err := readHead(c.br)
+	defer c.shrink()
+	block, err := readHead(c.br, c.grow)
 	if err != nil {
 		return c.badHead(err)
 	}

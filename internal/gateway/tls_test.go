@@ -120,7 +120,7 @@ func TestConnectHTTPSecondRequest(t *testing.T) {
 	conn := dial(t, f.proxy)
 	br := bufio.NewReader(conn)
 	_, _ = io.WriteString(conn, "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n")
-	block, err := readHead(br)
+	block, err := readHead(br, nil)
 	if err != nil || !strings.HasPrefix(block, "HTTP/1.1 200 ") {
 		t.Fatal(block, err)
 	}

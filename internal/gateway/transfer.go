@@ -154,7 +154,7 @@ func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refus
 		if _, err := t.up.br.Peek(1); err != nil {
 			return response{}, true, t.noAnswer(u, err)
 		}
-		block, err := readHead(t.up.br)
+		block, err := readHead(t.up.br, t.grow)
 		if err != nil {
 			return response{}, false, t.broken("upstream's answer is malformed: "+reasonOf(err), err)
 		}

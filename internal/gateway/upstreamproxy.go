@@ -103,7 +103,7 @@ func connectThrough(ctx context.Context, conn net.Conn, target, auth string) (in
 		return 0, err
 	}
 	// A reader of one byte at a time: what follows the head is the tunnel's.
-	block, err := readHead(bufio.NewReaderSize(oneByte{conn}, 16))
+	block, err := readHead(bufio.NewReaderSize(oneByte{conn}, 16), nil)
 	if err != nil {
 		return 0, err
 	}
