@@ -176,8 +176,7 @@ func (opts *cleanupOptions) oldEnough(found []remains) []remains {
 	return old
 }
 
-// show lists what would go: for a program on standard output, for a person
-// who is asked on standard error with the question.
+// show lists what would go.
 func (opts *cleanupOptions) show(found []remains) error {
 	if opts.Format == formatJSON {
 		return writeJSON(opts.Out, found)

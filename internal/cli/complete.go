@@ -9,9 +9,8 @@ import (
 	"claude-bottle/internal/runs"
 )
 
-// completion offers nothing where something is broken: a shell is no place
-// for an error.
-
+// completer is what cobra asks for arguments. It offers nothing where
+// something is broken: a shell's line is no place for an error.
 type completer = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
 
 // completeAgents offers the manifest's agents as the first argument. A

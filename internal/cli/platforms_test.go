@@ -22,6 +22,7 @@ func platforms() map[string]cli.NewPlatform {
 		"broken":    func(c cli.PlatformConfig) bottle.Platform { return broken{fake(c)} },
 		"slow":      func(c cli.PlatformConfig) bottle.Platform { return slow{fake(c)} },
 		"stuck":     func(c cli.PlatformConfig) bottle.Platform { return stuck{fake(c)} },
+		"leaky":     func(c cli.PlatformConfig) bottle.Platform { return leaky{fake(c)} },
 		"lossy":     func(c cli.PlatformConfig) bottle.Platform { return lossy{fake(c)} },
 		"defective": func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
 	}
@@ -57,6 +58,20 @@ func (s stuck) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Sec
 func (stuckBottle) Close() error {
 	fmt.Fprintln(os.Stderr, "stuck: closing")
 	select {}
+}
+
+// leaky closes its bottles, and says that it could not.
+type leaky struct{ *bottletest.Fake }
+
+type leakyBottle struct{ bottle.Bottle }
+
+func (l leaky) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (bottle.Bottle, error) {
+	b, err := l.Fake.Launch(ctx, plan, secrets)
+	return leakyBottle{b}, err
+}
+
+func (b leakyBottle) Close() error {
+	return errors.Join(b.Bottle.Close(), errors.New("remove network claude-bottle-dev: it is in use"))
 }
 
 // lossy loses the gateway at once.

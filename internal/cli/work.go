@@ -22,34 +22,50 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		signals.enter(ctx, closing)
 		closed := b.Close()
 		finish(opts, h, b.Run(), codeOf(err))
-		if closed != nil {
-			err = withCode(codeOf(err), errors.Join(err, fmt.Errorf("close the bottle: %w", closed)))
-		}
+		err = withClosing(err, closed)
 	}()
 	if ctx.Err() != nil {
 		return interrupted(ctx, ctx.Err())
 	}
 	signals.enter(ctx, working)
+	limited := ctx // not ctx itself: closing asks whether a signal ended that
 	if opts.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, opts.Timeout, errTimeout)
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeoutCause(ctx, opts.Timeout, errTimeout)
 		defer cancel()
-		ctx = limited
 	}
 	terminal := !plan.Spec.Once && opts.terminals()
-	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace, Secrets: true}, attachment{
+	exit, err := opts.attach(limited, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace, Secrets: true}, attachment{
 		terminal: terminal,
 		// A person at a terminal who gave the whole prompt has no more to
 		// say, and would be waited for.
 		input:   terminal || !plan.Spec.Once || !term.IsTerminal(opts.In),
 		signals: signals.Harness,
 	})
-	if errors.Is(context.Cause(ctx), errTimeout) {
+	if errors.Is(context.Cause(limited), errTimeout) {
 		return withCode(exitTimeout, fmt.Errorf("the agent was ended after %s: %w", opts.Timeout, errTimeout))
 	}
 	if err != nil {
 		return interrupted(ctx, withCode(exitLaunch, fmt.Errorf("the bottle was lost while the agent worked: %w", err)))
 	}
 	return exitOf(plan.Spec.Argv, exit)
+}
+
+// withClosing adds to how the run ended that its bottle could not be closed.
+// That makes a failure of a success; a code that there is stays.
+func withClosing(ended, closed error) error {
+	if closed == nil {
+		return ended
+	}
+	closed = fmt.Errorf("close the bottle: %w", closed)
+	var result codeError
+	switch {
+	case ended == nil:
+		return closed
+	case errors.As(ended, &result) && result.err == nil:
+		return withCode(result.code, closed)
+	}
+	return withCode(codeOf(ended), errors.Join(ended, closed))
 }
 
 // exitOf is how a process that ran inside ends the command: with its own
