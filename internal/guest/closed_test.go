@@ -18,6 +18,7 @@ import (
 const someUID = 54321 // nobody's
 
 func TestNoDescriptorLeaks(t *testing.T) {
+	t.Parallel()
 	// The runtime leaves one open, as an engine may.
 	leaked, err := os.Open("/")
 	if err != nil {
@@ -38,6 +39,7 @@ func TestNoDescriptorLeaks(t *testing.T) {
 }
 
 func TestGuestIsClosedToItsOwnUID(t *testing.T) {
+	t.Parallel()
 	b := launch(t, asUID(someUID))
 	for _, file := range []string{"environ", "mem", "maps", "fd/0", "exe", "root/", "cwd/", "syscall"} {
 		got := shell(t, b.GuestClient, "id -u; head -c 1 /proc/1/"+file+" 2>&1; ls /proc/1/"+file)
@@ -55,6 +57,7 @@ func TestGuestIsClosedToItsOwnUID(t *testing.T) {
 }
 
 func TestSecretsGoToOneProcess(t *testing.T) {
+	t.Parallel()
 	secret := withBoot(func(boot *wire.GuestBoot) { boot.Secrets = []string{"TOKEN=s3cret", "KEPT=hidden"} })
 	b := launch(t, secret)
 	echo := wire.Start{Argv: []string{"sh", "-c", "echo $TOKEN $KEPT"}}
@@ -82,6 +85,7 @@ func TestSecretsGoToOneProcess(t *testing.T) {
 }
 
 func TestSecretsAreForgotten(t *testing.T) {
+	t.Parallel()
 	value := "v" + strings.Repeat("ery-secret-", 9) + strconv.Itoa(os.Getpid())
 	b := launch(t, withBoot(func(boot *wire.GuestBoot) { boot.Secrets = []string{"TOKEN=" + value, `OTHER="` + value} }))
 	if n := occurrences(t, b.cmd.Process.Pid, value); n == 0 {
@@ -123,6 +127,7 @@ func occurrences(t *testing.T, pid int, text string) int {
 }
 
 func TestSocketIsForOneUID(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	if got := shell(t, b.dial(t, 0), "echo in"); got.stdout != "in\n" {
 		t.Errorf("the dial uid: %+v", got)
@@ -135,6 +140,7 @@ func TestSocketIsForOneUID(t *testing.T) {
 }
 
 func TestConversationsAreBounded(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	// One process holds them all open.
 	const hold = `import socket,time
@@ -158,6 +164,7 @@ print(all[-1].recv(200),flush=True)
 }
 
 func TestGuestRefusesWhatIsNotItsLaunchers(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		change func(*wire.GuestBoot)
@@ -180,6 +187,7 @@ func TestGuestRefusesWhatIsNotItsLaunchers(t *testing.T) {
 }
 
 func TestEverythingEndsWithTheBootStream(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]option{"process 1": nil, "subreaper": {asSubreaper}} {
 		t.Run(name, func(t *testing.T) {
 			b := launch(t, options...)
@@ -212,27 +220,39 @@ func TestEverythingEndsWithTheBootStream(t *testing.T) {
 }
 
 func TestLauncherThatIsGoneEndsItsProcess(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
-	for _, test := range []struct{ name, script, args string }{
-		{"by SIGHUP", "exec sleep 71", "sleep 71"},
-		{"deaf", "trap '' HUP; sleep 72; sleep 73", "sleep 73"},
-		{"in a terminal's job", "trap '' HUP; set -m; sleep 74; sleep 75", "sleep 75"},
+	for _, test := range []struct {
+		name, script, args string
+		terminal, deaf     bool
+	}{
+		{"by SIGHUP", `echo up; exec sleep 71`, "sleep 71", false, false},
+		{"deaf", `trap "" HUP; echo up; sleep 72; sleep 73`, "sleep 72", false, true},
+		{"in a terminal", `echo up; exec sleep 74`, "sleep 74", true, false},
+		{"deaf in a terminal's job", `trap "" HUP; set -m; sh -c "echo up; exec sleep 75"; sleep 76`, "sleep 75", true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			client := b.dial(t, 0)
-			start := sh("echo up; " + test.script)
-			start.Terminal = strings.Contains(test.name, "terminal")
+			start := sh(test.script)
+			start.Terminal = test.terminal
+			begin := time.Now()
 			_, err := client.Exec(deadline(t), start, wire.Streams{Stdout: onWrite(func() { _ = client.Close() })})
 			if err == nil {
 				t.Fatal("Exec ended well")
 			}
-			b.until(t, test.args, false)
-			b.until(t, "sh -c echo up; "+test.script, false)
+			watch := b.dial(t, 0)
+			gone(t, watch, test.args)
+			gone(t, watch, "sh -c "+test.script)
+			if took := time.Since(begin); test.deaf != (took >= farewell) {
+				t.Errorf("took %v, the farewell is %v", took, farewell)
+			}
 		})
 	}
 }
 
 func TestGuestSurvivesSignalsFromInside(t *testing.T) {
+	t.Parallel()
 	b := launch(t, asUID(someUID))
 	shell(t, b.GuestClient, "for s in HUP INT QUIT PIPE USR1 USR2 ALRM TSTP KILL STOP; do kill -$s 1; done")
 	if got := shell(t, b.GuestClient, "trap; echo on"); got.stdout != "on\n" {
@@ -245,6 +265,7 @@ func TestGuestSurvivesSignalsFromInside(t *testing.T) {
 }
 
 func TestOrphansAreReapedBesideProcesses(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]option{"process 1": nil, "subreaper": {asSubreaper}} {
 		t.Run(name, func(t *testing.T) {
 			b := launch(t, options...)

@@ -48,6 +48,7 @@ func sh(script string) wire.Start {
 }
 
 func TestExecCarriesStreamsAndCode(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	got := run(t, b.GuestClient, sh("cat; echo err >&2; exit 7"), "in")
 	if want := (result{wire.Exit{Code: 7}, "in", "err\n"}); got != want {
@@ -56,6 +57,7 @@ func TestExecCarriesStreamsAndCode(t *testing.T) {
 }
 
 func TestExitCodesAreThoseOfDockerExec(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	dir := filepath.Dir(b.nonce)
 	write := func(name, content string, mode os.FileMode) string {
@@ -99,6 +101,7 @@ func TestExitCodesAreThoseOfDockerExec(t *testing.T) {
 }
 
 func TestProcessGetsItsEnvironmentAndDirectory(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	dir := filepath.Dir(b.nonce)
 	tool := filepath.Join(dir, "tool")
@@ -117,6 +120,7 @@ func TestProcessGetsItsEnvironmentAndDirectory(t *testing.T) {
 }
 
 func TestManyProcessesOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	for i := range 200 {
 		got := run(t, b.GuestClient, sh(fmt.Sprintf("cat; exit %d", i)), fmt.Sprint(i))
@@ -127,6 +131,7 @@ func TestManyProcessesOneAfterTheOther(t *testing.T) {
 }
 
 func TestWhatIsLeftBehindHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	for _, script := range []string{"sleep 60 & echo said", "yes & echo said", "trap '' HUP; sleep 60 <&0 & echo said"} {
 		begin := time.Now()
@@ -158,6 +163,7 @@ func (s *slow) Write(p []byte) (int, error) {
 }
 
 func TestAllThatWasPrintedBeforeTheEndArrives(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	const printed = 900_000 // more than pipes and sockets on the way hold for the process to end
 	let := make(chan time.Time)
@@ -194,6 +200,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func TestLargeInputAndOutputInLittleMemory(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	const size = 150 << 20
 	var before, after runtime.MemStats
@@ -215,6 +222,7 @@ func TestLargeInputAndOutputInLittleMemory(t *testing.T) {
 }
 
 func TestInputThatNobodyReadsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	in := &endless{left: 1 << 30}
 	signals := make(chan os.Signal, 1)
@@ -248,6 +256,7 @@ type writerFunc func(p []byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestProcessThatClosesItsInputIsNotFed(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	in := &endless{left: 1 << 30}
 	exit, err := b.Exec(deadline(t), sh("exec <&-; sleep 0.2; exit 3"), wire.Streams{Stdin: in})
@@ -257,6 +266,7 @@ func TestProcessThatClosesItsInputIsNotFed(t *testing.T) {
 }
 
 func TestProcessLearnsThatNobodyReadsItsOutput(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	full := errors.New("disk full")
 	out := writerFunc(func([]byte) (int, error) { return 0, full })
@@ -270,6 +280,7 @@ func TestProcessLearnsThatNobodyReadsItsOutput(t *testing.T) {
 }
 
 func TestInputThatBlocksIsForTheNextProcess(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	read, write := io.Pipe()
 	defer write.Close()
@@ -289,6 +300,7 @@ func TestInputThatBlocksIsForTheNextProcess(t *testing.T) {
 }
 
 func TestContextEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	client := b.dial(t, 0)
 	ctx, cancel := context.WithCancel(deadline(t))
@@ -296,18 +308,17 @@ func TestContextEndsTheProcess(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Exec: %v", err)
 	}
-	b.until(t, "sleep 77", false)
+	gone(t, b.GuestClient, "sleep 77")
 }
 
-// until waits until a process of the bottle's whose command line is args runs,
-// or no longer does.
-func (b *bottle) until(t *testing.T, args string, running bool) {
+// gone waits until no process of the bottle has the command line args, which
+// hold no single quote.
+func gone(t *testing.T, client *wire.GuestClient, args string) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
-		got := shell(t, b.GuestClient, "ps -e -o args= | grep -cxF '"+args+"'")
-		if (strings.TrimSpace(got.stdout) != "0") == running {
+		if got := shell(t, client, "ps -e -o args= | grep -cxF '"+args+"'"); got.stdout == "0\n" {
 			return
 		}
 	}
-	t.Errorf("%q runs: %v, after 10 s", args, !running)
+	t.Errorf("%q still runs after 10 s", args)
 }

@@ -31,23 +31,33 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	switch role := os.Getenv(roleVariable); role {
-	case roleInit, roleSub:
-		os.Exit(guestMain(role))
-	case roleDial:
-		becomeTestUID()
-		if err := Dial(context.Background(), os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	role := os.Getenv(roleVariable)
+	if role == "" {
+		goleak.VerifyTestMain(m)
+		return
 	}
-	goleak.VerifyTestMain(m)
+	code := 0
+	if role == roleDial {
+		code = dialMain()
+	} else {
+		code = guestMain(role)
+	}
+	os.Exit(code) //nolint:forbidigo // this process is no test
+}
+
+// dialMain is what `claude-bottle guest dial` does.
+func dialMain() int {
+	becomeTestUID()
+	if err := Dial(context.Background(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // guestMain is what a container runtime and `claude-bottle guest init` do.
 func guestMain(role string) int {
-	os.Unsetenv(roleVariable)
+	_ = os.Unsetenv(roleVariable)
 	if role == roleInit {
 		for _, mount := range []struct {
 			source, target, kind string
@@ -138,7 +148,7 @@ func spawn(t *testing.T, options ...option) (*bottle, wire.GuestBoot) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(path)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path)
 	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	cmd.Dir = "/"
@@ -171,7 +181,7 @@ func spawn(t *testing.T, options ...option) (*bottle, wire.GuestBoot) {
 	}()
 	t.Cleanup(func() {
 		_ = b.Close()
-		b.end(t)
+		_ = b.end(t)
 	})
 	return b, boot
 }
@@ -216,7 +226,7 @@ func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
 		t.Fatal(err)
 	}
 	pid := strconv.Itoa(b.cmd.Process.Pid)
-	cmd := exec.Command("nsenter", "-t", pid, "-n", "-p", path)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "nsenter", "-t", pid, "-n", "-p", path)
 	cmd.Env = append(os.Environ(), uidVariable+"="+strconv.Itoa(uid), roleVariable+"="+roleDial, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -55,6 +55,7 @@ func onTerminal(script string) wire.Start {
 }
 
 func TestTerminalIsOne(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	script := "stty size; test -t 0 && test -t 1 && test -t 2 && echo tty; echo $TERM; " +
 		"ps -o tty= -p $$ | grep -q pts && echo controlling; grep flags /proc/self/fdinfo/0; echo err >&2"
@@ -81,6 +82,7 @@ func TestTerminalIsOne(t *testing.T) {
 }
 
 func TestTerminalChangesItsSize(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	resize := make(chan wire.Size, 1)
 	out := &screen{hooks: map[string]func(){"ready": func() { resize <- wire.Size{Rows: 5, Cols: 6} }}}
@@ -99,6 +101,7 @@ func hang(t *testing.T) io.Reader {
 }
 
 func TestKeysAndSignalsReachTheForegroundJob(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	for _, test := range []struct {
 		name, script string
@@ -131,6 +134,7 @@ func TestKeysAndSignalsReachTheForegroundJob(t *testing.T) {
 }
 
 func TestSignalsWithoutATerminalReachTheGroup(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	signals := make(chan os.Signal, 1)
 	out := onWrite(func() { signals <- syscall.SIGTERM })
@@ -139,10 +143,11 @@ func TestSignalsWithoutATerminalReachTheGroup(t *testing.T) {
 	if err != nil || exit.Code != 9 {
 		t.Errorf("%+v %v", exit, err)
 	}
-	b.until(t, "sleep 83", false)
+	gone(t, b.GuestClient, "sleep 83")
 }
 
 func TestEndOfInputIsTypedOnATerminal(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	for _, input := range []string{"", "line\n", "no newline"} {
 		got := run(t, b.GuestClient, onTerminal("stty -echo; cat; echo over"), input)
@@ -153,6 +158,7 @@ func TestEndOfInputIsTypedOnATerminal(t *testing.T) {
 }
 
 func TestLargeOutputOfATerminal(t *testing.T) {
+	t.Parallel()
 	b := launch(t)
 	out := &counter{}
 	exit, err := b.Exec(deadline(t), onTerminal("stty raw; head -c 20000000 /dev/zero"), wire.Streams{Stdout: out})

@@ -118,7 +118,7 @@ func (in *fileInput) wait() (bool, error) {
 		set.Set(in.wake)
 		_, err := unix.Select(max(in.fd, in.wake)+1, &set, nil, nil, nil)
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // a bare errno
+		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
 			return false, os.NewSyscallError("select", err)
