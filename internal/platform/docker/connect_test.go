@@ -18,7 +18,8 @@ import (
 func listen(t *testing.T) (net.Listener, endpoint) {
 	t.Helper()
 	path := filepath.Join(shortTemp(t), "docker.sock")
-	listener, err := net.Listen("unix", path)
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}

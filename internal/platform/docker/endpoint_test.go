@@ -98,7 +98,8 @@ func TestErrorKeepsCredentials(t *testing.T) {
 
 func TestFindRootlessSocket(t *testing.T) {
 	dir := shortTemp(t)
-	listener, err := net.Listen("unix", filepath.Join(dir, "docker.sock"))
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "unix", filepath.Join(dir, "docker.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func makeTiny(t testing.TB, api *client.Client) {
 		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o1777}))
 	}
 	err = errors.Join(err, tarFile(w, "bin/busybox", data, 0o755))
-	applets, listed := exec.Command(busybox, "--list").Output()
+	applets, listed := exec.CommandContext(t.Context(), busybox, "--list").Output()
 	err = errors.Join(err, listed)
 	for _, name := range strings.Fields(string(applets)) {
 		if name == "busybox" {

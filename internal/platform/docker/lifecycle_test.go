@@ -110,7 +110,8 @@ func TestHostIsUnreachable(t *testing.T) {
 	spec := b.spec()
 	spec.Isolation = bottle.Runc
 	i := b.launch(t, spec)
-	listener, err := net.Listen("tcp4", "0.0.0.0:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp4", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,8 @@ func TestHostIsUnreachable(t *testing.T) {
 		t.Fatalf("the host has only %v", tries)
 	}
 	// Shown first that the listener answers on such an address at all.
-	conn, err := net.Dial("tcp4", net.JoinHostPort(tries[0], strconv.Itoa(port)))
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp4", net.JoinHostPort(tries[0], strconv.Itoa(port)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,11 +186,8 @@ func chooseImage(part *bottle.DockerPlan, spec bottle.Spec, seen observed) error
 	}
 	part.ImageID = seen.Image
 	part.RuntimeImage = part.Image
-	if seen.Settings.Derived != "" {
-		if spec.Cwd == "" {
-			return hint.With(fmt.Errorf("CLAUDE_BOTTLE_DERIVED_IMAGE is set, but no directory is copied in"),
-				"start with --cwd, or unset CLAUDE_BOTTLE_DERIVED_IMAGE")
-		}
+	// Without a directory there is nothing to derive, as in the existing tool.
+	if seen.Settings.Derived != "" && spec.Cwd != "" {
 		part.Derived, part.RuntimeImage = seen.Settings.Derived, seen.Settings.Derived
 	}
 	return nil

@@ -51,6 +51,9 @@ var planCases = map[string]func(*bottle.Spec, *observed){
 	"derived": func(spec *bottle.Spec, seen *observed) {
 		spec.Cwd, seen.Settings.Derived = "/src/project", "claude-bottle:cwd-mine"
 	},
+	"derived-without-directory": func(_ *bottle.Spec, seen *observed) {
+		seen.Settings.Derived = "claude-bottle:cwd-mine"
+	},
 	"pinned": func(_ *bottle.Spec, seen *observed) { seen.Settings.Name = "mine" },
 	"names-taken": func(_ *bottle.Spec, seen *observed) {
 		seen.Names = map[string]bool{
@@ -140,10 +143,6 @@ func TestPlanRefuses(t *testing.T) {
 		"own image missing": {
 			func(_ *bottle.Spec, seen *observed) { seen.Settings.Image, seen.Image = "corp/agent:7", "" },
 			"image corp/agent:7 (CLAUDE_BOTTLE_IMAGE) is not in the engine", "pull it",
-		},
-		"derived without a directory": {
-			func(_ *bottle.Spec, seen *observed) { seen.Settings.Derived = "x" },
-			"no directory is copied in", "--cwd",
 		},
 		"runsc asked for and missing": {
 			func(spec *bottle.Spec, _ *observed) { spec.Isolation = bottle.Runsc },
