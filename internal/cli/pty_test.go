@@ -96,6 +96,16 @@ func (p place) console(t *testing.T, args ...string) *console {
 		t.Fatal(err)
 	}
 	c.tty = tty
+	// Else Ctrl-C throws away what is printed at the same moment, which is
+	// for a person's eyes and not for a test's.
+	state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Lflag |= unix.NOFLSH
+	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, state); err != nil {
+		t.Fatal(err)
+	}
 	go c.listen()
 	t.Cleanup(func() {
 		_ = c.cmd.Process.Kill()
