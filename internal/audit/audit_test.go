@@ -242,7 +242,18 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%s, want %s", got, e.Host)
 		}
 	}
+	last := denial("last.example") // written just before the end
+	line, _ := last.line()
+	_, _ = f.Write(line)
 	cancel()
+	select {
+	case got := <-seen:
+		if got != last.Host {
+			t.Errorf("%s, want %s", got, last.Host)
+		}
+	case <-done:
+		t.Fatal("ended without the last line")
+	}
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -106,14 +106,17 @@ func Follow(ctx context.Context, path string, each func(Event) error) error {
 				return fmt.Errorf("follow record: %w", err)
 			}
 		}
+		ended := ctx.Err() != nil // what was written before that is still read
 		if r != nil {
 			if err := drain(r, each); err != nil {
 				return err
 			}
 		}
+		if ended {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		}
 	}
