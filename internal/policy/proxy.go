@@ -22,17 +22,3 @@ func parseProxy(s string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// Redacted is e without the password in Proxy, for whatever is shown or kept.
-func (e Egress) Redacted() Egress {
-	if e.Proxy == "" {
-		return e
-	}
-	u, err := parseProxy(e.Proxy)
-	if err != nil {
-		e.Proxy = "(not valid)"
-		return e
-	}
-	e.Proxy = u.Redacted()
-	return e
-}
