@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"claude-bottle/internal/confine"
 	"claude-bottle/internal/wire"
 )
 
@@ -42,6 +43,10 @@ func Init(ctx context.Context, stdin io.Reader, stdout io.Writer) int {
 
 func initialise(ctx context.Context, conn *wire.Conn) error {
 	if err := harden(); err != nil {
+		return err
+	}
+	// On every thread, before anything else runs; all that runs inherits it.
+	if err := confine.Bottle().Apply(); err != nil {
 		return err
 	}
 	reaper, ended := newReaper(), make(chan os.Signal, 1)

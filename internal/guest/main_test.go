@@ -73,6 +73,10 @@ func guestMain(role string) int {
 		}
 	}
 	becomeTestUID()
+	if err := forbidFilters(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 99
+	}
 	return Init(context.Background(), os.Stdin, os.Stdout)
 }
 

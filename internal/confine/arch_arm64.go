@@ -1,0 +1,5 @@
+//go:build linux
+
+package confine
+
+func native() architecture { return arm64() }

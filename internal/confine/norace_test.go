@@ -1,0 +1,5 @@
+//go:build linux && !race
+
+package confine
+
+const slowdown = 1
