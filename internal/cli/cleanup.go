@@ -20,10 +20,12 @@ type cleanupOptions struct {
 	DryRun    bool
 	OlderThan time.Duration
 	Format    format
+
+	silent map[string]bool // platforms that did not answer
 }
 
 func newCleanup(app *App) *cobra.Command {
-	opts := &cleanupOptions{App: app}
+	opts := &cleanupOptions{App: app, silent: map[string]bool{}}
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove stopped runs with their work, and what crashes left",
@@ -90,22 +92,11 @@ func runCleanup(ctx context.Context, opts *cleanupOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := opts.show(found); err != nil || opts.DryRun || len(found) == 0 {
+	if err := opts.show(found); err != nil || opts.DryRun {
 		return err
 	}
-	if !opts.Yes {
-		if !opts.canAsk() {
-			return withCode(exitUsage, hint.With(errors.New("nothing was removed: there is no terminal to ask on"),
-				"read the list above, then pass --yes"))
-		}
-		agreed, err := opts.confirm(ctx, "remove "+count(len(found), "run", "runs")+", work included?")
-		if err != nil {
-			return err
-		}
-		if !agreed {
-			fmt.Fprintln(opts.Err, "claude-bottle: aborted by user")
-			return nil
-		}
+	if agreed, err := opts.agree(ctx, len(found)); err != nil || !agreed {
+		return err
 	}
 	var errs []error
 	for _, r := range found {
@@ -113,7 +104,50 @@ func runCleanup(ctx context.Context, opts *cleanupOptions) error {
 			errs = append(errs, err)
 		}
 	}
-	opts.note("claude-bottle: removed %s", count(len(found)-len(errs), "run", "runs"))
+	if len(found) > 0 {
+		opts.note("claude-bottle: removed %s", count(len(found)-len(errs), "run", "runs"))
+	}
+	return errors.Join(append(errs, opts.prune(ctx, h))...)
+}
+
+// agree asks whether n runs may go. Where there is none, nothing of the
+// person's goes, and nobody is asked.
+func (opts *cleanupOptions) agree(ctx context.Context, n int) (bool, error) {
+	if opts.Yes || n == 0 {
+		return true, nil
+	}
+	if !opts.canAsk() {
+		return false, withCode(exitUsage, hint.With(errors.New("nothing was removed: there is no terminal to ask on"),
+			"read the list above, then pass --yes"))
+	}
+	agreed, err := opts.confirm(ctx, "remove "+count(n, "run", "runs")+", work included?")
+	if err == nil && !agreed {
+		opts.note("claude-bottle: aborted by user")
+	}
+	return agreed, err
+}
+
+// pruner is a platform that keeps what it made for later launches, and knows
+// what earlier versions of this program left of that.
+type pruner interface {
+	Prune(ctx context.Context) (removed []string, err error)
+}
+
+// prune removes what earlier versions left. None of it is a person's, and all
+// of it can be made again. A platform that did not answer was said to.
+func (opts *cleanupOptions) prune(ctx context.Context, h *host) error {
+	var errs []error
+	for _, p := range h.platforms {
+		prunes, ok := p.(pruner)
+		if !ok || opts.silent[p.Name()] {
+			continue
+		}
+		removed, err := prunes.Prune(ctx)
+		for _, what := range removed {
+			opts.note("claude-bottle: removed %s of an earlier version", what)
+		}
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -136,6 +170,7 @@ func (opts *cleanupOptions) remains(ctx context.Context, h *host) ([]remains, er
 		listed, err := p.List(ctx)
 		if err != nil {
 			opts.note("warning: platform %s: %v", p.Name(), err)
+			opts.silent[p.Name()] = true
 		}
 		for _, status := range listed {
 			found = addListed(h.store, found, p, status)
