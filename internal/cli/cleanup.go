@@ -31,7 +31,8 @@ func newCleanup(app *App) *cobra.Command {
 		Short: "Remove stopped runs with their work, and what crashes left",
 		Long: `Remove the runs that ended, with their work and record, and bottles of yours that
 no ledger knows of any more. What would go is shown first; nothing goes before
-you agree. Running bottles of known runs are left alone.`,
+you agree. Running bottles of known runs are left alone. What earlier versions of
+this program made for themselves in an engine goes too, without a question.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.OlderThan < 0 {
