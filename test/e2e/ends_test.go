@@ -1,8 +1,14 @@
 package e2e_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/moby/moby/client"
 )
 
 // However a run is ended, its bottle goes; newPerson looks whether it did.
@@ -54,4 +60,41 @@ func TestKilledLauncher(t *testing.T) {
 	s.ends()
 	p.run("ps")
 	p.work() // is there
+}
+
+// A gateway that dies leaves its bottle without a network, which the person
+// is told at once. The agent goes on, and its work is kept.
+func TestGatewayDies(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "echo kept >note; echo $((20 + 1))-up; read -r"))
+	s.shows("21-up")
+	gateway := "claude-bottle-" + p.agent + ".gateway"
+	if _, err := p.api.ContainerKill(t.Context(), gateway, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
+		t.Fatal(err)
+	}
+	s.shows("no network")
+	s.types("\r")
+	if code := s.ends(); code != 0 {
+		t.Errorf("code %d:\n%s", code, s.text())
+	}
+	if data, err := os.ReadFile(filepath.Join(p.work(), "note")); err != nil || string(data) != "kept\n" {
+		t.Errorf("the work: %q, %v", data, err)
+	}
+}
+
+// Launches of one agent at the same instant all come up, each under a name of
+// its own.
+func TestLaunchesAtTheSameInstant(t *testing.T) {
+	p := newPerson(t, "runc", "", shell)
+	results := make([]result, 4)
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = p.run("start", p.agent, "--yes", "--", fmt.Sprint("echo number ", i)) })
+	}
+	all.Wait()
+	for i, got := range results {
+		if want := fmt.Sprintf("number %d\n", i); got.code != 0 || got.stdout != want {
+			t.Errorf("number %d: %+v", i, got)
+		}
+	}
 }
