@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -155,6 +156,33 @@ func (e *engine) removeNetwork(ctx context.Context, id string) error {
 		return fmt.Errorf("remove network %s: %w", id, err)
 	}
 	return nil
+}
+
+// Between tries to remove a network whose containers another process is
+// removing just now, and how long that may take.
+const (
+	releasePause = 50 * time.Millisecond
+	releaseLimit = 10 * time.Second
+)
+
+// removeInternal removes a run's network, whose containers are removed
+// already, by us or by somebody who is not quite through.
+func (e *engine) removeInternal(ctx context.Context, id string) error {
+	overdue := time.NewTimer(releaseLimit)
+	defer overdue.Stop()
+	for {
+		err := e.removeNetwork(ctx, id)
+		if !inUse(err) {
+			return err
+		}
+		select {
+		case <-time.After(releasePause):
+		case <-overdue.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // removeEgress removes the owner's egress network unless a gateway uses it, or

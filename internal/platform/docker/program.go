@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"claude-bottle/internal/hint"
 )
@@ -36,22 +37,50 @@ func installProgram(source, stateRoot string) (program, error) {
 		return program{}, fmt.Errorf("open our own binary: %w", err)
 	}
 	defer func() { _ = file.Close() }()
+	note, err := noteOf(file, source, stateRoot)
+	if err != nil {
+		return program{}, fmt.Errorf("open our own binary: %w", err)
+	}
+	if hash, err := os.ReadFile(note); err == nil {
+		b := programOf(string(hash), stateRoot)
+		if _, err := os.Stat(b.Path); err == nil {
+			return b, nil
+		}
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, file); err != nil {
 		return program{}, fmt.Errorf("read our own binary: %w", err)
 	}
-	b := program{Hash: hex.EncodeToString(h.Sum(nil))}
-	b.Path = filepath.Join(programsDir(stateRoot), b.Hash, "claude-bottle")
-	if _, err := os.Stat(b.Path); err == nil {
-		return b, nil
-	}
+	b := programOf(hex.EncodeToString(h.Sum(nil)), stateRoot)
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return program{}, err
 	}
-	if err := copyInto(file, b.Path); err != nil {
+	err = copyInto(file, b.Path)
+	if err == nil {
+		err = copyInto(strings.NewReader(b.Hash), note)
+	}
+	if err != nil {
 		return program{}, fmt.Errorf("install our own binary: %w", err)
 	}
 	return b, nil
+}
+
+func programOf(hash, stateRoot string) program {
+	return program{Hash: hash, Path: filepath.Join(programsDir(stateRoot), hash, "claude-bottle")}
+}
+
+// noteOf is where the hash of a program is noted, so that not every launch has
+// to read it whole: under its path, size and time of change.
+func noteOf(file *os.File, source, stateRoot string) (string, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if path, err := filepath.EvalSymlinks(source); err == nil {
+		source = path
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", source, info.Size(), info.ModTime().UnixNano()))
+	return filepath.Join(programsDir(stateRoot), "note-"+hex.EncodeToString(sum[:8])), nil
 }
 
 func programsDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }

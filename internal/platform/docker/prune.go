@@ -84,12 +84,15 @@ func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([
 		if used[entry.Name()] {
 			continue
 		}
+		// Notes go too: the next launch writes its own anew.
 		path := filepath.Join(programsDir(p.config.Store.Root()), entry.Name())
 		if failed := os.RemoveAll(path); failed != nil {
 			err = errors.Join(err, failed)
 			continue
 		}
-		removed = append(removed, path)
+		if entry.IsDir() {
+			removed = append(removed, path)
+		}
 	}
 	return removed, err
 }

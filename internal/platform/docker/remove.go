@@ -62,7 +62,7 @@ func (e *engine) removeRun(ctx context.Context, owner string, run runs.ID) error
 	failed := removing.Wait()
 	networks, err := e.networks(ctx, runLabels(owner, run))
 	for _, network := range networks {
-		failed = errors.Join(failed, e.removeNetwork(ctx, network.ID))
+		failed = errors.Join(failed, e.removeInternal(ctx, network.ID))
 	}
 	return errors.Join(failed, err, e.removeEgress(ctx, owner))
 }
@@ -74,7 +74,7 @@ func (e *engine) removeMade(ctx context.Context, owner string, made made) error 
 	containers.Go(func() error { return e.removeContainer(ctx, made.Gateway) })
 	failed := containers.Wait()
 	var networks errgroup.Group
-	networks.Go(func() error { return e.removeNetwork(ctx, made.Network) })
+	networks.Go(func() error { return e.removeInternal(ctx, made.Network) })
 	networks.Go(func() error { return e.removeEgress(ctx, owner) })
 	return errors.Join(failed, networks.Wait())
 }
