@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -14,8 +15,9 @@ import (
 // Prune removes what earlier versions of the owner's program left and nothing
 // uses:
 // gateway images, images of the recipe that lost their name to a later one,
-// and copies of the program in the state directory. It returns what it
-// removed. What is in use is no error.
+// copies of the program in the state directory, and an egress network without
+// a gateway. It returns the first three that it removed. What is in use is no
+// error.
 func (p *Platform) Prune(ctx context.Context) ([]string, error) {
 	e, err := p.engine(ctx)
 	if err != nil {
@@ -28,8 +30,8 @@ func (p *Platform) Prune(ctx context.Context) ([]string, error) {
 	gateways, failed := e.pruneImages(ctx, p.owned().Add("label", labelBinary), ours.Hash)
 	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "")
 	programs, err2 := p.prunePrograms(ctx, e, ours.Hash)
-	removed := append(append(gateways, recipes...), programs...)
-	return removed, errors.Join(failed, err, err2)
+	removed := slices.Concat(gateways, recipes, programs)
+	return removed, errors.Join(failed, err, err2, e.removeEgress(ctx, p.owner))
 }
 
 // owned finds what has the owner's label.
