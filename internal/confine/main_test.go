@@ -21,26 +21,25 @@ const (
 	roleTwice    = "twice"   // apply where an outer filter forbids it
 	roleRun      = "run"     // run the arguments under the filter
 	roleTime     = "time"    // print what Apply took
-	roleGateway  = "gateway" // serve and dial under the gateway's policy
 )
 
 func TestMain(m *testing.M) {
-	var err error
-	switch os.Getenv(roleVariable) {
+	code, err := 0, error(nil)
+	switch role := os.Getenv(roleVariable); role {
 	case "":
-		os.Exit(m.Run())
-	case roleTry:
-		err = tryAll(os.Stdout)
-	case roleTryBound:
-		if err = Bottle().Apply(); err == nil {
-			err = tryAll(os.Stdout)
-		}
+		code = m.Run()
 	case roleThreads:
 		err = reportThreads(os.Stdout)
 	case roleTwice:
 		err = applyTwice()
 	case roleTime:
 		err = timeApply(os.Stdout)
+	case roleTry:
+		err = tryAll(os.Stdout)
+	case roleTryBound:
+		if err = Bottle().Apply(); err == nil {
+			err = tryAll(os.Stdout)
+		}
 	case roleRun:
 		if err = Bottle().Apply(); err == nil {
 			err = become(os.Args[1:])
@@ -48,9 +47,9 @@ func TestMain(m *testing.M) {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		code = 1
 	}
-	os.Exit(0)
+	os.Exit(code) //nolint:forbidigo // most roles are no test
 }
 
 // become executes a program in place of this one.
@@ -59,7 +58,7 @@ func become(argv []string) error {
 	if err != nil {
 		return err
 	}
-	os.Unsetenv(roleVariable)
+	_ = os.Unsetenv(roleVariable)
 	return &os.PathError{Op: "execute", Path: path, Err: syscall.Exec(path, argv, os.Environ())}
 }
 

@@ -57,7 +57,7 @@ func TestNumbersAreTheKernels(t *testing.T) {
 // callsOf reads the constants SYS_* of an architecture, by number.
 func callsOf(t *testing.T, arch string) []call {
 	t.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

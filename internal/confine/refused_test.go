@@ -4,6 +4,7 @@ package confine
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func reportThreads(w io.Writer) error {
 		}
 		all = append(all, parseStatus(text))
 	}
-	child, err := exec.Command("cat", "/proc/self/status").Output()
+	child, err := exec.CommandContext(context.Background(), "cat", "/proc/self/status").Output()
 	if err != nil {
 		return err
 	}
