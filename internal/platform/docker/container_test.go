@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
 )
@@ -71,7 +72,10 @@ func (b *bench) inspect(t testing.TB, id string) container.InspectResponse {
 func TestNetworkFiles(t *testing.T) {
 	b := newBench(t)
 	b.nothingLeft(t)
+	// What the launcher writes, the agent reads, however strict the launcher is.
+	before := unix.Umask(0o077)
 	i := b.launch(t, b.spec())
+	unix.Umask(before)
 	gateway := b.inspect(t, i.made.Gateway).NetworkSettings.Networks
 	var address netip.Addr
 	for name, leg := range gateway {

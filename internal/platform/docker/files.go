@@ -27,7 +27,11 @@ func (l *launch) writeFiles() error {
 		l.parts.Paths.Nonce: l.nonce,
 	}
 	for path, text := range files {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		err := os.WriteFile(path, []byte(text), 0o644)
+		if err == nil {
+			err = os.Chmod(path, 0o644) // also under a strict umask: the agent reads them
+		}
+		if err != nil {
 			return fmt.Errorf("write the bottle's files: %w", err)
 		}
 	}
