@@ -1,51 +1,195 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
-
-	"claude-bottle/test/engine"
 )
 
-// launch is a whole run of `true` in a bottle, from the command's start to
-// its end, beside a bare container of the same image, in alternating pairs.
-func launch(ctx context.Context, b *bench) (string, error) {
-	manifest := "bottles: {b: {isolation: runc}}\nagents: {a: {bottle: b, harness: {command: ['true']}}}\n"
-	if err := os.WriteFile(filepath.Join(b.dir, "claude-bottle.yaml"), []byte(manifest), 0o600); err != nil {
-		return "", err
+// took is one launch: until a first program ran inside, and until all of it
+// was gone again.
+type took struct{ ready, whole time.Duration }
+
+// contender is one way to launch.
+type contender func(ctx context.Context) (took, error)
+
+// measureLaunch lets the existing tool's sequence, a bare container and ours
+// take turns.
+func measureLaunch(ctx context.Context, b *bench, runtime string) error {
+	if runtime == "runsc" && !b.hasGvisor(ctx) {
+		fmt.Fprintln(os.Stderr, "bench: this engine has no runtime runsc, its rows are left out")
+		return nil
 	}
-	ours := func() (time.Duration, error) {
-		cmd := exec.CommandContext(ctx, b.binary, "start", "a", "--yes")
-		cmd.Dir = b.dir
-		cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_STATE_HOME="+filepath.Join(b.dir, "state"),
-			"CLAUDE_BOTTLE_IMAGE="+engine.BaseImage)
-		return timed(cmd)
+	peer, err := newPeer(b, runtime)
+	if err != nil {
+		return err
 	}
-	bare := func() (time.Duration, error) {
-		return timed(exec.CommandContext(ctx, "docker", "run", "--rm", engine.BaseImage, "true"))
+	contenders := []contender{
+		func(ctx context.Context) (took, error) { return startOnce(b.ours(ctx, "start", "once-"+runtime, "--yes")) },
+		peer.launch,
+		func(ctx context.Context) (took, error) {
+			whole, err := timed(b.docker(ctx, "run", "--rm", "--runtime", runtime, b.image, "true"))
+			return took{whole, whole}, err
+		},
 	}
-	// The first of each builds the gateway's image and warms the caches.
-	for _, run := range []func() (time.Duration, error){ours, bare} {
-		if _, err := run(); err != nil {
-			return "", err
+	times, err := takeTurns(ctx, contenders, b.pairs)
+	if err != nil {
+		return err
+	}
+	ours, existing, bare := times[0], times[1], times[2]
+	name := "docker, " + runtime + ": "
+	b.report.compare(name+"start to removed, of the existing tool's sequence", 0.45, wholes(ours), wholes(existing))
+	b.report.compare(name+"start to ready, of a bare docker run --rm", 1.8, readies(ours), wholes(bare))
+	b.report.compare(name+"start to ready, of the existing tool's", 0, readies(ours), readies(existing))
+	b.report.compare(name+"start to removed, of a bare docker run --rm", 0, wholes(ours), wholes(bare))
+	return nil
+}
+
+// takeTurns runs every contender once a round, in another order each, after a
+// round that warms the caches and does not count.
+func takeTurns(ctx context.Context, contenders []contender, rounds int) ([][]took, error) {
+	times := make([][]took, len(contenders))
+	for round := range rounds + 1 {
+		for i := range contenders {
+			which := (i + round) % len(contenders)
+			one, err := contenders[which](ctx)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				times[which] = append(times[which], one)
+			}
 		}
 	}
-	var our, peer []time.Duration
-	for range b.pairs {
-		took, err := ours()
-		if err != nil {
-			return "", err
-		}
-		our = append(our, took)
-		if took, err = bare(); err != nil {
-			return "", err
-		}
-		peer = append(peer, took)
+	return times, nil
+}
+
+func readies(all []took) []time.Duration {
+	times := make([]time.Duration, len(all))
+	for i, t := range all {
+		times[i] = t.ready
 	}
-	ratio := median(our).Seconds() / median(peer).Seconds()
-	return fmt.Sprintf("%s, %.2f of %s", spread(our), ratio, spread(peer)), nil
+	return times
+}
+
+func wholes(all []took) []time.Duration {
+	times := make([]time.Duration, len(all))
+	for i, t := range all {
+		times[i] = t.whole
+	}
+	return times
+}
+
+// startOnce runs a launch whose harness prints a line and ends. The line is
+// when a program runs inside and its output is out here.
+func startOnce(cmd *exec.Cmd) (took, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return took{}, err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return took{}, err
+	}
+	line, reading := bufio.NewReader(stdout).ReadString('\n')
+	ready := time.Since(begin)
+	_, _ = io.Copy(io.Discard, stdout)
+	err = cmd.Wait()
+	if err == nil && reading != nil {
+		err = fmt.Errorf("it printed %q: %w", line, reading)
+	}
+	if err != nil {
+		return took{}, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, stderr.String())
+	}
+	return took{ready, time.Since(begin)}, nil
+}
+
+// peer is the existing tool's sequence of docker commands, with tiny images
+// for the agent and for the sidecar.
+type peer struct {
+	*bench
+	runtime string
+	files   string // build context, sidecar's configuration, prompt
+}
+
+func newPeer(b *bench, runtime string) (*peer, error) {
+	p := &peer{b, runtime, filepath.Join(b.dir, "peer-"+runtime)}
+	recipe := fmt.Sprintf("FROM %s\nLABEL %s=%s\n", b.image, label, b.id)
+	return p, errors.Join(
+		os.MkdirAll(filepath.Join(p.files, "context"), 0o755),
+		os.WriteFile(filepath.Join(p.files, "context", "Dockerfile"), []byte(recipe), 0o600),
+		os.WriteFile(filepath.Join(p.files, "pipelock.yaml"), []byte("version: 1\n"), 0o600),
+		os.WriteFile(filepath.Join(p.files, "prompt.txt"), []byte("You review Go code.\n"), 0o600),
+	)
+}
+
+// launch is the existing tool from its first command to its last, without the
+// time of its interpreter.
+func (p *peer) launch(ctx context.Context) (took, error) {
+	begin := time.Now()
+	err := p.commands(ctx, p.up())
+	ready := time.Since(begin)
+	// Also after a failure, as the existing tool does.
+	err = errors.Join(err, p.commands(context.WithoutCancel(ctx), p.down()))
+	return took{ready, time.Since(begin)}, err
+}
+
+func (p *peer) commands(ctx context.Context, commands [][]string) error {
+	for _, args := range commands {
+		if _, err := output(p.docker(ctx, args...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// up ends with a first program that ran inside.
+func (p *peer) up() [][]string {
+	agent, sidecar, inside, outside := p.names()
+	mark := []string{"--label", label + "=" + p.id}
+	with := func(command []string, args ...string) []string { return append(append(command, mark...), args...) }
+	const prompt = "/home/node/.claude-bottle-prompt.txt"
+	proxy := "http://" + sidecar + ":8888"
+	return [][]string{
+		{"info", "--format", "{{json .Runtimes}}"},
+		{"build", "-q", "-t", strings.ToLower(p.id) + ":agent", filepath.Join(p.files, "context")},
+		with([]string{"network", "create", "--internal"}, inside),
+		with([]string{"network", "create"}, outside),
+		with([]string{"create", "--name", sidecar, "--network", inside}, p.image, "sleep", "infinity"),
+		{"cp", filepath.Join(p.files, "pipelock.yaml"), sidecar + ":/etc/pipelock.yaml"},
+		{"network", "connect", outside, sidecar},
+		{"start", sidecar},
+		with([]string{"run", "--rm", "-d", "--name", agent, "--network", inside, "--runtime", p.runtime},
+			"-e", "HTTPS_PROXY="+proxy, "-e", "HTTP_PROXY="+proxy, "-e", "NO_PROXY=localhost,127.0.0.1",
+			strings.ToLower(p.id)+":agent", "sleep", "infinity"),
+		{"cp", filepath.Join(p.files, "prompt.txt"), agent + ":" + prompt},
+		{"exec", "-u", "0", agent, "chown", "1000:1000", prompt},
+		{"exec", "-u", "0", agent, "chmod", "600", prompt},
+		{"exec", agent, "true"},
+	}
+}
+
+func (p *peer) down() [][]string {
+	agent, sidecar, inside, outside := p.names()
+	return [][]string{
+		{"rm", "-f", agent},
+		{"rm", "-f", sidecar},
+		{"network", "rm", inside},
+		{"network", "rm", outside},
+	}
+}
+
+func (p *peer) names() (agent, sidecar, inside, outside string) {
+	name := p.id + "-" + p.runtime
+	return name, name + "-pipelock", name + "-internal", name + "-egress"
 }

@@ -25,7 +25,9 @@ var shared struct {
 	server func() (*standin.Server, error)
 }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(run(m)) //nolint:forbidigo // this is a main
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "claude-bottle-e2e-")

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// phase is a part of a launch: medians of several, from the command's start.
+type phase struct {
+	Name  string  `json:"name"`
+	Begin float64 `json:"begin"` // ms
+	Took  float64 `json:"took"`  // ms; 0 for a moment
+}
+
+// measureTrace launches a build of the program that says when each of its
+// phases begins and ends, and shows where the time goes.
+func measureTrace(ctx context.Context, b *bench) error {
+	traced := filepath.Join(b.dir, "traced")
+	if _, err := output(b.tool(ctx, "go", "build", "-tags", "failpoints", "-o", traced, "./cmd/claude-bottle")); err != nil {
+		return err
+	}
+	all := map[string]*samples{}
+	for round := range b.pairs + 1 {
+		file := filepath.Join(b.dir, fmt.Sprintf("trace-%d", round))
+		cmd := b.ours(ctx, "start", "once-runc", "--yes")
+		cmd.Path, cmd.Args[0] = traced, traced
+		cmd.Env = append(cmd.Env, "CLAUDE_BOTTLE_FAILPOINT_TRACE="+file)
+		begin := time.Now()
+		times, err := startOnce(cmd)
+		if err != nil {
+			return err
+		}
+		if round == 0 {
+			continue // it makes the gateway's image
+		}
+		phases, err := readTrace(file, begin)
+		if err != nil {
+			return err
+		}
+		phases = append(phases,
+			phase{Name: "first output of the harness", Begin: milliseconds([]time.Duration{times.ready})[0]},
+			phase{Name: "end of the command", Begin: milliseconds([]time.Duration{times.whole})[0]})
+		gather(all, phases)
+	}
+	b.report.Phases = summarise(all, b.pairs)
+	return nil
+}
+
+// readTrace reads lines "NANOSECONDS begin|end|point NAME", the time being
+// that of the epoch. The nth end of a name belongs to its nth begin.
+func readTrace(path string, start time.Time) ([]phase, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	var phases []phase
+	open := map[string][]int{} // places of those that began
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var at int64
+		var what, name string
+		if _, err := fmt.Sscanf(lines.Text(), "%d %s %s", &at, &what, &name); err != nil {
+			return nil, fmt.Errorf("trace: %q: %w", lines.Text(), err)
+		}
+		moment := float64(at-start.UnixNano()) / 1e6
+		switch what {
+		case "begin":
+			open[name] = append(open[name], len(phases))
+			phases = append(phases, phase{Name: name, Begin: moment})
+		case "end":
+			if len(open[name]) == 0 {
+				return nil, fmt.Errorf("trace: %s ends and never began", name)
+			}
+			begun := &phases[open[name][0]]
+			open[name] = open[name][1:]
+			begun.Took = moment - begun.Begin
+		}
+	}
+	if len(phases) == 0 {
+		return nil, errors.New("trace: nothing was traced")
+	}
+	return phases, lines.Err()
+}
+
+// samples are what several launches had for one phase.
+type samples struct{ begin, took []float64 }
+
+// gather files phases by name; the second of a name in one launch is another.
+func gather(all map[string]*samples, phases []phase) {
+	slices.SortStableFunc(phases, func(a, b phase) int { return cmp.Compare(a.Begin, b.Begin) })
+	seen := map[string]int{}
+	for _, p := range phases {
+		seen[p.Name]++
+		name := p.Name
+		if seen[name] > 1 {
+			name = fmt.Sprintf("%s (%d)", name, seen[name])
+		}
+		if all[name] == nil {
+			all[name] = &samples{}
+		}
+		all[name].begin = append(all[name].begin, p.Begin)
+		all[name].took = append(all[name].took, p.Took)
+	}
+}
+
+// summarise drops what less than half of the launches had.
+func summarise(all map[string]*samples, launches int) []phase {
+	var phases []phase
+	for name, s := range all {
+		if 2*len(s.begin) > launches {
+			phases = append(phases, phase{name, median(s.begin), median(s.took)})
+		}
+	}
+	slices.SortFunc(phases, func(a, b phase) int { return cmp.Compare(a.Begin, b.Begin) })
+	return phases
+}
+
+// chart is how wide the picture of a launch is, in characters.
+const chart = 60
+
+// writePhases draws when each phase was under way.
+func writePhases(w io.Writer, phases []phase) error {
+	var last float64
+	for _, p := range phases {
+		last = max(last, p.Begin+p.Took)
+	}
+	fmt.Fprintln(w, "\nWhere a launch spends its time (runc, medians, ms):")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "BEGIN\tTOOK\tPHASE\t")
+	for _, p := range phases {
+		from := int(p.Begin / last * chart)
+		long := max(1, int(p.Took/last*chart))
+		fmt.Fprintf(table, "%.1f\t%.1f\t%s\t%s\n", p.Begin, p.Took, p.Name,
+			strings.Repeat(" ", from)+strings.Repeat("#", long))
+	}
+	return table.Flush()
+}
