@@ -62,6 +62,7 @@ func (s Summary) Line() string {
 // the run stopped and releases its lock. When it fails the run stays as it is,
 // and the next Sweep goes on.
 func Finish(ctx context.Context, run *runs.Run) error {
+	defer failpoint.Span("bottle.finish")()
 	err := finish(ctx, run)
 	return errors.Join(err, run.Release())
 }

@@ -39,6 +39,7 @@ const snapshotFile = "snapshot"
 func Stage(
 	ctx context.Context, run *runs.Run, plan Plan, progress func(files, bytes int64),
 ) (workspace.Report, error) {
+	defer failpoint.Span("bottle.stage")()
 	spec := plan.Spec
 	if err := failpoint.Hit("bottle.stage.dirs"); err != nil {
 		return workspace.Report{}, err

@@ -6,12 +6,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"claude-bottle/internal/failpoint"
 )
 
 // gitIdentity is the person's name and mail, for commits inside. Only their
 // own configuration is asked, never that of the project, which others wrote.
 // Without git, or without an identity, both are empty.
 func gitIdentity(ctx context.Context, home string) (name, mail string) {
+	defer failpoint.Span("cli.git-identity")()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	ask := func(key string, answer *string) func() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/term"
 )
@@ -13,6 +14,7 @@ import (
 // something was swept, and what it cannot remove never stops the command that
 // it comes before.
 func (a *App) sweep(ctx context.Context, h *host) {
+	defer failpoint.Span("cli.sweep")()
 	swept, err := bottle.Sweep(ctx, h.store, h.platforms...)
 	if n := len(swept.Stopped) + len(swept.Discarded); n > 0 {
 		fmt.Fprintf(a.Err, "claude-bottle: swept up after %s; %d kept as stopped: see claude-bottle ps --all\n",

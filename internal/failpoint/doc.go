@@ -4,5 +4,6 @@
 // makes the process kill itself (ACTION "kill", the default), fail ("error")
 // or wait ("hang") there, each time it passes or only the Nth, and
 // CLAUDE_BOTTLE_FAILPOINT_LIST=FILE appends the name of every point passed to
-// FILE.
+// FILE. CLAUDE_BOTTLE_FAILPOINT_TRACE=FILE appends to FILE when points were
+// passed, and when each Span began and ended.
 package failpoint

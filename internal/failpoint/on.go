@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,7 @@ func Hit(name string) error {
 			f.Close()
 		}
 	}
+	trace("point", name)
 	fields := strings.Split(os.Getenv("CLAUDE_BOTTLE_FAILPOINT")+"::", ":")
 	if fields[0] != name || !due(fields[2]) {
 		return nil
@@ -46,5 +48,24 @@ func Hit(name string) error {
 	default:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	}
+}
+
+// Span traces how long something takes: from its call to that of end.
+func Span(name string) (end func()) {
+	trace("begin", name)
+	return func() { trace("end", name) }
+}
+
+// trace appends a line "NANOSECONDS WHAT NAME", the time since the epoch.
+func trace(what, name string) {
+	path := os.Getenv("CLAUDE_BOTTLE_FAILPOINT_TRACE")
+	if path == "" {
+		return
+	}
+	line := fmt.Sprintf("%d %s %s\n", time.Now().UnixNano(), what, name)
+	if f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+		_, _ = f.WriteString(line)
+		_ = f.Close()
 	}
 }

@@ -37,6 +37,7 @@ type ledger struct {
 // there is the old one or the new one, whole and on the disk. The name of the
 // failpoints begins with op.
 func (l ledger) write(dir int, op string) (err error) {
+	defer failpoint.Span("runs." + op)()
 	data, err := json.MarshalIndent(l, "", "  ")
 	if err != nil {
 		return err

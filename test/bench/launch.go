@@ -33,7 +33,9 @@ func measureLaunch(ctx context.Context, b *bench, runtime string) error {
 		return err
 	}
 	contenders := []contender{
-		func(ctx context.Context) (took, error) { return startOnce(b.ours(ctx, "start", "once-"+runtime, "--yes")) },
+		func(ctx context.Context) (took, error) {
+			return startOnce(b.ours(ctx, "start", "once-"+runtime, "--yes"))
+		},
 		peer.launch,
 		func(ctx context.Context) (took, error) {
 			whole, err := timed(b.docker(ctx, "run", "--rm", "--runtime", runtime, b.image, "true"))

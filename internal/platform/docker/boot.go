@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/wire"
 )
 
@@ -30,6 +31,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 	if err != nil {
 		return err
 	}
+	defer failpoint.Span("docker.gateway-boot")()
 	b.gateway = wire.NewGatewayClient(l.made.gateway)
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,
@@ -43,6 +45,7 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	if err != nil {
 		return err
 	}
+	defer failpoint.Span("docker.guest-boot")()
 	b.guest = wire.NewGuestClient(l.made.agent)
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: l.bottleEnv(), Secrets: secrets.Env(),

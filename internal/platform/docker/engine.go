@@ -122,6 +122,7 @@ func ask[T any](ctx context.Context, call string, limit time.Duration, do func(c
 		var zero T
 		return zero, err
 	}
+	defer failpoint.Span("docker." + call)()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	result, err := do(limited)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 
+	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
 )
 
@@ -25,6 +26,7 @@ type program struct {
 // into the state directory, once for each of its versions: a bottle that runs
 // keeps the file it was started with when the program is upgraded.
 func installProgram(source, stateRoot string) (program, error) {
+	defer failpoint.Span("docker.install-program")()
 	if source == "" {
 		if runtime.GOOS != "linux" {
 			return program{}, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
