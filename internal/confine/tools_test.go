@@ -12,7 +12,7 @@ import (
 
 // TestToolsWork: what people run in a bottle runs under the filter as it does
 // without. The same is tried in real bottles, where the engine's own filter
-// is below, by the docker platform's TestToolsInBottles.
+// is below, by the TestConfinedBottles of test/e2e.
 func TestToolsWork(t *testing.T) {
 	cache, err := os.UserCacheDir() // its own would compile Go's library anew
 	if err != nil {
