@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,13 +175,16 @@ func cancelledProcessEnds(t *testing.T, s *suite) {
 
 func childrenEnd(t *testing.T, s *suite) {
 	b := s.launch(t, s.spec())
-	const marks = "1000.0721 1000.0722 1000.0723"
-	prints(t, b, "", `sleep 1000.0721 & (setsid sleep 1000.0722 >/dev/null 2>&1 &); nohup sh -c 'trap "" TERM HUP; sleep 1000.0723' >/dev/null 2>&1 &`)
-	eventually(t, "the children run", func() bool { return countProcesses(t, strings.Fields(marks)) >= 3 })
+	var marks []string // of this process alone: other suites may run beside it
+	for n := range 3 {
+		marks = append(marks, fmt.Sprintf("1000.%d%d", os.Getpid(), n+1))
+	}
+	prints(t, b, "", `sleep $1 & (setsid sleep $2 >/dev/null 2>&1 &); nohup sh -c 'trap "" TERM HUP; sleep $1' sh $3 >/dev/null 2>&1 &`, marks...)
+	eventually(t, "the children run", func() bool { return countProcesses(t, marks) >= 3 })
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no child is left on the host", func() bool { return countProcesses(t, strings.Fields(marks)) == 0 })
+	eventually(t, "no child is left on the host", func() bool { return countProcesses(t, marks) == 0 })
 }
 
 // countProcesses counts those that sleep for one of the given times.

@@ -24,7 +24,7 @@ import (
 
 // tinyImage is an image of a shell and nothing else, for tests that are not
 // about the image.
-const tinyImage = "claude-bottle-test-tiny:2"
+const tinyImage = "claude-bottle-test-tiny:3"
 
 // bench is a real engine with a store of its own.
 type bench struct {
@@ -166,12 +166,14 @@ func makeTiny(t testing.TB, api *client.Client) {
 	applets, listed := exec.CommandContext(t.Context(), busybox, "--list").Output()
 	err = errors.Join(err, listed)
 	for _, name := range strings.Fields(string(applets)) {
-		if name == "busybox" {
+		if name == "busybox" || name == "nohup" {
 			continue
 		}
 		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox"}))
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
+	// Debian's busybox has no nohup.
+	nohup := []byte("#!/bin/sh\ntrap '' HUP\nexec \"$@\"\n")
+	if err = errors.Join(err, tarFile(w, "bin/nohup", nohup, 0o755), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	e, err := connectTo(t.Context(), endpoint{Host: api.DaemonHost()})
