@@ -21,6 +21,7 @@ const (
 	roleTwice    = "twice"   // apply where an outer filter forbids it
 	roleRun      = "run"     // run the arguments under the filter
 	roleTime     = "time"    // print what Apply took
+	roleGateway  = "gateway" // serve, dial and try to break out under the gateway's policy
 )
 
 func TestMain(m *testing.M) {
@@ -40,6 +41,8 @@ func TestMain(m *testing.M) {
 		if err = Bottle().Apply(); err == nil {
 			err = tryAll(os.Stdout)
 		}
+	case roleGateway:
+		err = beGateway(os.Stdout)
 	case roleRun:
 		if err = Bottle().Apply(); err == nil {
 			err = become(os.Args[1:])

@@ -161,13 +161,17 @@ type tried struct {
 	Errno unix.Errno
 }
 
-// tryAll makes all calls that the architecture has, on one thread, and prints
-// the answers.
+// tryAll tries the bottle's table, and prints the answers.
 func tryAll(w io.Writer) error {
 	all, err := tries()
 	if err != nil {
 		return err
 	}
+	return makeTries(w, all)
+}
+
+// makeTries makes those calls that the architecture has, on one thread.
+func makeTries(w io.Writer, all []try) error {
 	numbers := map[string]uintptr{}
 	for _, c := range native().calls {
 		numbers[c.name] = uintptr(c.number)

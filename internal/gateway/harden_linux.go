@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/confine"
 )
 
 // harden makes the process give nothing away: no core dump, no ptrace and no
@@ -21,3 +23,8 @@ func harden() error {
 	}
 	return nil
 }
+
+// confineSelf leaves the process nothing but to serve: no program can be
+// started and no code brought in. It is for good, and for a process that is
+// only a gateway.
+func confineSelf() error { return confine.Gateway().Apply() }
