@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,46 +50,55 @@ func ownDaemon(t *testing.T) {
 	if host, err := engine.Find(t.Context()); err != nil || host != e.Host {
 		t.Errorf("Find = %q, %v; the engine is at %q", host, err, e.Host)
 	}
-	if observe(t) == before {
+	if len(added(before, observe(t))) == 0 {
 		t.Error("a running daemon cannot be told from none: the comparison is blind")
 	}
 	if err := e.Down(); err != nil {
 		t.Error(err)
 	}
-	if after := observe(t); after != before {
-		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	if left := added(before, observe(t)); len(left) > 0 {
+		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 	}
 }
 
-// observe is what a daemon could leave behind, as text.
-func observe(t *testing.T) string {
+// added are the lines of after that are not in before. What vanished is not
+// looked at: other daemons of the machine end things while this test runs.
+func added(before, after []string) []string {
+	return slices.DeleteFunc(after, func(line string) bool { return slices.Contains(before, line) })
+}
+
+// observe is what a daemon could leave behind, a line each.
+func observe(t *testing.T) []string {
 	t.Helper()
-	var b strings.Builder
+	var seen []string
 	for _, table := range []string{"filter", "nat"} {
 		out, err := exec.CommandContext(t.Context(), "iptables", "-t", table, "-S").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Write(out)
+		for line := range strings.Lines(string(out)) {
+			seen = append(seen, table+" "+strings.TrimSpace(line))
+		}
 	}
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range interfaces {
-		b.WriteString(i.Name + "\n")
+		seen = append(seen, "interface "+i.Name)
 	}
 	for _, path := range []string{"/proc/self/mounts", "/proc/sys/net/ipv4/ip_forward"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Write(data)
+		for line := range strings.Lines(string(data)) {
+			seen = append(seen, path+" "+strings.TrimSpace(line))
+		}
 	}
-	left, err := filepath.Glob("/run/claude-bottle-engine-*")
+	dirs, err := filepath.Glob("/run/claude-bottle-engine-*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString(strings.Join(left, "\n"))
-	return b.String()
+	return append(seen, dirs...)
 }
