@@ -41,6 +41,10 @@ const (
 	Failed  Outcome = "fail"
 )
 
+// Isolation is the kind of the line that says what the launch's probe found,
+// before anything of the agent's ran. It is about no host.
+const Isolation policy.Kind = "isolation"
+
 // Event is one line of the record. It never holds a secret: no header, no
 // query, no body.
 type Event struct {

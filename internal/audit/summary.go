@@ -34,6 +34,9 @@ type Summarizer struct{ hosts map[string]*Summary }
 
 // Add counts one event. A close line adds bytes to what its open line counted.
 func (s *Summarizer) Add(e Event) {
+	if e.Kind == Isolation {
+		return
+	}
 	row := s.row(e.Host)
 	if e.Time.After(row.Last) {
 		row.Last = e.Time

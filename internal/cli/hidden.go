@@ -7,6 +7,7 @@ import (
 
 	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/guest"
+	"claude-bottle/internal/probe"
 )
 
 // serve runs the parts of the binary that platforms start inside their
@@ -18,6 +19,8 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return guest.Init(ctx, a.In, a.Out), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
+	case slices.Equal(args, guest.ProbeArgs):
+		return a.served(probe.Serve(ctx, a.In, a.Out)), true
 	case slices.Equal(args, []string{"gateway", "run"}):
 		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
 	}

@@ -37,6 +37,9 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	if !d.Allow {
 		return nil, s.journal.refused(r, denied(d, r.Port))
 	}
+	if s.trial.on() {
+		return nil, s.trial.refuse(r)
+	}
 	if refused := s.journal.ready(r); refused != nil {
 		return nil, refused
 	}

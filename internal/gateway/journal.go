@@ -16,6 +16,7 @@ type journal struct {
 	writer *audit.Writer
 	run    string
 	broken func()
+	trial  *trial
 	// failing says that the last line could not be written.
 	failing atomic.Bool
 }
@@ -25,6 +26,9 @@ const ruleRecord = "record"
 
 // append writes e, or returns the refusal that must then be given.
 func (j *journal) append(e audit.Event) *refusal {
+	if j.trial.on() {
+		return nil // the probe's own; its result is recorded when it ends
+	}
 	e.Run = j.run
 	if e.Time.IsZero() {
 		e.Time = time.Now()

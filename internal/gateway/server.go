@@ -17,6 +17,7 @@ import (
 type server struct {
 	policy  *policy.Policy
 	journal *journal
+	trial   *trial // nil for a gateway that is not on trial
 	own     *ownAddresses
 	out     outside
 	limits  limits

@@ -53,7 +53,10 @@ func (v *conversation) read() error {
 // handle never waits for a process, so that signals come through.
 func (v *conversation) handle(f wire.Frame) error {
 	p := v.current()
-	if f.Kind == wire.KindStart {
+	switch f.Kind { //nolint:exhaustive // the others are about a process
+	case wire.KindProbe:
+		return v.probe(f)
+	case wire.KindStart:
 		if p != nil {
 			return fmt.Errorf("%w: a start while a process runs", wire.ErrProtocol)
 		}

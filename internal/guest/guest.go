@@ -23,6 +23,8 @@ type guest struct {
 	env     []string
 	secrets *secrets
 	reaper  *reaper
+	prober  *prober    // nil when no probe will be asked for
+	broken  chan error // what the prober ends the bottle with
 }
 
 var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were handed to an earlier process and are forgotten")}
@@ -56,7 +58,7 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		return err
 	}
 	// Copies of the secrets end with boot; g.secrets has the strings.
-	g := &guest{env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper}
+	g := &guest{env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1)}
 	if boot.DialUID >= 0 {
 		stop, err := g.listen(Socket, uint32(boot.DialUID)) //nolint:gosec // G115: not negative
 		if err != nil {
@@ -65,6 +67,12 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		defer stop()
 	}
 	defer killAll(reaper.reap)
+	if boot.Probe {
+		if g.prober, err = g.startProber(); err != nil {
+			return err
+		}
+		defer g.prober.stop()
+	}
 	if err := conn.Write(wire.KindReady, nil); err != nil {
 		return err
 	}
@@ -77,6 +85,8 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 				return err
 			}
 			served = nil
+		case err := <-g.broken:
+			return err
 		case <-ended:
 			return nil
 		case <-ctx.Done():

@@ -12,6 +12,9 @@ import (
 // which a guest could run.
 var ErrPlatform = errors.New("a guest runs on Linux only")
 
+// ProbeArgs are the arguments by which a guest starts its probe.
+var ProbeArgs = []string{"guest", "probe"}
+
 // Init refuses.
 func Init(context.Context, io.Reader, io.Writer) int { return 1 }
 

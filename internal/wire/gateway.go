@@ -8,10 +8,15 @@ import (
 )
 
 // GatewayClient speaks to a gateway over the stream that started it.
-type GatewayClient struct{ conn *Conn }
+type GatewayClient struct {
+	conn  *Conn
+	ready GatewayReady
+}
 
 // NewGatewayClient takes ownership of rwc.
-func NewGatewayClient(rwc io.ReadWriteCloser) *GatewayClient { return &GatewayClient{NewConn(rwc)} }
+func NewGatewayClient(rwc io.ReadWriteCloser) *GatewayClient {
+	return &GatewayClient{conn: NewConn(rwc)}
+}
 
 // Boot hands the boot frame over and waits until the gateway listens. What
 // the gateway says that failed is a *RemoteError. When ctx ends first, the
@@ -44,8 +49,10 @@ func (c *GatewayClient) boot(boot GatewayBoot) error {
 		return remoteError(f)
 	case f.Kind != KindReady:
 		return fmt.Errorf("%w: %v frame instead of ready", ErrProtocol, f.Kind)
+	case len(f.Payload) == 0:
+		return nil
 	}
-	return nil
+	return f.Decode(&c.ready)
 }
 
 // Wait blocks until the gateway ends, after Boot, and says what it said, if

@@ -15,6 +15,12 @@ const (
 	KindGuestBoot Kind = 3
 	// KindGatewayBoot: launcher to gateway, a GatewayBoot.
 	KindGatewayBoot Kind = 4
+	// KindProbe: launcher; to a guest a Probe, to a gateway a GatewayProbe.
+	KindProbe Kind = 5
+	// KindProbed: either server; a Probed.
+	KindProbed Kind = 6
+	// KindSettle: launcher to gateway, a Settle. Ready answers it.
+	KindSettle Kind = 7
 
 	// KindStart: launcher; a Start. Everything up to its exit is about it.
 	KindStart Kind = 16
@@ -61,7 +67,7 @@ func (k Kind) limit() (int, bool) {
 	switch k {
 	case KindError:
 		return MaxText, true
-	case KindReady, KindGuestBoot, KindGatewayBoot, KindStart, KindExit:
+	case KindReady, KindGuestBoot, KindGatewayBoot, KindProbe, KindProbed, KindSettle, KindStart, KindExit:
 		return MaxControl, true
 	case KindStdin, KindStdout, KindStderr:
 		return MaxData, true
@@ -79,6 +85,7 @@ func (k Kind) limit() (int, bool) {
 
 var kindNames = map[Kind]string{
 	KindError: "error", KindReady: "ready", KindGuestBoot: "guest boot", KindGatewayBoot: "gateway boot",
+	KindProbe: "probe", KindProbed: "probed", KindSettle: "settle",
 	KindStart: "start", KindStdin: "stdin", KindStdinEOF: "stdin eof", KindResize: "resize", KindSignal: "signal",
 	KindCloseOutput: "close output", KindWindow: "window", KindStdout: "stdout", KindStderr: "stderr", KindExit: "exit",
 }

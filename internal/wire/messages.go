@@ -31,6 +31,9 @@ type GuestBoot struct {
 	// engine mounts the launcher's own file system.
 	Nonce     string `json:"nonce"`
 	NoncePath string `json:"noncePath"`
+	// Probe says that a probe will be asked for, so that the process that
+	// makes it can start at once.
+	Probe bool `json:"probe,omitempty"`
 }
 
 // GatewayBoot is the first frame a gateway reads.
@@ -47,6 +50,9 @@ type GatewayBoot struct {
 	Record string `json:"record"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
+	// Word puts the gateway on trial until Settle: nothing leaves, nothing is
+	// recorded, and canaries say the word. Empty is no trial.
+	Word string `json:"word,omitempty"`
 }
 
 // Ports are the gateway's listeners.

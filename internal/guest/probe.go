@@ -1,0 +1,156 @@
+//go:build linux
+
+package guest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"claude-bottle/internal/probe"
+	"claude-bottle/internal/wire"
+)
+
+// ProbeArgs are the arguments by which the guest starts its own program to
+// probe the bottle: a child, since it must be what the agent will be.
+var ProbeArgs = []string{"guest", "probe"}
+
+// maxProbed bounds what the child reports, in bytes.
+const maxProbed = wire.MaxControl
+
+// prober is the child that probes, from the boot frame on: it starts while the
+// launcher still waits for the gateway.
+type prober struct {
+	child *child
+	in    *os.File
+	out   *bufio.Reader
+	file  *os.File // below out
+	asked bool     // only the boot stream's conversation uses it
+}
+
+// errLate begins what ends a bottle whose door opened after the probe.
+const errLate = "isolation: a door that was silent is open: "
+
+func (g *guest) startProber() (*prober, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the guest's program: %w", err)
+	}
+	theirIn, ourIn, err := openPipe(true)
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer closeAll(theirIn)
+	ourOut, theirOut, err := openPipe(false)
+	if err != nil {
+		closeAll(ourIn)
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer closeAll(theirOut)
+	child, err := g.reaper.start(path, append([]string{path}, ProbeArgs...), &syscall.ProcAttr{
+		Env: g.env, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		closeAll(ourIn, ourOut)
+		return nil, fmt.Errorf("start the probe: %w", err)
+	}
+	return &prober{child: child, in: ourIn, out: bufio.NewReaderSize(ourOut, 32<<10), file: ourOut}, nil
+}
+
+// probe has the child probe, once, for the boot stream alone.
+func (v *conversation) probe(f wire.Frame) error {
+	p := v.guest.prober
+	if !v.boot || p == nil || p.asked {
+		return fmt.Errorf("%w: unexpected %v frame", wire.ErrProtocol, f.Kind)
+	}
+	var request wire.Probe
+	if err := f.Decode(&request); err != nil {
+		return err
+	}
+	p.asked = true
+	go func() { // ends with the child
+		probed, err := v.guest.ask(p, request)
+		if err == nil {
+			err = v.conn.WriteJSON(wire.KindProbed, probed)
+		}
+		if err == nil {
+			err = p.watch()
+		}
+		if err != nil {
+			v.guest.broken <- err
+		}
+	}()
+	return nil
+}
+
+// stop ends a child that was not asked.
+func (p *prober) stop() {
+	closeAll(p.in, p.file)
+}
+
+// ask has the child probe, and adds what only the guest knows: where programs
+// are found.
+func (g *guest) ask(p *prober, request wire.Probe) (wire.Probed, error) {
+	began := time.Now()
+	if err := json.NewEncoder(p.in).Encode(request); err != nil {
+		return wire.Probed{}, fmt.Errorf("hand the probe its task: %w", err)
+	}
+	closeAll(p.in)
+	program := g.findProgram(request)
+	var probed wire.Probed
+	if err := p.next(&probed); err != nil {
+		return wire.Probed{}, fmt.Errorf("probe: %w", err)
+	}
+	probed.Findings = append(probed.Findings, program...)
+	probed.Took = time.Since(began)
+	return probed, nil
+}
+
+// next reads one line of the child's.
+func (p *prober) next(v any) error {
+	var line []byte
+	for {
+		part, err := p.out.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return json.Unmarshal(line, v)
+		case len(line) > maxProbed:
+			return errors.New("it says too much")
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("it ended: %w", err)
+		}
+	}
+}
+
+// watch returns what ends the bottle: a door that opened late. It is nil when
+// the child ended without one; the agent, whose uid it has, may have ended it.
+func (p *prober) watch() error {
+	defer closeAll(p.file)
+	var finding wire.Finding
+	if err := p.next(&finding); err != nil {
+		return nil //nolint:nilerr // the end, as it should be
+	}
+	return errors.New(errLate + probe.Describe(finding))
+}
+
+// findProgram looks for the harness as an Exec would.
+func (g *guest) findProgram(request wire.Probe) []wire.Finding {
+	if request.Program == "" {
+		return nil
+	}
+	finding := wire.Finding{Kind: probe.Program, Target: request.Program, Detail: "found"}
+	_, err := resolve(wire.Start{Argv: wire.Strings{request.Program}, Dir: request.Dir}, g.env)
+	if err != nil {
+		finding.Failed, finding.Detail = true, err.Error()
+		var refused refusal
+		if errors.As(err, &refused) {
+			finding.Code = refused.code
+		}
+	}
+	return []wire.Finding{finding}
+}

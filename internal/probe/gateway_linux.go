@@ -1,0 +1,147 @@
+package probe
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/wire"
+)
+
+// Gateway is a gateway's look at itself, and at others of its kind. listeners
+// are all that it should listen on.
+func Gateway(ctx context.Context, p wire.GatewayProbe, listeners []netip.AddrPort) wire.Probed {
+	local := func() []wire.Finding {
+		return slices.Concat(gatewayIdentity(p.UID), []wire.Finding{
+			listening(listeners).in(check{kind: GatewayPort, target: "the gateway's listeners"}),
+			forwarding().in(check{kind: Forwarding, target: "packets between the gateway's legs"}),
+			rootIsReadOnly().in(check{kind: Setting, target: "the gateway's root"}),
+			notDumpable().in(check{kind: Memory, target: "memory of the gateway"}),
+		})
+	}
+	// What comes late is the gateway's own concern no longer: nobody in it is
+	// to be kept from anything.
+	probed, _ := run(ctx, trial{checks: doors(p.Doors, ""), local: local, skip: p.Skip, deadline: p.Deadline})
+	return probed
+}
+
+func gatewayIdentity(uid int) []wire.Finding {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return []wire.Finding{open("/proc/self/status: " + reason(err)).in(check{kind: Capabilities, target: "of the gateway"})}
+	}
+	fields := parseStatus(string(status))
+	r, e, s := unix.Getresuid()
+	is := closed("so the kernel says")
+	if r != uid || e != uid || s != uid || uid == 0 {
+		is = open(fmt.Sprintf("its uids are %d, %d and %d", r, e, s))
+	}
+	return []wire.Finding{
+		is.in(check{kind: User, target: "of the gateway"}),
+		capabilities(fields).in(check{kind: Capabilities, target: "of the gateway"}),
+		privileges(fields, wire.Kernel{NoNewPrivs: "1"}).in(check{kind: Privileges, target: "of the gateway"}),
+	}
+}
+
+// Of /proc/net/tcp and udp (proc(5), the kernel's tcp_states.h).
+const (
+	stateListen  = "0A"
+	stateUnbound = "07" // a UDP socket that is connected to nobody
+)
+
+// listening checks that the gateway's namespace holds no open socket but those
+// that it should.
+func listening(allowed []netip.AddrPort) outcome {
+	for _, table := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		text, err := os.ReadFile("/proc/self/net/" + table)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return open(reason(err))
+		}
+		for _, at := range bound(string(text)) {
+			if !slices.Contains(allowed, at) {
+				return open(fmt.Sprintf("something listens on %s %s", at, table))
+			}
+		}
+	}
+	return closed(fmt.Sprintf("%d, all where they should be", len(allowed)))
+}
+
+// bound reads the addresses of sockets that take from anybody.
+func bound(table string) []netip.AddrPort {
+	var found []netip.AddrPort
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || fields[3] != stateListen && fields[3] != stateUnbound {
+			continue
+		}
+		address, port, _ := strings.Cut(fields[1], ":")
+		if at, ok := kernelAddress(address, port); ok {
+			found = append(found, at)
+		}
+	}
+	return found
+}
+
+// kernelAddress reads an address of such a table: words of 4 bytes, each the
+// lowest byte first.
+func kernelAddress(address, port string) (netip.AddrPort, bool) {
+	raw, err := hex.DecodeString(address)
+	number, err2 := strconv.ParseUint(port, 16, 16)
+	if err != nil || err2 != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for word := range slices.Chunk(raw, 4) {
+		slices.Reverse(word)
+	}
+	ip, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), ok
+}
+
+// forwarding checks that the kernel carries nothing from one leg to the other.
+func forwarding() outcome {
+	for _, path := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
+		text, err := os.ReadFile(path)
+		if os.IsNotExist(err) && strings.Contains(path, "ipv6") {
+			continue
+		}
+		if err != nil {
+			return open(path + ": " + reason(err))
+		}
+		if value := strings.TrimSpace(string(text)); value != "0" {
+			return open(path + " is " + value)
+		}
+	}
+	return closed("switched off")
+}
+
+func rootIsReadOnly() outcome {
+	var root unix.Statfs_t
+	if err := unix.Statfs("/", &root); err != nil {
+		return open(reason(err))
+	}
+	if root.Flags&unix.ST_RDONLY == 0 {
+		return open("it can be written to")
+	}
+	return closed("read-only")
+}
+
+func notDumpable() outcome {
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil {
+		return open(reason(err))
+	}
+	if dumpable != 0 {
+		return open("others of its uid may read it")
+	}
+	return closed("closed to its own uid")
+}

@@ -1,0 +1,107 @@
+package probe
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/wire"
+)
+
+// Verdict is what all parts of a probe found.
+type Verdict struct {
+	Findings []wire.Finding `json:"findings"`
+	Took     time.Duration  `json:"took"`
+}
+
+// Add takes in what one part found.
+func (v *Verdict) Add(findings ...wire.Finding) { v.Findings = append(v.Findings, findings...) }
+
+// Summary is one line for people: "31 checks, all closed (14 ms)".
+func (v Verdict) Summary() string {
+	failed := 0
+	for _, f := range v.Findings {
+		if f.Failed {
+			failed++
+		}
+	}
+	what := "all closed"
+	if failed > 0 {
+		what = fmt.Sprintf("%d failed", failed)
+	}
+	return fmt.Sprintf("%d checks, %s (%d ms)", len(v.Findings), what, v.Took.Milliseconds())
+}
+
+// Err is nil when every door is closed and every way works. Else it names
+// what is not so, and its hint says what to do about the first.
+func (v Verdict) Err() error {
+	var failed []wire.Finding
+	for _, f := range v.Findings {
+		if f.Failed && f.Kind != Program {
+			failed = append(failed, f)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	lines := make([]string, len(failed))
+	for i, f := range failed {
+		lines[i] = Describe(f)
+	}
+	return hint.With(fmt.Errorf("isolation: %s", strings.Join(lines, "; ")), remedies[failed[0].Kind])
+}
+
+// Describe says what a finding that failed means.
+func Describe(f wire.Finding) string {
+	return fmt.Sprintf("%s: %s: %s", meanings[f.Kind], f.Target, f.Detail)
+}
+
+// meanings begin the sentence about a check that failed.
+var meanings = map[string]string{
+	Host:         "the bottle reaches the host",
+	FarSide:      "the bottle reaches the far side of its default route",
+	EgressLeg:    "the bottle reaches its gateway's leg to the world",
+	Neighbour:    "another bottle can be reached",
+	Resolver:     "the engine's name server asks somebody beside the gateway",
+	Network:      "the bottle has an address that was not given to it",
+	Call:         "a system call is not refused",
+	Setting:      "the kernel's files are open",
+	Device:       "a device is open",
+	EngineSocket: "an engine's socket is open",
+	Memory:       "the guest can be read",
+	Capabilities: "capabilities are not all dropped",
+	Privileges:   "new privileges can be gained",
+	Filter:       "seccomp is not as it should be",
+	User:         "the bottle does not run as the agent's user alone",
+	GatewayPort:  "the gateway can be reached where it must not listen",
+	Forwarding:   "the gateway forwards packets",
+	Proxy:        "the gateway's proxy does not work",
+	Names:        "the gateway's name server does not work",
+	Plain:        "the gateway's plain ports do not work",
+	Program:      "the harness cannot be run",
+	Control:      "the probe could not see an open door",
+}
+
+const (
+	networkRemedy = "look for rules or routes that other programs added (`iptables-save`, `ip route`); claude-bottle's own networks are internal and have no host address"
+	engineRemedy  = "see whether the engine's configuration or a runtime wrapper changes what containers get"
+	gatewayRemedy = "start again; a machine without free memory or descriptors fails so too"
+)
+
+// remedies say what to do.
+var remedies = map[string]string{
+	Host: networkRemedy, FarSide: networkRemedy, EgressLeg: networkRemedy, Network: networkRemedy,
+	Neighbour:  "bottles' networks are kept apart by the engine's rules: see that it manages iptables (no `--iptables=false`), and restart it",
+	Resolver:   "see the engine's `dns` settings; a bottle's own is its gateway",
+	Call:       engineRemedy,
+	Setting:    engineRemedy,
+	Device:     engineRemedy,
+	Memory:     engineRemedy,
+	Privileges: engineRemedy, Capabilities: engineRemedy, Filter: engineRemedy, User: engineRemedy,
+	EngineSocket: "take the socket out of the image or the mounts",
+	GatewayPort:  gatewayRemedy,
+	Forwarding:   engineRemedy,
+	Proxy:        gatewayRemedy, Names: gatewayRemedy, Plain: gatewayRemedy,
+	Control: "see whether a firewall of the host's keeps it from its own addresses or its containers",
+}

@@ -1,0 +1,120 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"claude-bottle/internal/wire"
+)
+
+// Answers of a gateway on trial: it refuses what the policy refuses, and what
+// that allows it does not carry yet.
+const (
+	statusRefused = "403"
+	statusOnTrial = "503"
+)
+
+// ways are checks of each way that the gateway has.
+func ways(p wire.Probe) []check {
+	if !p.Gateway.IsValid() {
+		return nil
+	}
+	at := func(port int) netip.AddrPort { return netip.AddrPortFrom(p.Gateway, uint16(port)) } //nolint:gosec // G115: a port
+	var checks []check
+	add := func(port int, kind, target string, try func(ctx context.Context) outcome) {
+		if port != 0 {
+			checks = append(checks, check{kind, target, false, try})
+		}
+	}
+	if p.Refused != "" {
+		connect := "CONNECT " + p.Refused + ":443 HTTP/1.1\r\nHost: " + p.Refused + ":443\r\n\r\n"
+		get := "GET http://" + p.Refused + "/ HTTP/1.1\r\nHost: " + p.Refused + "\r\n\r\n"
+		plain := "GET / HTTP/1.1\r\nHost: " + p.Refused + "\r\n\r\n"
+		add(p.Ports.Proxy, Proxy, "CONNECT to a refused name", status(at(p.Ports.Proxy), connect, statusRefused))
+		add(p.Ports.Proxy, Proxy, "GET of a refused name", status(at(p.Ports.Proxy), get, statusRefused))
+		add(p.Ports.HTTP, Plain, "HTTP to a refused name", status(at(p.Ports.HTTP), plain, statusRefused))
+		add(p.Ports.TLS, Plain, "TLS to a refused name", hello(at(p.Ports.TLS), p.Refused))
+		for _, network := range []string{"udp", "tcp"} {
+			add(p.Ports.DNS, Names, "a refused name over "+network, name(network, at(p.Ports.DNS), p.Refused, func(a answer) bool {
+				return a.code == dnsmessage.RCodeRefused && a.records == 0
+			}))
+		}
+	}
+	if p.Allowed != "" {
+		host := fmt.Sprintf("%s:%d", p.Allowed, p.AllowedPort)
+		connect := "CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
+		add(p.Ports.Proxy, Proxy, "CONNECT to an allowed name", status(at(p.Ports.Proxy), connect, statusOnTrial))
+		for _, network := range []string{"udp", "tcp"} {
+			add(p.Ports.DNS, Names, "an allowed name over "+network, name(network, at(p.Ports.DNS), p.Allowed, func(a answer) bool {
+				return a.code == dnsmessage.RCodeSuccess && len(a.addresses) == 1 && a.addresses[0] == p.Gateway
+			}))
+		}
+	}
+	return checks
+}
+
+// status sends a request and wants a status.
+func status(at netip.AddrPort, request, want string) func(context.Context) outcome {
+	return func(ctx context.Context) outcome {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
+		if err != nil {
+			return broken(reason(err))
+		}
+		defer func() { _ = conn.Close() }()
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		if _, err := conn.Write([]byte(request)); err != nil {
+			return broken(reason(err))
+		}
+		line, err := bufio.NewReaderSize(conn, 256).ReadString('\n')
+		if err != nil {
+			return broken(reason(err))
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[1] != want {
+			return broken(fmt.Sprintf("the gateway answered %q, not status %s", strings.TrimSpace(line), want))
+		}
+		return works("answered " + want)
+	}
+}
+
+// unrecognisedName is what the gateway ends a TLS connection with, RFC 6066, 3.
+const unrecognisedName = tls.AlertError(112)
+
+// hello begins TLS with a name and wants it refused.
+func hello(at netip.AddrPort, name string) func(context.Context) outcome {
+	return func(ctx context.Context) outcome {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
+		if err != nil {
+			return broken(reason(err))
+		}
+		defer func() { _ = conn.Close() }()
+		err = tls.Client(conn, &tls.Config{ServerName: name}).HandshakeContext(ctx)
+		var alert tls.AlertError
+		if !errors.As(err, &alert) || alert != unrecognisedName {
+			return broken(fmt.Sprintf("the gateway did not refuse the name: %v", err))
+		}
+		return works("refused by an alert")
+	}
+}
+
+// name asks for one and wants an answer.
+func name(network string, at netip.AddrPort, asked string, want func(answer) bool) func(context.Context) outcome {
+	return func(ctx context.Context) outcome {
+		got, err := lookup(ctx, network, at, asked)
+		switch {
+		case err != nil:
+			return broken(reason(err))
+		case !want(got):
+			return broken("the gateway answered " + got.String())
+		}
+		return works("answered " + got.String())
+	}
+}

@@ -1,0 +1,235 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Probe asks a guest to try, before anything of the agent's runs, what must
+// fail and each way that must work. Addresses are of canaries alone: nothing
+// else is ever sent to.
+type Probe struct {
+	// Deadline is how long silence is listened to; Late, how much longer
+	// somebody still listens for an answer that ends the run.
+	Deadline time.Duration `json:"deadline"`
+	Late     time.Duration `json:"late"`
+	// Word is this launch's own; canaries say it.
+	Word string `json:"word"`
+	// Doors must not answer, over TCP and UDP.
+	Doors []Door `json:"doors"`
+	// Gateway answers on Ports; the zero value is a bottle without one.
+	Gateway netip.Addr `json:"gateway"`
+	Ports   Ports      `json:"ports"`
+	// Resolver is the engine's own, which may forward to the gateway alone;
+	// the zero value is an engine without one.
+	Resolver netip.AddrPort `json:"resolver"`
+	// SilentServfail says that such an engine answers SERVFAIL for what it does
+	// not forward at all.
+	SilentServfail bool `json:"silentServfail,omitempty"`
+	// Allowed is a name with a port that the policy lets through, Refused one
+	// that it does not; empty where the policy has none.
+	Allowed     string `json:"allowed,omitempty"`
+	AllowedPort int    `json:"allowedPort,omitempty"`
+	Refused     string `json:"refused,omitempty"`
+	// UID and GID are the agent's.
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+	// Kernel is what the platform's kernel is expected to report.
+	Kernel Kernel `json:"kernel"`
+	// Own are the bottle's addresses; any other is another way out.
+	Own []netip.Addr `json:"own"`
+	// Program is looked for as Start.Argv[0] would be, in Dir.
+	Program string `json:"program,omitempty"`
+	Dir     string `json:"dir,omitempty"`
+}
+
+// Door is an address that must not be reached.
+type Door struct {
+	Kind    string         `json:"kind"` // one of package probe's
+	Address netip.AddrPort `json:"address"`
+}
+
+// Kernel is how the kernel of a runtime reports a confined process in
+// /proc/self/status. An empty field is not looked at.
+type Kernel struct {
+	Name string `json:"name"`
+	// Seccomp is the mode, and Filters the least number of filters, where the
+	// kernel counts them.
+	Seccomp string `json:"seccomp,omitempty"`
+	Filters int    `json:"filters,omitempty"`
+	// NoNewPrivs is "1" where it is reported.
+	NoNewPrivs string `json:"noNewPrivs,omitempty"`
+	// Devices are nodes in /dev, beside those of every bottle, that are the
+	// runtime's own and not the host's.
+	Devices []string `json:"devices,omitempty"`
+	// Skip are the kinds of checks that mean nothing on the platform.
+	Skip []string `json:"skip,omitempty"`
+}
+
+// Probed is what a probe found.
+type Probed struct {
+	Findings []Finding     `json:"findings"`
+	Took     time.Duration `json:"took"`
+}
+
+// Finding is the result of one check.
+type Finding struct {
+	Kind   string `json:"kind"`   // one of package probe's
+	Target string `json:"target"` // what was tried
+	// Failed is a door that is open, or a way that does not work.
+	Failed bool `json:"failed,omitempty"`
+	// Detail is what happened.
+	Detail string `json:"detail"`
+	// Code is that of a program that could not be run, see Exit.
+	Code int `json:"code,omitempty"`
+}
+
+// Bounds of what a probe reports.
+const (
+	maxFindings = 4096
+	maxFinding  = 512 // bytes of each text
+)
+
+// bounded checks and cleans what came out of a bottle.
+func (p Probed) bounded() (Probed, error) {
+	if len(p.Findings) > maxFindings {
+		return Probed{}, fmt.Errorf("%w: %d findings", ErrProtocol, len(p.Findings))
+	}
+	for i := range p.Findings {
+		f := &p.Findings[i]
+		for _, text := range []*string{&f.Kind, &f.Target, &f.Detail} {
+			*text = Printable((*text)[:min(len(*text), maxFinding)])
+		}
+	}
+	return p, nil
+}
+
+// Probe has the guest try what it is asked, once, before the first Exec.
+func (c *GuestClient) Probe(ctx context.Context, probe Probe) (Probed, error) {
+	var probed Probed
+	done := make(chan struct{})
+	if err := c.listen(func(f Frame) (err error) {
+		if f.Kind != KindProbed || isClosed(done) {
+			return fmt.Errorf("%w: %v frame while it probes", ErrProtocol, f.Kind)
+		}
+		if err := f.Decode(&probed); err != nil {
+			return err
+		}
+		if probed, err = probed.bounded(); err == nil {
+			close(done)
+		}
+		return err
+	}); err != nil {
+		return Probed{}, err
+	}
+	defer c.unlisten()
+	defer c.conn.CloseOn(ctx)()
+	if err := c.conn.WriteJSON(KindProbe, probe); err != nil {
+		return Probed{}, c.failure(ctx, "probe the bottle", err)
+	}
+	select {
+	case <-done:
+		return probed, nil
+	case <-c.done:
+		return Probed{}, c.failure(ctx, "probe the bottle", nil)
+	}
+}
+
+// Said is what the guest said that ended the stream, a *RemoteError, or nil.
+// It means nothing before Done is closed.
+func (c *GuestClient) Said() error {
+	var remote *RemoteError
+	if errors.As(c.err, &remote) {
+		return remote
+	}
+	return nil
+}
+
+// GatewayReady is a gateway's ready frame.
+type GatewayReady struct {
+	// Canaries are those that say GatewayBoot.Word, one on each address that
+	// the gateway has beside the bottle's side, over TCP and UDP.
+	Canaries []Canary `json:"canaries,omitempty"`
+}
+
+// Canary is an address with its network, and a port on it.
+type Canary struct {
+	Leg  netip.Prefix `json:"leg"`
+	Port uint16       `json:"port"`
+}
+
+// Address is where the canary is.
+func (c Canary) Address() netip.AddrPort { return netip.AddrPortFrom(c.Leg.Addr(), c.Port) }
+
+// GatewayProbe asks a gateway on trial to look at itself, and to try what it
+// must not reach.
+type GatewayProbe struct {
+	Deadline time.Duration `json:"deadline"`
+	Doors    []Door        `json:"doors"`
+	UID      int           `json:"uid"`
+	Skip     []string      `json:"skip,omitempty"`
+}
+
+// Settle ends a gateway's trial: it closes its canaries, records what the
+// probe found, and from then on carries what the policy allows.
+type Settle struct {
+	// Summary is for the record.
+	Summary string `json:"summary"`
+}
+
+// Canaries are those that a gateway on trial has, after Boot.
+func (c *GatewayClient) Canaries() []Canary { return c.ready.Canaries }
+
+// Probe has a gateway on trial look at itself.
+func (c *GatewayClient) Probe(ctx context.Context, probe GatewayProbe) (Probed, error) {
+	var probed Probed
+	err := c.exchange(ctx, KindProbe, probe, KindProbed, &probed)
+	if err == nil {
+		probed, err = probed.bounded()
+	}
+	if err != nil {
+		return Probed{}, fmt.Errorf("probe the gateway: %w", err)
+	}
+	return probed, nil
+}
+
+// Settle ends the trial.
+func (c *GatewayClient) Settle(ctx context.Context, settle Settle) error {
+	if err := c.exchange(ctx, KindSettle, settle, KindReady, nil); err != nil {
+		return fmt.Errorf("settle the gateway: %w", err)
+	}
+	return nil
+}
+
+// exchange sends one frame and reads the one that answers it.
+func (c *GatewayClient) exchange(ctx context.Context, ask Kind, question any, want Kind, answer any) error {
+	stop := c.conn.CloseOn(ctx)
+	defer stop()
+	err := func() error {
+		if err := c.conn.WriteJSON(ask, question); err != nil {
+			return err
+		}
+		f, err := c.conn.Read()
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("it ended")
+		case err != nil:
+			return err
+		case f.Kind == KindError:
+			return remoteError(f)
+		case f.Kind != want:
+			return fmt.Errorf("%w: %v frame instead of %v", ErrProtocol, f.Kind, want)
+		case answer == nil:
+			return nil
+		}
+		return f.Decode(answer)
+	}()
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
