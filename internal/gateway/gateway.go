@@ -73,16 +73,25 @@ func serve(ctx context.Context, conn *wire.Conn, out outside) error {
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
-	if err := conn.WriteJSON(wire.KindReady, struct{}{}); err != nil {
+	var ready wire.GatewayReady
+	if boot.Word != "" {
+		if err := s.try(ctx, boot); err != nil {
+			ls.close()
+			return errors.Join(err, s.close())
+		}
+		ready.Canaries = s.trial.canaries
+	}
+	defer s.trial.end()
+	if err := conn.WriteJSON(wire.KindReady, ready); err != nil {
 		ls.close()
 		return errors.Join(err, s.close())
 	}
-	if boot.Attached {
-		go func() { // ends with stdin, or with the process
-			_, _ = conn.Read()
+	go func() { // ends with stdin, or with the process
+		err := s.control(ctx, conn)
+		if boot.Attached || errors.Is(err, wire.ErrProtocol) {
 			cancel()
-		}()
-	}
+		}
+	}()
 	return s.serve(ctx, ls)
 }
 
