@@ -34,6 +34,9 @@ func command() {
 		var calls atomic.Int64
 		env.Now = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1)) * time.Second) }
 	}
+	if os.Getenv("TEST_DOCKER") != "" {
+		env.Platforms["docker"] = cli.Process("", os.Exit).Platforms["docker"] //nolint:forbidigo // as above
+	}
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	os.Exit(cli.Main(context.Background(), os.Args[1:], streams, env)) //nolint:forbidigo // this is a main
 }

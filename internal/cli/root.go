@@ -42,7 +42,7 @@ func newRoot(app *App) *cobra.Command {
 		newList(app), newInfo(app), newInit(app), newEdit(app), newValidate(app), newTrust(app), newSchema(app),
 		newPolicy(app), newWhy(app))
 	addGroup(root, groupOther,
-		newGateway(app), newVersion(app), newCompletion(app))
+		newDoctor(app), newGateway(app), newVersion(app), newCompletion(app))
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetHelpCommand(newHelp())
 	return root

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 
@@ -85,16 +86,23 @@ func (e *engine) observeInfo(ctx context.Context, seen *observed) error {
 	for name, runtime := range info.Runtimes {
 		seen.Runtimes[name] = runtime.Args
 	}
+	seen.Lacks = lacks(info)
+	return nil
+}
+
+// lacks are the limits that the engine's kernel cannot enforce.
+func lacks(info system.Info) []string {
+	var limits []string
 	if !info.MemoryLimit {
-		seen.Lacks = append(seen.Lacks, "memory")
+		limits = append(limits, "memory")
 	}
 	if !info.CPUCfsQuota {
-		seen.Lacks = append(seen.Lacks, "cpus")
+		limits = append(limits, "cpus")
 	}
 	if !info.PidsLimit {
-		seen.Lacks = append(seen.Lacks, "pids")
+		limits = append(limits, "pids")
 	}
-	return nil
+	return limits
 }
 
 // namesInUse are those of containers and networks, whoever made them, that

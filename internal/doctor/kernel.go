@@ -1,0 +1,77 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kernel is what was seen of this machine's kernel. Files that are not there
+// leave their field empty.
+type Kernel struct {
+	Release string // of Linux; empty on another system
+	// Landlock is the version of its interface; 0 for none.
+	Landlock int
+	// Seccomp are the actions that filters may take.
+	Seccomp []string
+	// Namespaces is user.max_user_namespaces, Clone Debian's
+	// kernel.unprivileged_userns_clone, AppArmor Ubuntu's
+	// kernel.apparmor_restrict_unprivileged_userns.
+	Namespaces, Clone, AppArmor string
+	// EngineRelease is the kernel that the engine runs on; empty for no engine.
+	EngineRelease string
+}
+
+// JudgeKernel is about what the kernel offers to confine with. An engine in a
+// virtual machine has a kernel of its own, of which it says little.
+func JudgeKernel(k Kernel) []Check {
+	if k.Release == "" {
+		return []Check{{Name: "kernel", State: OK, Detail: "not Linux: bottles have the kernel of the engine's virtual machine"}}
+	}
+	if k.EngineRelease != "" && k.EngineRelease != k.Release {
+		return []Check{{
+			Name: "kernel", State: OK,
+			Detail: fmt.Sprintf("bottles have the engine's, %s, and not this machine's %s; each launch tries what it confines", k.EngineRelease, k.Release),
+		}}
+	}
+	return []Check{judgeFilters(k), judgeLandlock(k), judgeNamespaces(k)}
+}
+
+// judgeFilters is about seccomp(2), by which the guest closes system calls.
+func judgeFilters(k Kernel) Check {
+	check := Check{Name: "seccomp", State: OK, Detail: "filters can refuse and kill"}
+	if !slices.Contains(k.Seccomp, "errno") {
+		check.State = Fail
+		check.Detail = "the kernel takes no filters, and no bottle runs without one"
+		check.Mend = "boot a kernel built with CONFIG_SECCOMP_FILTER"
+	}
+	return check
+}
+
+func judgeLandlock(k Kernel) Check {
+	if k.Landlock > 0 {
+		return Check{Name: "landlock", State: OK, Detail: fmt.Sprintf("version %d of its interface", k.Landlock)}
+	}
+	return Check{
+		Name: "landlock", State: Warn, Detail: "none: docker needs it not; what runs on the host itself is confined less",
+		Mend: "boot with lsm=landlock,… on the kernel's command line (Linux 5.13 or later)",
+	}
+}
+
+// judgeNamespaces is about what a platform without a daemon would need.
+func judgeNamespaces(k Kernel) Check {
+	check := Check{Name: "namespaces", State: Warn}
+	const need = "; docker needs them not, bottles without a daemon would"
+	switch {
+	case k.Namespaces == "" || k.Namespaces == "0":
+		check.Detail, check.Mend = "user namespaces are off"+need, "sudo sysctl user.max_user_namespaces=15000"
+	case k.Clone == "0":
+		check.Detail, check.Mend = "only root may make user namespaces"+need, "sudo sysctl kernel.unprivileged_userns_clone=1"
+	case k.AppArmor == "1":
+		check.Detail = "AppArmor lets only named programs use user namespaces" + need
+		check.Mend = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+	default:
+		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
+	}
+	return check
+}

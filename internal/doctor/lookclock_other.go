@@ -1,0 +1,6 @@
+//go:build !linux
+
+package doctor
+
+// Synchronised is not known here.
+func Synchronised() *bool { return nil }
