@@ -99,3 +99,20 @@ func TestReleaseHasNoPoints(t *testing.T) {
 		t.Error("a build without the tag still holds the points")
 	}
 }
+
+func TestStop(t *testing.T) {
+	cmd := command(t, build(t, "-tags", "failpoints"), "b:stop:1", "")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it did not stop: %v, %v", status, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGCONT: %v", err)
+	}
+}
