@@ -135,7 +135,7 @@ func (b *bench) importTiny(ctx context.Context) error {
 		return err
 	}
 	b.image = image
-	if _, err := output(b.docker(ctx, "run", "--rm", b.image, "true")); err != nil {
+	if _, err := output(b.docker(ctx, "run", "--pull", "never", "--rm", b.image, "true")); err != nil {
 		return fmt.Errorf("%w (is %s static? apt-get install busybox-static)", err, busybox)
 	}
 	return nil

@@ -38,7 +38,7 @@ func measureLaunch(ctx context.Context, b *bench, runtime string) error {
 		},
 		peer.launch,
 		func(ctx context.Context) (took, error) {
-			whole, err := timed(b.docker(ctx, "run", "--rm", "--runtime", runtime, b.image, "true"))
+			whole, err := timed(b.docker(ctx, "run", "--pull", "never", "--rm", "--runtime", runtime, b.image, "true"))
 			return took{whole, whole}, err
 		},
 	}
@@ -167,11 +167,11 @@ func (p *peer) up() [][]string {
 		{"build", "-q", "-t", strings.ToLower(p.id) + ":agent", filepath.Join(p.files, "context")},
 		with([]string{"network", "create", "--internal"}, inside),
 		with([]string{"network", "create"}, outside),
-		with([]string{"create", "--name", sidecar, "--network", inside}, p.image, "sleep", "infinity"),
+		with([]string{"create", "--pull", "never", "--name", sidecar, "--network", inside}, p.image, "sleep", "infinity"),
 		{"cp", filepath.Join(p.files, "pipelock.yaml"), sidecar + ":/etc/pipelock.yaml"},
 		{"network", "connect", outside, sidecar},
 		{"start", sidecar},
-		with([]string{"run", "--rm", "-d", "--name", agent, "--network", inside, "--runtime", p.runtime},
+		with([]string{"run", "--pull", "never", "--rm", "-d", "--name", agent, "--network", inside, "--runtime", p.runtime},
 			"-e", "HTTPS_PROXY="+proxy, "-e", "HTTP_PROXY="+proxy, "-e", "NO_PROXY=localhost,127.0.0.1",
 			strings.ToLower(p.id)+":agent", "sleep", "infinity"),
 		{"cp", filepath.Join(p.files, "prompt.txt"), agent + ":" + prompt},

@@ -112,34 +112,66 @@ func (l *launch) nextSubnet(ctx context.Context) error {
 }
 
 // attempt makes everything once, under the name and in the range that parts
-// hold.
-func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (*instance, error) {
+// hold. Each part waits for what it needs and for nothing else: the agent
+// starts while the egress network, the slowest to make, is still being made.
+func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *instance, err error) {
 	l.made = made{}
-	if err := l.create(ctx); err != nil {
-		return nil, err
-	}
-	return l.start(ctx, secrets)
-}
-
-func (l *launch) create(ctx context.Context) (err error) {
 	if err := l.writeFiles(); err != nil {
-		return err
+		return nil, err
 	}
 	l.made.Agent, err = l.engine.createContainer(ctx, "agent-create", agentOptions(l.plan, l.parts))
 	if err != nil {
+		return nil, err
+	}
+	b := l.instance()
+	networked := make(chan struct{})
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		l.made.Network, err = l.engine.createInternal(together, l.plan, l.parts.Names.Network, l.parts.Addresses)
+		if err == nil {
+			close(networked)
+		}
+		return err
+	})
+	group.Go(func() error { return l.bringUpGateway(together, networked, b) })
+	group.Go(func() error { return l.bringUpAgent(together, networked, b, secrets) })
+	if err := group.Wait(); err != nil {
+		return nil, withLastOutput(err, l.made)
+	}
+	l.made.whole = true
+	b.made = l.made
+	b.watch(l.plan.Spec.Limits.Disk, l.parts.Paths)
+	return b, nil
+}
+
+func (l *launch) bringUpGateway(ctx context.Context, networked <-chan struct{}, b *instance) error {
+	if err := l.createGateway(ctx); err != nil {
 		return err
 	}
-	group, create := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		l.made.Network, err = l.engine.createInternal(create, l.plan, l.parts.Names.Network, l.parts.Addresses)
+	if err := await(ctx, networked); err != nil {
 		return err
-	})
-	group.Go(func() error { return l.createGateway(create) })
-	group.Go(func() (err error) {
-		l.made.agent, err = l.engine.attach(create, "agent-attach", l.made.Agent)
+	}
+	return l.startGateway(ctx, b)
+}
+
+func (l *launch) bringUpAgent(ctx context.Context, networked <-chan struct{}, b *instance, secrets environ.Secrets) (err error) {
+	l.made.agent, err = l.engine.attach(ctx, "agent-attach", l.made.Agent)
+	if err != nil {
 		return err
-	})
-	return group.Wait()
+	}
+	if err := await(ctx, networked); err != nil {
+		return err
+	}
+	return l.startAgent(ctx, b, secrets)
+}
+
+func await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // errEgressGone says that the last run but this one removed the egress network
@@ -170,19 +202,4 @@ func (l *launch) createGateway(ctx context.Context) (err error) {
 	}
 	l.made.gateway, err = l.engine.attach(ctx, "gateway-attach", l.made.Gateway)
 	return err
-}
-
-// start starts gateway and agent side by side: their addresses are known.
-func (l *launch) start(ctx context.Context, secrets environ.Secrets) (*instance, error) {
-	l.made.whole = true
-	b := l.instance()
-	group, started := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.startGateway(started, b) })
-	group.Go(func() error { return l.startAgent(started, b, secrets) })
-	if err := group.Wait(); err != nil {
-		l.made.whole = false
-		return nil, withLastOutput(err, l.made)
-	}
-	b.watch(l.plan.Spec.Limits.Disk, l.parts.Paths)
-	return b, nil
 }

@@ -81,13 +81,19 @@ func TestEgressNetworkRemoved(t *testing.T) {
 	if err := l.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.create(t.Context()); err != nil {
+	if err := l.writeFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if l.made.Network, err = e.createInternal(t.Context(), plan, l.parts.Names.Network, l.parts.Addresses); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.createGateway(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.removeNetwork(t.Context(), l.parts.EgressID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.start(t.Context(), environ.Secrets{})
+	err = l.startGateway(t.Context(), l.instance())
 	if !errors.Is(err, errEgressGone) {
 		t.Errorf("start after the network went: %v, want %v", err, errEgressGone)
 	}

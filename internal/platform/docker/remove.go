@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -67,16 +68,24 @@ func (e *engine) removeRun(ctx context.Context, owner string, run runs.ID) error
 	return errors.Join(failed, err, e.removeEgress(ctx, owner))
 }
 
-// removeMade removes by id what one launch made.
+// removeMade removes by id what one launch made. No network waits for the
+// container that is not on it: an engine removes one network after the other.
 func (e *engine) removeMade(ctx context.Context, owner string, made made) error {
-	var containers errgroup.Group
-	containers.Go(func() error { return e.removeContainer(ctx, made.Agent) })
-	containers.Go(func() error { return e.removeContainer(ctx, made.Gateway) })
-	failed := containers.Wait()
-	var networks errgroup.Group
-	networks.Go(func() error { return e.removeInternal(ctx, made.Network) })
-	networks.Go(func() error { return e.removeEgress(ctx, owner) })
-	return errors.Join(failed, networks.Wait())
+	gatewayGone := make(chan struct{})
+	var onEgress, onInternal error
+	var removing sync.WaitGroup
+	removing.Go(func() {
+		onEgress = e.removeContainer(ctx, made.Gateway)
+		close(gatewayGone)
+		onEgress = errors.Join(onEgress, e.removeEgress(ctx, owner))
+	})
+	removing.Go(func() {
+		onInternal = e.removeContainer(ctx, made.Agent)
+		<-gatewayGone
+		onInternal = errors.Join(onInternal, e.removeInternal(ctx, made.Network))
+	})
+	removing.Wait()
+	return errors.Join(onEgress, onInternal)
 }
 
 // Remove removes what a run left in the engine that its ledger names, or, when
