@@ -15,6 +15,9 @@ const (
 	Workspace   = "/home/node/workspace"
 )
 
+// Program is our own binary inside, read-only; the guest is started from it.
+const Program = "/.claude-bottle/claude-bottle"
+
 // EtcMount is where platforms mount the files of the root provision.Etc, each
 // by itself and read-only: the file "passwd" at /etc/passwd.
 const EtcMount = "/etc"

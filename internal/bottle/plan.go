@@ -38,6 +38,8 @@ type Spec struct {
 	// Once is true when the harness runs one prompt without a terminal.
 	Once          bool `json:"once"`
 	RemoteControl bool `json:"remoteControl"`
+	// Bare bottles have no image: nothing but our own program is inside.
+	Bare bool `json:"bare,omitempty"`
 	// Manifest is the hash of the manifest files.
 	Manifest string   `json:"manifest"`
 	Warnings []string `json:"warnings"` // what the agent could misuse, one line each

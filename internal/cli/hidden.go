@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"claude-bottle/internal/attack"
 	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/guest"
 	"claude-bottle/internal/probe"
@@ -21,6 +22,8 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
 	case slices.Equal(args, guest.ProbeArgs):
 		return a.served(probe.Serve(ctx, a.In, a.Out)), true
+	case slices.Equal(args, []string{"guest", "attack"}):
+		return a.served(attack.Run(ctx, a.In, a.Out)), true
 	case slices.Equal(args, []string{"gateway", "run"}):
 		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
 	}

@@ -29,7 +29,9 @@ func TestRunBoundsEveryProbe(t *testing.T) {
 	})
 	want := []Check{
 		{Name: "hangs", State: Fail, Detail: "no answer within 50ms"},
-		{Name: "a", State: Warn}, {Name: "b", State: OK}, {Name: "c", State: OK},
+		{Name: "a", State: Warn},
+		{Name: "b", State: OK},
+		{Name: "c", State: OK},
 	}
 	if diff := cmp.Diff(want, checks); diff != "" {
 		t.Error(diff)

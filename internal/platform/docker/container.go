@@ -21,7 +21,7 @@ import (
 
 // Places inside the agent's container that are ours.
 const (
-	insideBinary = "/.claude-bottle/claude-bottle"
+	insideBinary = bottle.Program
 	insideNonce  = "/.claude-bottle/nonce"
 )
 

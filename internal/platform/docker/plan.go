@@ -172,6 +172,10 @@ func chooseName(slug string, seen observed) (string, error) {
 
 // chooseImage fills in which image is launched and how it comes to be.
 func chooseImage(part *bottle.DockerPlan, spec bottle.Spec, seen observed) error {
+	if spec.Bare { // the gateway's image holds our program and nothing else
+		part.Image, part.RuntimeImage = gatewayImage, gatewayImage
+		return nil
+	}
 	part.Image = defaultImage
 	if seen.Settings.Image != "" {
 		part.Image = seen.Settings.Image

@@ -48,6 +48,9 @@ var planCases = map[string]func(*bottle.Spec, *observed){
 		seen.Recipe = recipeOf(seen.Settings, bottle.DefaultHome, "")
 	},
 	"own-image": func(_ *bottle.Spec, seen *observed) { seen.Settings.Image = "corp/agent:7" },
+	"bare": func(spec *bottle.Spec, seen *observed) {
+		spec.Bare, seen.Image, seen.Settings.Image = true, "", "corp/agent:7"
+	},
 	"derived": func(spec *bottle.Spec, seen *observed) {
 		spec.Cwd, seen.Settings.Derived = "/src/project", "claude-bottle:cwd-mine"
 	},

@@ -50,6 +50,10 @@ func (l *launch) stage(ctx context.Context) error {
 // prepareImage finds or builds what the agent's container runs. A derived
 // image is made from the copy of the project, once that is staged.
 func (l *launch) prepareImage(ctx context.Context, staged <-chan struct{}) (err error) {
+	if l.plan.Spec.Bare {
+		l.parts.Image, err = l.gatewayImage.wait()
+		return err
+	}
 	l.parts.Image, err = l.platform.ensureImage(ctx, l.engine, l.plan)
 	if err != nil {
 		return err

@@ -1,0 +1,157 @@
+package attack
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// documentation is an address that belongs to nobody (RFC 5737). It is only
+// ever named to the gateway, which refuses it before it dials anything.
+const documentation = "198.51.100.7"
+
+// proxyAddress is the gateway's, as every program inside is told.
+func proxyAddress() (netip.AddrPort, bool) {
+	proxy, err := url.Parse(os.Getenv("HTTPS_PROXY"))
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	address, err := netip.ParseAddrPort(proxy.Host)
+	return address, err == nil
+}
+
+func gatewayAddress() netip.Addr {
+	address, _ := proxyAddress()
+	return address.Addr()
+}
+
+// gatewayAttempts ask the gateway for what it may give and for what it may
+// not.
+func gatewayAttempts(t Targets) []attempt {
+	proxy, ok := proxyAddress()
+	if !ok {
+		return []attempt{{tried: "find the gateway", must: true, try: func(context.Context) result {
+			return stopped("nobody told the bottle where it is", "HTTPS_PROXY does not say")
+		}}}
+	}
+	list := []attempt{
+		{tried: "reach a host that is not allowed, by name", try: func(ctx context.Context) result {
+			return tunnel(ctx, proxy, t.Refused+":443")
+		}},
+		{tried: "reach a host that is not allowed, by address", try: func(ctx context.Context) result {
+			return tunnel(ctx, proxy, documentation+":443")
+		}},
+		{tried: "look up a name that is not allowed", try: func(ctx context.Context) result {
+			said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Refused)
+			if known {
+				return worked("the gateway answered: %s", said)
+			}
+			return stopped(byGateway, "refused")
+		}},
+	}
+	if t.Trap != "" {
+		list = append(list, attempt{tried: "reach this computer behind an allowed name", try: func(ctx context.Context) result {
+			return tunnel(ctx, proxy, t.Trap)
+		}})
+	}
+	return append(list, allowedAttempts(t, proxy)...)
+}
+
+// allowedAttempts must work. A name of the world's is only looked up: nothing
+// is sent there.
+func allowedAttempts(t Targets, proxy netip.AddrPort) []attempt {
+	if t.Allowed == "" {
+		return nil
+	}
+	list := []attempt{{tried: "look up an allowed host", must: true, try: func(ctx context.Context) result {
+		said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Allowed)
+		if !known || said != proxy.Addr().String() {
+			return stopped("nothing should", "%s: %s", t.Allowed, said)
+		}
+		return worked("%s is the gateway, as it should be", t.Allowed)
+	}}}
+	if !t.Served.IsValid() {
+		return list
+	}
+	return append(list, attempt{tried: "reach an allowed host through the gateway", must: true, try: func(ctx context.Context) result {
+		return fetch(ctx, t, proxy)
+	}})
+}
+
+// tunnel asks the proxy for one.
+func tunnel(ctx context.Context, proxy netip.AddrPort, to string) result {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", proxy.String())
+	if err != nil {
+		return stopped(byGateway, "the gateway: %s", plain(err))
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", to, to); err != nil {
+		return stopped(byGateway, "the gateway: %s", plain(err))
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodGet})
+	if err != nil {
+		return stopped(byGateway, "the gateway: %s", plain(err))
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusForbidden {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // what there is of it
+		return stopped(byGateway, "refused: %s", reason(string(text)))
+	}
+	// What was allowed and then failed on the way was let through all the same.
+	return worked("the gateway let it through (status %d)", response.StatusCode)
+}
+
+// reason is the gateway's, from its text: "claude-bottle refused this: …".
+func reason(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	if _, why, ok := strings.Cut(line, "refused this: "); ok {
+		return why
+	}
+	return "status 403"
+}
+
+// fetch asks for a page of the allowed host, and is that host itself.
+func fetch(ctx context.Context, t Targets, proxy netip.AddrPort) result {
+	const page = "hello from an allowed host\n"
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", t.Served.String())
+	if err != nil {
+		return stopped("nothing should", "be that host: %s", plain(err))
+	}
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, page) // who asked is seen to get it
+	})}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) }) // until Close
+	defer serving.Wait()
+	defer func() { _ = server.Close() }()
+
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.String()})}}
+	defer client.CloseIdleConnections()
+	began := time.Now()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(t.Allowed, strconv.Itoa(t.AllowedPort))+"/", nil)
+	if err != nil {
+		return stopped("nothing should", "%s", plain(err))
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return stopped("nothing should", "%s", plain(errors.Unwrap(err)))
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // compared whole
+	if response.StatusCode != http.StatusOK || string(body) != page {
+		return stopped("nothing should", "the gateway answered with status %d", response.StatusCode)
+	}
+	return worked("%s answered in %s", t.Allowed, time.Since(began).Round(100*time.Microsecond))
+}
