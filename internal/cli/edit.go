@@ -129,17 +129,17 @@ func (a *App) toEdit(inHome bool) (edited, error) {
 		return edited{}, fmt.Errorf("edit the manifest: %w", err)
 	}
 	file.mode = info.Mode().Perm()
-	if file.before, err = os.ReadFile(file.path); err != nil {
+	if file.before, err = manifest.ReadFile(file.path); err != nil {
 		return edited{}, fmt.Errorf("edit the manifest: %w", err)
 	}
 	file.trusted, err = a.isTrusted(file)
 	return file, err
 }
 
-// isTrusted says whether file is a project's manifest that is valid and
-// trusted as it is before the edit.
+// isTrusted says whether file is a project's manifest that is valid and, as it
+// was before the edit, trusted beside what the files it names hold now.
 func (a *App) isTrusted(file edited) (bool, error) {
-	m, err := manifest.Load(file.dir, file.home)
+	m, err := manifest.LoadEdited(file.dir, file.home, file.path, file.before)
 	if err != nil || m.Project() == nil {
 		return false, nil // a broken manifest is what edit mends
 	}
@@ -188,7 +188,7 @@ func (a *App) runEditor(ctx context.Context, draft string) error {
 // save replaces the manifest in one step, unless somebody else changed it
 // meanwhile.
 func (a *App) save(file edited, after []byte, m *manifest.Manifest) error {
-	now, err := os.ReadFile(file.path)
+	now, err := manifest.ReadFile(file.path)
 	if err != nil {
 		return fmt.Errorf("save the manifest: %w", err)
 	}
@@ -204,12 +204,23 @@ func (a *App) save(file edited, after []byte, m *manifest.Manifest) error {
 		return fmt.Errorf("save the manifest: %w", err)
 	}
 	a.note("claude-bottle: saved %s", file.path)
-	if project := m.Project(); file.trusted && project != nil {
-		store, err := a.trustStore()
-		if err != nil {
-			return err
-		}
-		return store.Record(project.Path, project.Hash)
+	project := m.Project()
+	if !file.trusted || project == nil {
+		return nil
 	}
-	return nil
+	// The files that it names are not the person's edit: what became of one
+	// of them meanwhile was never shown.
+	file.trusted, err = a.isTrusted(file)
+	if err != nil {
+		return err
+	}
+	if !file.trusted {
+		a.note("warning: a file that %s names changed while you edited it, so it is not trusted any more", file.path)
+		return nil
+	}
+	store, err := a.trustStore()
+	if err != nil {
+		return err
+	}
+	return store.Record(project.Path, project.Hash)
 }

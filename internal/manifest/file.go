@@ -11,10 +11,12 @@ import (
 	"syscall"
 )
 
-// readFile reads a regular file of at most maxFile bytes. The file may be
+// ReadFile reads a regular file of at most maxFile bytes. The file may be
 // named by a project that nobody trusts yet: a fifo does not block it, a
-// device is not read, and what grows while it is read is refused.
-func readFile(path string) ([]byte, error) {
+// device is not read, and what grows while it is read is refused. What says
+// that it is empty is not read at all: the files of /proc do, and reading one
+// of them may wait forever, or take from the host (/proc/kmsg, proc_kmsg(5)).
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -26,6 +28,8 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: not a regular file", path)
+	case info.Size() == 0:
+		return nil, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {

@@ -70,7 +70,7 @@ func load(cwd, home, edited string, data []byte) (*Manifest, error) {
 	for _, file := range l.manifests {
 		if file.Path == edited {
 			file.data = data
-		} else if file.data, err = readFile(file.Path); err != nil {
+		} else if file.data, err = ReadFile(file.Path); err != nil {
 			return nil, fmt.Errorf("read manifest: %w", err)
 		}
 		if len(file.data) > maxFile {
@@ -185,7 +185,7 @@ func (l *loader) named(by *Source, path string) ([]byte, error) {
 		data = l.extra[i].data
 	} else {
 		var err error
-		if data, err = readFile(path); err != nil {
+		if data, err = ReadFile(path); err != nil {
 			return nil, err
 		}
 	}

@@ -215,6 +215,12 @@ func TestFilesThatAreNoManifest(t *testing.T) {
 		{"large", "larger than 1024 KiB", func(t *testing.T, cwd string) {
 			write(t, filepath.Join(cwd, "claude-bottle.yaml"), strings.Repeat("# long\n", maxFile/7+1))
 		}},
+		{"file of the kernel's", "holds no certificate", func(t *testing.T, cwd string) {
+			write(t, filepath.Join(cwd, "claude-bottle.yaml"), "bottles: {work: {egress: {ca: /proc/version}}}")
+			if data, err := ReadFile("/proc/version"); err != nil || len(data) > 0 {
+				t.Errorf("ReadFile of a file that says it is empty: %q, %v", data, err)
+			}
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cwd, home := dirs(t, nil)
