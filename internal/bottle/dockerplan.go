@@ -28,6 +28,9 @@ type DockerPlan struct {
 	ClaudeVersion string `json:"claudeVersion,omitempty"` // of the harness in the recipe
 	// Runtime is "runsc", "runc" or the engine's own default.
 	Runtime string `json:"runtime"`
+	// EngineFilter says that the engine puts a seccomp filter of its own on
+	// every container.
+	EngineFilter bool `json:"engineFilter,omitempty"`
 	// IPv6 says that the kernel has it and that it is switched off inside.
 	IPv6           bool         `json:"ipv6"`
 	Network        string       `json:"network"`

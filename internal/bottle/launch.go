@@ -2,13 +2,20 @@ package bottle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 )
+
+// IsolationFile is what the probe of a launch found, in the run's directory:
+// a probe.Verdict.
+const IsolationFile = "isolation.json"
 
 // Launching is a launch under way: the run, whose lock it holds, and what has
 // to be taken back. Every platform goes the same way:
@@ -27,6 +34,9 @@ import (
 type Launching struct {
 	Run  *runs.Run
 	Undo Undo
+	// Verdict is what the isolation probe found. No bottle is ready without
+	// one.
+	Verdict probe.Verdict
 }
 
 // Begin makes the run of a plan, in the state runs.Launching. endpoint says
@@ -64,11 +74,31 @@ func (l *Launching) Ready() (*Teardown, error) {
 	if err := failpoint.Hit("bottle.launch.ready"); err != nil {
 		return nil, err
 	}
-	err := l.Run.Update(func(info *runs.Info) { info.State = runs.Running })
+	if len(l.Verdict.Findings) == 0 {
+		return nil, errors.New("nothing shows that the bottle is closed: it was not probed")
+	}
+	if err := l.Verdict.Err(); err != nil {
+		return nil, err
+	}
+	if err := l.noteVerdict(); err != nil {
+		return nil, fmt.Errorf("note what the probe found: %w", err)
+	}
+	err := l.Run.Update(func(info *runs.Info) {
+		info.State, info.Isolation = runs.Running, l.Verdict.Summary()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("mark run %s as running: %w", l.Run.ID(), err)
 	}
 	return &Teardown{run: l.Run, undo: l.Undo.Release()}, nil
+}
+
+// noteVerdict is not synced: a run whose machine fails now is over.
+func (l *Launching) noteVerdict() error {
+	data, err := json.Marshal(l.Verdict)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(l.Run.Path(IsolationFile), data, 0o600)
 }
 
 // Teardown ends a launched bottle.

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"testing"
 
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
 )
 
 // launched begins a launch over a new store and stages plan.
@@ -64,6 +66,7 @@ func TestTeardown(t *testing.T) {
 	store, l := launched(t, Spec{})
 	count := 0
 	l.Undo.Add("container", func(context.Context) error { count++; return nil })
+	l.Verdict.Add(wire.Finding{Kind: probe.User, Detail: "checked"})
 	teardown, err := l.Ready()
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +92,7 @@ func TestTeardownThatFailsIsLeftToSweep(t *testing.T) {
 	store, l := launched(t, Spec{})
 	busy := errors.New("busy")
 	l.Undo.Add("container", func(context.Context) error { return busy })
+	l.Verdict.Add(wire.Finding{Kind: probe.User, Detail: "checked"})
 	teardown, err := l.Ready()
 	if err != nil {
 		t.Fatal(err)

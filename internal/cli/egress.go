@@ -110,6 +110,10 @@ func (opts *egressOptions) printEvent(e audit.Event) error {
 		_, err = fmt.Fprintf(opts.Out, "%s\n", line)
 		return err
 	}
+	if e.Kind == audit.Isolation {
+		_, err := fmt.Fprintf(opts.Out, "%s %-5s isolation: %s\n", e.Time.Local().Format(time.TimeOnly), e.Decision, term.Escape(e.Reason))
+		return err
+	}
 	what := e.Host
 	if e.Port != 0 {
 		what += ":" + strconv.Itoa(e.Port)

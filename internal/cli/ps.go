@@ -123,6 +123,7 @@ func (a *App) printRun(shown shownRun) error {
 	if shown.ExitCode != nil {
 		add("exit code", strconv.Itoa(*shown.ExitCode))
 	}
+	add("isolation", shown.Isolation)
 	add("copied from", shown.Cwd)
 	add("work", shown.Work)
 	add("record", shown.Record)

@@ -119,6 +119,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil {
 		return interrupted(ctx, withCode(exitLaunch, err))
 	}
+	opts.showIsolation(h, b.Run())
 	return work(ctx, opts, h, plan, b, signals)
 }
 

@@ -114,7 +114,7 @@ func (s *server) control(ctx context.Context, conn *wire.Conn) error {
 			if err := f.Decode(&p); err != nil {
 				return err
 			}
-			if err := conn.WriteJSON(wire.KindProbed, probe.Gateway(ctx, p, s.trial.listeners)); err != nil {
+			if err := conn.WriteJSON(wire.KindProbed, probe.Gateway(ctx, p, s.trial.canaries, s.trial.word, s.trial.listeners)); err != nil {
 				return err
 			}
 		case f.Kind == wire.KindSettle && s.trial.on():

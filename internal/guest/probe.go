@@ -51,7 +51,9 @@ func (g *guest) startProber() (*prober, error) {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
 	defer closeAll(theirOut)
-	child, err := g.reaper.start(path, append([]string{path}, ProbeArgs...), &syscall.ProcAttr{
+	// By this link, since the agent need not be able to search the directories
+	// that lead to the file.
+	child, err := g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs...), &syscall.ProcAttr{
 		Env: g.env, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

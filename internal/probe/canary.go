@@ -9,6 +9,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 )
 
 // Canary says a word to whoever connects to it, or sends it anything, and does
@@ -16,7 +19,7 @@ import (
 type Canary struct {
 	word    []byte
 	tcp     net.Listener
-	udp     net.PacketConn
+	udp     []datagrams
 	serving sync.WaitGroup
 }
 
@@ -36,21 +39,44 @@ func Listen(ctx context.Context, address netip.Addr, word string) (*Canary, erro
 		if err != nil {
 			return nil, fmt.Errorf("listen: %w", err)
 		}
-		udp, err := config.ListenPacket(ctx, "udp", tcp.Addr().String())
-		if errors.Is(err, syscall.EADDRINUSE) {
-			_ = tcp.Close()
-			continue
+		c := &Canary{word: []byte(word), tcp: tcp}
+		err = c.bindDatagrams(ctx, &config, address)
+		if err == nil {
+			c.serving.Go(c.accept)
+			for _, udp := range c.udp {
+				c.serving.Go(func() { c.answer(udp) })
+			}
+			return c, nil
 		}
-		if err != nil {
-			_ = tcp.Close()
+		_ = c.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fmt.Errorf("listen: %w", err)
 		}
-		c := &Canary{word: []byte(word), tcp: tcp, udp: udp}
-		c.serving.Go(c.accept)
-		c.serving.Go(c.answer)
-		return c, nil
 	}
-	return nil, fmt.Errorf("listen: no port is free over both TCP and UDP")
+	return nil, errors.New("listen: no port is free over both TCP and UDP")
+}
+
+// bindDatagrams takes the port over UDP, with a socket for each family.
+func (c *Canary) bindDatagrams(ctx context.Context, config *net.ListenConfig, address netip.Addr) error {
+	bind := map[string]netip.Addr{"udp4": address}
+	if address.Is6() {
+		bind = map[string]netip.Addr{"udp6": address}
+		if address.IsUnspecified() {
+			bind["udp4"] = netip.IPv4Unspecified()
+		}
+	}
+	for network, at := range bind {
+		conn, err := config.ListenPacket(ctx, network, netip.AddrPortFrom(at, c.Port()).String())
+		if err != nil {
+			return err
+		}
+		udp, err := newDatagrams(conn)
+		c.udp = append(c.udp, udp)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Port is the canary's, over TCP and UDP.
@@ -60,7 +86,10 @@ func (c *Canary) Port() uint16 {
 
 // Close ends it, and whoever listens to it.
 func (c *Canary) Close() error {
-	err := errors.Join(c.tcp.Close(), c.udp.Close())
+	err := c.tcp.Close()
+	for _, udp := range c.udp {
+		err = errors.Join(err, udp.Close())
+	}
 	c.serving.Wait()
 	return err
 }
@@ -80,17 +109,61 @@ func (c *Canary) accept() {
 	}
 }
 
-func (c *Canary) answer() {
+// answer answers datagrams from the address that they were sent to: any other,
+// which the kernel would choose on a machine that has several, is nobody to
+// the one who asked.
+func (c *Canary) answer(udp datagrams) {
 	buffer := make([]byte, 64)
 	for {
-		_, from, err := c.udp.ReadFrom(buffer)
+		to, from, err := udp.receive(buffer)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err == nil {
-			_, _ = c.udp.WriteTo(c.word, from)
+			udp.send(c.word, to, from)
 		}
 	}
+}
+
+// datagrams is a UDP socket that knows where a datagram was sent to. The
+// kernel has another way to ask for each family.
+type datagrams struct {
+	net.PacketConn
+	four *ipv4.PacketConn // nil for one that takes both
+	six  *ipv6.PacketConn
+}
+
+func newDatagrams(conn net.PacketConn) (datagrams, error) {
+	if at := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(); at.Is4() {
+		d := datagrams{PacketConn: conn, four: ipv4.NewPacketConn(conn)}
+		return d, d.four.SetControlMessage(ipv4.FlagDst, true)
+	}
+	d := datagrams{PacketConn: conn, six: ipv6.NewPacketConn(conn)}
+	return d, d.six.SetControlMessage(ipv6.FlagDst, true)
+}
+
+func (d datagrams) receive(buffer []byte) (to net.IP, from net.Addr, err error) {
+	if d.four != nil {
+		_, control, from, err := d.four.ReadFrom(buffer)
+		if err != nil || control == nil {
+			return nil, from, err
+		}
+		return control.Dst, from, nil
+	}
+	_, control, from, err := d.six.ReadFrom(buffer)
+	if err != nil || control == nil {
+		return nil, from, err
+	}
+	return control.Dst, from, nil
+}
+
+// send may fail: then nobody hears the canary, which a control notices.
+func (d datagrams) send(word []byte, source net.IP, to net.Addr) {
+	if d.four != nil {
+		_, _ = d.four.WriteTo(word, &ipv4.ControlMessage{Src: source}, to)
+		return
+	}
+	_, _ = d.six.WriteTo(word, &ipv6.ControlMessage{Src: source}, to)
 }
 
 // Hear asks a canary over TCP and UDP for its word.

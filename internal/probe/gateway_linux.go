@@ -15,9 +15,9 @@ import (
 	"claude-bottle/internal/wire"
 )
 
-// Gateway is a gateway's look at itself, and at others of its kind. listeners
-// are all that it should listen on.
-func Gateway(ctx context.Context, p wire.GatewayProbe, listeners []netip.AddrPort) wire.Probed {
+// Gateway is a gateway's look at itself, and at others of its kind. It hears
+// its own canaries, too. listeners are all that it should listen on.
+func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, word string, listeners []netip.AddrPort) wire.Probed {
 	local := func() []wire.Finding {
 		return slices.Concat(gatewayIdentity(p.UID), []wire.Finding{
 			listening(listeners).in(check{kind: GatewayPort, target: "the gateway's listeners"}),
@@ -28,7 +28,18 @@ func Gateway(ctx context.Context, p wire.GatewayProbe, listeners []netip.AddrPor
 	}
 	// What comes late is the gateway's own concern no longer: nobody in it is
 	// to be kept from anything.
-	probed, _ := run(ctx, trial{checks: doors(p.Doors, ""), local: local, skip: p.Skip, deadline: p.Deadline})
+	checks := doors(p.Doors, word)
+	for _, canary := range canaries {
+		c := check{kind: Control, target: fmt.Sprintf("the gateway's canary on %s, to itself", canary.Leg.Addr())}
+		c.try = func(ctx context.Context) outcome {
+			if err := Hear(ctx, canary.Address(), word); err != nil {
+				return broken(err.Error())
+			}
+			return works("heard")
+		}
+		checks = append(checks, c)
+	}
+	probed, _ := run(ctx, trial{checks: checks, local: local, skip: p.Skip, deadline: p.Deadline})
 	return probed
 }
 
@@ -38,15 +49,16 @@ func gatewayIdentity(uid int) []wire.Finding {
 		return []wire.Finding{open("/proc/self/status: " + reason(err)).in(check{kind: Capabilities, target: "of the gateway"})}
 	}
 	fields := parseStatus(string(status))
-	r, e, s := unix.Getresuid()
+	kernel := wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1"}
 	is := closed("so the kernel says")
-	if r != uid || e != uid || s != uid || uid == 0 {
-		is = open(fmt.Sprintf("its uids are %d, %d and %d", r, e, s))
+	if got := strings.Fields(fields["Uid"]); uid == 0 || slices.ContainsFunc(got, func(id string) bool { return id != strconv.Itoa(uid) }) {
+		is = open("its uids are " + fields["Uid"])
 	}
 	return []wire.Finding{
 		is.in(check{kind: User, target: "of the gateway"}),
 		capabilities(fields).in(check{kind: Capabilities, target: "of the gateway"}),
-		privileges(fields, wire.Kernel{NoNewPrivs: "1"}).in(check{kind: Privileges, target: "of the gateway"}),
+		privileges(fields, kernel).in(check{kind: Privileges, target: "of the gateway"}),
+		filter(fields, kernel).in(check{kind: Filter, target: "of the gateway"}),
 	}
 }
 
@@ -68,7 +80,9 @@ func listening(allowed []netip.AddrPort) outcome {
 			return open(reason(err))
 		}
 		for _, at := range bound(string(text)) {
-			if !slices.Contains(allowed, at) {
+			// Nobody but the namespace itself reaches its loopback, where the
+			// engine's name server is.
+			if !at.Addr().IsLoopback() && !slices.Contains(allowed, at) {
 				return open(fmt.Sprintf("something listens on %s %s", at, table))
 			}
 		}
@@ -124,15 +138,25 @@ func forwarding() outcome {
 	return closed("switched off")
 }
 
+// rootIsReadOnly reads /proc/self/mountinfo, proc(5): the fifth field of a
+// line is where it is mounted, the sixth how. Of several the last counts.
 func rootIsReadOnly() outcome {
-	var root unix.Statfs_t
-	if err := unix.Statfs("/", &root); err != nil {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
 		return open(reason(err))
 	}
-	if root.Flags&unix.ST_RDONLY == 0 {
-		return open("it can be written to")
+	root := open("it is not mounted")
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[4] != "/" {
+			continue
+		}
+		root = open("it can be written to")
+		if slices.Contains(strings.Split(fields[5], ","), "ro") {
+			root = closed("read-only")
+		}
 	}
-	return closed("read-only")
+	return root
 }
 
 func notDumpable() outcome {

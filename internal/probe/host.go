@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
+	"os"
+	"time"
 
 	"claude-bottle/internal/wire"
 )
@@ -46,8 +47,8 @@ func (h *Hosts) Doors() ([]wire.Door, error) {
 	var doors []wire.Door
 	for _, i := range interfaces {
 		addresses, err := i.Addrs()
-		if err != nil {
-			continue // it went away just now
+		if err != nil || isPort(i.Name) {
+			continue // it went away just now; or its bridge has the addresses that count
 		}
 		for _, address := range addresses {
 			prefix, err := netip.ParsePrefix(address.String())
@@ -64,6 +65,13 @@ func (h *Hosts) Doors() ([]wire.Door, error) {
 	return doors, nil
 }
 
+// isPort says whether an interface is a port of a bridge, as each container's
+// is: what reaches the host through it reaches the bridge's addresses.
+func isPort(name string) bool {
+	_, err := os.Stat("/sys/class/net/" + name + "/master")
+	return err == nil
+}
+
 // Control shows from the host itself that its canary answers on the doors, so
 // that a bottle would reach it there. An address that not even the host
 // reaches, as of an interface that is down, is no door; that none is reached
@@ -72,24 +80,28 @@ func (h *Hosts) Control(ctx context.Context, doors []wire.Door) wire.Finding {
 	c := check{kind: Control, target: "the host's canary"}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	heard := make([]error, len(doors))
-	var asking sync.WaitGroup
-	for i, door := range doors {
-		asking.Go(func() {
-			limited, cancel := context.WithTimeout(ctx, Deadline*5)
-			defer cancel()
-			heard[i] = Hear(limited, door.Address, h.word)
-		})
+	heard := make(chan error, len(doors))
+	for _, door := range doors {
+		go func() { heard <- Hear(ctx, door.Address, h.word) }() // ends with ctx
 	}
-	asking.Wait()
 	reached := 0
 	var first error
-	for _, err := range heard {
-		if err == nil {
-			reached++
-		} else if first == nil {
-			first = err
+	var enough <-chan time.Time // not before one was heard
+	for range doors {
+		select {
+		case err := <-heard:
+			if err == nil && reached == 0 {
+				enough = time.After(Deadline)
+			}
+			if err == nil {
+				reached++
+			} else if first == nil {
+				first = err
+			}
+			continue
+		case <-enough:
 		}
+		break
 	}
 	if reached == 0 && len(doors) > 0 {
 		return broken(fmt.Sprintf("the host itself cannot reach it: %v", first)).in(c)

@@ -52,6 +52,8 @@ type Info struct {
 	// Endpoint says where the platform made the resources (an engine's
 	// address), so that another process finds them again.
 	Endpoint string `json:"endpoint,omitempty"`
+	// Isolation is what the launch's probe found, in one line.
+	Isolation string `json:"isolation,omitempty"`
 	// Problem says why a Damaged run is one; no ledger holds it.
 	Problem string `json:"problem,omitempty"`
 }

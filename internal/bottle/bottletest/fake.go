@@ -133,6 +133,9 @@ func (f *Fake) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Sec
 	if err := inside.boot(ctx, plan, secrets, nonce); err != nil {
 		return nil, err
 	}
+	if l.Verdict, err = inside.probe(ctx, plan.Spec); err != nil {
+		return nil, err
+	}
 	teardown, err := l.Ready()
 	if err != nil {
 		return nil, err

@@ -9,12 +9,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/guest" //nolint:depguard // the fake runs the real guest
+	"claude-bottle/internal/probe"
 )
 
 // insideName is argv[0] of a bottle's process 1.
@@ -38,6 +40,12 @@ type insideConfig struct {
 // one, and then does not return. It is the first call of the TestMain of every
 // test binary that uses a Fake.
 func Main() {
+	if len(os.Args) > 1 && slices.Equal(os.Args[1:], guest.ProbeArgs) {
+		if err := probe.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(0) //nolint:forbidigo // the guest's child, and no test
+	}
 	if len(os.Args) != 2 || os.Args[0] != insideName {
 		return
 	}

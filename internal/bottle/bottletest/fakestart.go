@@ -19,6 +19,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
 )
 
@@ -117,7 +118,7 @@ func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Se
 	boot := wire.GuestBoot{
 		Run: string(plan.Run), Env: []string{"PATH=" + searchPath, "HOME=" + plan.Spec.Home},
 		Secrets: secrets.Env(), DialUID: plan.Spec.UID, Attached: true,
-		Nonce: nonce, NoncePath: nonceInside,
+		Nonce: nonce, NoncePath: nonceInside, Probe: true,
 	}
 	for _, entry := range plan.Spec.Env {
 		if entry.Kind == environ.Literal {
@@ -128,6 +129,33 @@ func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Se
 		return fmt.Errorf("%w%s", err, p.said())
 	}
 	return nil
+}
+
+// FakeUnprobed are the kinds of checks that mean nothing on the fake platform:
+// its bottles have no gateway and no engine, and see the host's file system.
+// Its process 1 was root's and keeps the bounding set of capabilities.
+var FakeUnprobed = []string{
+	probe.Host, probe.FarSide, probe.EgressLeg, probe.Neighbour, probe.Resolver, probe.GatewayPort, probe.Forwarding,
+	probe.Proxy, probe.Names, probe.Plain, probe.Control,
+	probe.Setting, probe.Device, probe.EngineSocket, probe.Capabilities, probe.User,
+}
+
+// probe has the guest look at itself.
+func (p *process) probe(ctx context.Context, spec bottle.Spec) (probe.Verdict, error) {
+	request := wire.Probe{
+		Deadline: probe.Deadline, Late: probe.Late, UID: spec.UID, GID: spec.GID,
+		Kernel: wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1, Skip: FakeUnprobed},
+		Dir:    spec.Workspace,
+	}
+	if len(spec.Argv) > 0 {
+		request.Program = spec.Argv[0]
+	}
+	probed, err := p.guest.Probe(ctx, request)
+	if err != nil {
+		return probe.Verdict{}, fmt.Errorf("%w%s", err, p.said())
+	}
+	verdict := probe.Verdict{Findings: probed.Findings, Took: probed.Took}
+	return verdict, verdict.Err()
 }
 
 func (p *process) said() string {

@@ -124,6 +124,8 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 		return nil, err
 	}
 	b := l.instance()
+	others := promised(func() ([]neighbour, error) { return l.engine.neighbours(ctx, l.plan.Docker.Owner, string(l.Run.ID())) })
+	defer others.settle()
 	networked := make(chan struct{})
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -135,7 +137,10 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 	})
 	group.Go(func() error { return l.bringUpGateway(together, networked, b) })
 	group.Go(func() error { return l.bringUpAgent(together, networked, b, secrets) })
-	if err := group.Wait(); err != nil {
+	if err = group.Wait(); err == nil {
+		err = l.prove(ctx, b, others)
+	}
+	if err != nil {
 		return nil, withLastOutput(err, l.made)
 	}
 	l.made.whole = true

@@ -36,7 +36,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,
 		Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,
-		HostAddresses: own, Record: recordPath, Attached: true,
+		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
 	})
 }
 
@@ -49,7 +49,7 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	b.guest = wire.NewGuestClient(l.made.agent)
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: l.bottleEnv(), Secrets: secrets.Env(),
-		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce,
+		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
 	})
 }
 

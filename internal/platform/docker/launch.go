@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
@@ -20,6 +21,7 @@ type launch struct {
 	parts    parts
 	env      []string // of the image
 	nonce    string
+	word     string // what the probe's canaries say
 
 	// What only the gateway needs, made while the rest goes on.
 	gatewayImage, egress *promise[string]
@@ -68,7 +70,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 
 func (p *Platform) newLaunch(e *engine, launching *bottle.Launching, plan bottle.Plan) *launch {
 	return &launch{
-		Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text(),
+		Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text(), word: strings.ToLower(rand.Text()),
 		parts: parts{
 			Names: namesOf(plan.Name), Addresses: addressingOf(plan.Docker.Subnet), Paths: pathsOf(launching.Run),
 		},

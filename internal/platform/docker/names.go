@@ -99,4 +99,6 @@ func machine() string {
 // make one each at the same instant; each adds something of its own to the
 // name, since an engine that finds two networks by one name starts no
 // container on either.
-func egressName(owner string) string { return "claude-bottle-egress." + owner }
+func egressName(owner string) string { return egressPrefix + owner }
+
+const egressPrefix = "claude-bottle-egress."

@@ -88,7 +88,8 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	part := &bottle.DockerPlan{
 		Endpoint: seen.Endpoint.Host, Version: seen.Version, APIVersion: seen.APIVersion,
 		Pinned: seen.Settings.Name != "", Owner: seen.Owner, Runtime: runtime, IPv6: seen.IPv6,
-		Network: namesOf(name).Network, EgressNetwork: egressName(seen.Owner),
+		EngineFilter: filters(seen.Security),
+		Network:      namesOf(name).Network, EgressNetwork: egressName(seen.Owner),
 		Subnet: subnet, Ports: wire.StandardPorts,
 	}
 	addresses := addressingOf(subnet)
