@@ -29,9 +29,12 @@ lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck
 	$(CACHE)/golangci-lint run ./...
 	$(CACHE)/govulncheck ./...
 
-# What the design promises, measured beside the peers.
+# What the design promises, measured beside the peers. Flags in BENCH, as
+# BENCH="--only launch,trace --pairs 20". Built first, so that Ctrl-C reaches
+# the program itself, which cleans up.
 bench: build
-	go run ./test/engine/cmd/engine -- go run ./test/bench --binary $(CURDIR)/bin/claude-bottle
+	go build -o bin/bench ./test/bench
+	go run ./test/engine/cmd/engine --gvisor -- bin/bench --binary bin/claude-bottle $(BENCH)
 
 $(CACHE)/golangci-lint: Makefile
 	GOBIN=$(CACHE) go install $(GOLANGCI_LINT)

@@ -21,14 +21,18 @@ type took struct{ ready, whole time.Duration }
 // contender is one way to launch.
 type contender func(ctx context.Context) (took, error)
 
-// measureLaunch lets the existing tool's sequence, a bare container and ours
-// take turns.
+// measureLaunch lets ours, the existing tool's sequence, a bare container and
+// the engine's own part of ours take turns.
 func measureLaunch(ctx context.Context, b *bench, runtime string) error {
 	if runtime == "runsc" && !b.hasGvisor(ctx) {
 		fmt.Fprintln(os.Stderr, "bench: this engine has no runtime runsc, its rows are left out")
 		return nil
 	}
 	peer, err := newPeer(b, runtime)
+	if err != nil {
+		return err
+	}
+	floor, err := newFloor(ctx, b, runtime)
 	if err != nil {
 		return err
 	}
@@ -41,17 +45,21 @@ func measureLaunch(ctx context.Context, b *bench, runtime string) error {
 			whole, err := timed(b.docker(ctx, "run", "--pull", "never", "--rm", "--runtime", runtime, b.image, "true"))
 			return took{whole, whole}, err
 		},
+		floor.launch,
 	}
 	times, err := takeTurns(ctx, contenders, b.pairs)
 	if err != nil {
 		return err
 	}
-	ours, existing, bare := times[0], times[1], times[2]
+	ours, existing, bare, engine := times[0], times[1], times[2], times[3]
 	name := "docker, " + runtime + ": "
 	b.report.compare(name+"start to removed, of the existing tool's sequence", 0.45, wholes(ours), wholes(existing))
 	b.report.compare(name+"start to ready, of a bare docker run --rm", 1.8, readies(ours), wholes(bare))
 	b.report.compare(name+"start to ready, of the existing tool's", 0, readies(ours), readies(existing))
 	b.report.compare(name+"start to removed, of a bare docker run --rm", 0, wholes(ours), wholes(bare))
+	b.report.compare(name+"start to ready, of the engine's own part", 0, readies(ours), readies(engine))
+	b.report.compare(name+"start to removed, of the engine's own part", 0, wholes(ours), wholes(engine))
+	b.report.compare(name+"the engine's own part, of the existing tool's sequence", 0, wholes(engine), wholes(existing))
 	return nil
 }
 
