@@ -83,12 +83,16 @@ func (c *GuestClient) Boot(ctx context.Context, boot GuestBoot) error {
 		return err
 	}
 	defer c.unlisten()
-	defer c.conn.CloseOn(ctx)()
+	stop := c.conn.CloseOn(ctx)
+	defer stop()
 	if err := c.conn.WriteJSON(KindGuestBoot, boot); err != nil {
 		return c.failure(ctx, "boot guest", err)
 	}
 	select {
 	case <-ready:
+		if !stop() { // ctx ended in the same moment: the stream is being closed
+			return c.failure(ctx, "boot guest", nil)
+		}
 		return nil
 	case <-c.done:
 		return c.failure(ctx, "boot guest", nil)

@@ -259,3 +259,29 @@ func FuzzClient(f *testing.F) {
 		}
 	})
 }
+
+// TestBootHoldsOrFails ends the context in the moment in which the guest
+// becomes ready: either Boot says that it failed, or the stream stays open.
+func TestBootHoldsOrFails(t *testing.T) {
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		client := hostile(t, func(conn *Conn, _ <-chan struct{}) {
+			if _, err := conn.Read(); err != nil {
+				return
+			}
+			go cancel()
+			_ = conn.Write(KindReady, nil)
+			drain(conn)
+		})
+		err := client.Boot(ctx, GuestBoot{})
+		<-ctx.Done()
+		if err != nil {
+			continue
+		}
+		select {
+		case <-client.Done():
+			t.Fatal("Boot said that the guest is ready and closed the stream")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
