@@ -57,6 +57,10 @@ func (o *Observer) objects(ctx context.Context) (known, []string, error) {
 		return k, nil, fmt.Errorf("list networks: %w", err)
 	}
 	for _, n := range networks.Items {
+		if n.Name == "bridge" || n.Name == "host" || n.Name == "none" {
+			k.networks = append(k.networks, n.ID)
+			continue // always there, and everybody's
+		}
 		k.networks = append(k.networks, n.ID)
 		if o.mine(n.ID, n) {
 			lines = append(lines, fmt.Sprintf("network %s %s", n.Name, n.ID))
@@ -120,7 +124,6 @@ func (o *Observer) inspect(ctx context.Context, id string) []string {
 			o.netns[dir] = true
 		}
 	}
-	o.layers[id] = places
 	return places
 }
 

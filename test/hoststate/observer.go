@@ -38,11 +38,10 @@ type Observer struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	mu     sync.Mutex          // guards what follows
-	ours   map[string]bool     // ids of containers, networks and volumes that were ever ours
-	netns  map[string]bool     // directories where the engine keeps network namespaces
-	failed error               // of the events
-	layers map[string][]string // container id -> its mounts and namespaces
+	mu     sync.Mutex      // guards what follows
+	ours   map[string]bool // ids of containers, networks and volumes that were ever ours
+	netns  map[string]bool // directories where the engine keeps network namespaces
+	failed error           // of the events
 }
 
 // New begins to follow the engine's events; what is made before it, or after
@@ -55,7 +54,7 @@ func New(ctx context.Context, api *client.Client, options Options) (*Observer, e
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	o := &Observer{
 		Options: options, api: api, root: info.Info.DockerRootDir, stop: stop, done: make(chan struct{}),
-		ours: map[string]bool{}, netns: map[string]bool{}, layers: map[string][]string{},
+		ours: map[string]bool{}, netns: map[string]bool{},
 	}
 	following := api.Events(ctx, client.EventsListOptions{})
 	go func() {
@@ -87,8 +86,16 @@ func (o *Observer) follow(ctx context.Context, following client.EventsResult) {
 	}
 }
 
-// learn notes the id of what is ours.
+// learn notes the id of what is ours: what was created, and volumes, whose
+// events name the container that mounts them. A network that something of ours
+// is connected to may be everybody's.
 func (o *Observer) learn(ctx context.Context, event events.Message) {
+	switch {
+	case event.Type == events.ContainerEventType, event.Type == events.VolumeEventType:
+	case event.Type == events.NetworkEventType && event.Action == events.ActionCreate:
+	default:
+		return
+	}
 	text, err := json.Marshal(event.Actor)
 	if err != nil || !o.mentions(string(text)) {
 		return
@@ -101,8 +108,7 @@ func (o *Observer) learn(ctx context.Context, event events.Message) {
 	}
 }
 
-// mentions says whether text is about something of ours. An event about a
-// volume names the container that mounts it.
+// mentions says whether text is about something of ours.
 func (o *Observer) mentions(text string) bool {
 	if o.Owner != "" && strings.Contains(text, o.Owner) {
 		return true

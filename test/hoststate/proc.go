@@ -59,7 +59,7 @@ func (o *Observer) process(pid string, hostMounts []byte) (string, bool) {
 }
 
 // mounts are those of the host that mention something of ours, and those below
-// the engine's directories that belong to no container that it knows. Mounted
+// the engine's directories that do not belong to a container of somebody else. Mounted
 // namespaces are a kind of their own.
 func (o *Observer) mounts(ctx context.Context, k known) ([]string, error) {
 	file, err := os.Open("/proc/self/mountinfo")
@@ -68,7 +68,7 @@ func (o *Observer) mounts(ctx context.Context, k known) ([]string, error) {
 	}
 	defer file.Close()
 	var lines []string
-	var unknown map[string]bool // nil until somebody asks
+	var others map[string]bool // nil until somebody asks
 	text := bufio.NewScanner(file)
 	text.Buffer(nil, 1<<20)
 	for text.Scan() {
@@ -85,10 +85,10 @@ func (o *Observer) mounts(ctx context.Context, k known) ([]string, error) {
 		}
 		counts := o.mentions(text.Text())
 		if !counts && o.engines(point) {
-			if unknown == nil {
-				unknown = o.places(ctx, k)
+			if others == nil {
+				others = o.others(ctx, k)
 			}
-			counts = o.Alone || !unknown[point]
+			counts = o.Alone || !others[point]
 		}
 		if counts {
 			lines = append(lines, kind+" "+point+" "+fstype)
@@ -108,10 +108,13 @@ func (o *Observer) engines(point string) bool {
 	return o.netns[dir] && base != "default"
 }
 
-// places are where the containers that the engine knows have their mounts.
-func (o *Observer) places(ctx context.Context, k known) map[string]bool {
+// others are where the containers that are not ours have their mounts.
+func (o *Observer) others(ctx context.Context, k known) map[string]bool {
 	found := map[string]bool{}
 	for _, id := range k.containers {
+		if o.mentions(id) {
+			continue
+		}
 		for _, place := range o.inspect(ctx, id) {
 			found[place] = true
 		}
