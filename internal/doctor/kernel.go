@@ -18,6 +18,9 @@ type Kernel struct {
 	// kernel.unprivileged_userns_clone, AppArmor Ubuntu's
 	// kernel.apparmor_restrict_unprivileged_userns.
 	Namespaces, Clone, AppArmor string
+	// SourcesAll and SourcesNew are net.ipv4.conf.all.rp_filter and
+	// net.ipv4.conf.default.rp_filter.
+	SourcesAll, SourcesNew string
 	// EngineRelease is the kernel that the engine runs on; empty for no engine.
 	EngineRelease string
 }
@@ -34,7 +37,7 @@ func JudgeKernel(k Kernel) []Check {
 			Detail: fmt.Sprintf("bottles have the engine's, %s, and not this machine's %s; each launch tries what it confines", k.EngineRelease, k.Release),
 		}}
 	}
-	return []Check{judgeFilters(k), judgeLandlock(k), judgeNamespaces(k)}
+	return []Check{judgeFilters(k), judgeLandlock(k), judgeNamespaces(k), judgeSources(k)}
 }
 
 // judgeFilters is about seccomp(2), by which the guest closes system calls.
@@ -74,4 +77,19 @@ func judgeNamespaces(k Kernel) Check {
 		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
 	}
 	return check
+}
+
+// judgeSources is about datagrams to everybody (255.255.255.255, 224.0.0.1).
+// They need no address of the host's on a bottle's network, and the host takes
+// them when it does not check where a packet comes from (ip-sysctl, rp_filter;
+// the larger of the two values counts).
+func judgeSources(k Kernel) Check {
+	if checked := []string{"1", "2"}; slices.Contains(checked, k.SourcesAll) || slices.Contains(checked, k.SourcesNew) {
+		return Check{Name: "sources", State: OK, Detail: "datagrams to everybody end at a bottle's own network"}
+	}
+	return Check{
+		Name: "sources", State: Warn,
+		Detail: "datagrams that a bottle sends to everybody reach this machine's services that listen on all addresses (UDP, one way)",
+		Mend:   "sudo sysctl net.ipv4.conf.default.rp_filter=2, for the bottles started from then on",
+	}
 }

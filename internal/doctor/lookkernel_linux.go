@@ -13,7 +13,8 @@ func LookAtKernel() Kernel {
 	k := Kernel{
 		Landlock: landlockVersion(), Seccomp: strings.Fields(setting("kernel/seccomp/actions_avail")),
 		Namespaces: setting("user/max_user_namespaces"), Clone: setting("kernel/unprivileged_userns_clone"),
-		AppArmor: setting("kernel/apparmor_restrict_unprivileged_userns"),
+		AppArmor:   setting("kernel/apparmor_restrict_unprivileged_userns"),
+		SourcesAll: setting("net/ipv4/conf/all/rp_filter"), SourcesNew: setting("net/ipv4/conf/default/rp_filter"),
 	}
 	if unix.Uname(&name) == nil {
 		k.Release = unix.ByteSliceToString(name.Release[:])
