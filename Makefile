@@ -14,8 +14,8 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/claude-bottle ./cmd/claude-bottle
 
-# See a real Claude Code at work in a bottle: with your token when there is
-# one, else against a local stand-in for the Messages API.
+# See a bottle attack itself, then a real Claude Code at work in one: with your
+# token when there is one, else against a local stand-in for the Messages API.
 try: build
 	go run ./test/engine/cmd/engine --ask -- go run ./examples/try --binary bin/claude-bottle
 

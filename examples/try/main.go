@@ -1,6 +1,6 @@
-// Command try starts the demo agent of examples/ in a bottle: against the
-// real service when there is a token, else against a stand-in that answers by
-// rule. `make try` runs it, with an engine.
+// Command try shows a bottle that attacks itself, then starts the demo agent of
+// examples/ in one: against the real service when there is a token, else
+// against a stand-in that answers by rule. `make try` runs it, with an engine.
 package main
 
 import (
@@ -45,6 +45,9 @@ func try(ctx context.Context, binary, examples string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	if code, err := attack(ctx, binary); code != 0 || err != nil {
+		return code, err
+	}
 	project := filepath.Join(examples, "demo")
 	if !hasToken() {
 		local, end, err := prepareLocal(ctx, examples)
@@ -55,6 +58,13 @@ func try(ctx context.Context, binary, examples string) (code int, err error) {
 		project = local
 	}
 	return start(ctx, binary, project)
+}
+
+// attack shows first that a bottle holds: `claude-bottle try`. What stands open
+// ends it all.
+func attack(ctx context.Context, binary string) (int, error) {
+	fmt.Fprint(os.Stderr, "\nFirst a bottle that attacks itself, then one with Claude Code in it.\n\n")
+	return run(exec.CommandContext(ctx, binary, "try"))
 }
 
 func hasToken() bool {
@@ -140,8 +150,13 @@ func start(ctx context.Context, binary, project string) (int, error) {
 		args = append(args, "--yes", "--trust", hash, "--prompt", once)
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Dir = project
+	return run(cmd)
+}
+
+// run gives a command our streams, and returns its code.
+func run(cmd *exec.Cmd) (int, error) {
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -4,26 +4,39 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"claude-bottle/internal/attack"
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/bottle/bottletest"
 	"claude-bottle/internal/cli"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/wire"
 )
 
 // platforms are the fake one, and it with one thing wrong each.
 func platforms() map[string]cli.NewPlatform {
 	fake := func(c cli.PlatformConfig) *bottletest.Fake { return bottletest.NewFake(c.Store, os.LookupEnv) }
 	return map[string]cli.NewPlatform{
-		"fake":      func(c cli.PlatformConfig) bottle.Platform { return fake(c) },
-		"broken":    func(c cli.PlatformConfig) bottle.Platform { return broken{fake(c)} },
-		"slow":      func(c cli.PlatformConfig) bottle.Platform { return slow{fake(c)} },
-		"stuck":     func(c cli.PlatformConfig) bottle.Platform { return stuck{fake(c)} },
-		"leaky":     func(c cli.PlatformConfig) bottle.Platform { return leaky{fake(c)} },
-		"lossy":     func(c cli.PlatformConfig) bottle.Platform { return lossy{fake(c)} },
+		"fake":   func(c cli.PlatformConfig) bottle.Platform { return fake(c) },
+		"broken": func(c cli.PlatformConfig) bottle.Platform { return broken{fake(c)} },
+		"slow":   func(c cli.PlatformConfig) bottle.Platform { return slow{fake(c)} },
+		"stuck":  func(c cli.PlatformConfig) bottle.Platform { return stuck{fake(c)} },
+		"leaky":  func(c cli.PlatformConfig) bottle.Platform { return leaky{fake(c)} },
+		"lossy":  func(c cli.PlatformConfig) bottle.Platform { return lossy{fake(c)} },
+		"closed": func(c cli.PlatformConfig) bottle.Platform {
+			return reporting{fake(c), `[{"tried":"become root","happened":"not permitted","stoppedBy":"rights","ok":true},
+				{"tried":"write in its workspace","happened":"written","must":true,"ok":true}]`}
+		},
+		"open": func(c cli.PlatformConfig) bottle.Platform {
+			return reporting{fake(c), `[{"tried":"become root","happened":"it is \u001b[31mroot"},
+				{"tried":"write in its workspace","happened":"read-only","stoppedBy":"nothing should","must":true}]`}
+		},
+		"mute":      func(c cli.PlatformConfig) bottle.Platform { return reporting{fake(c), ""} },
 		"defective": func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
 	}
 }
@@ -99,4 +112,33 @@ type defective struct{ *bottletest.Fake }
 
 func (defective) Prepare(context.Context, bottle.Spec) (bottle.Plan, error) {
 	panic(errors.New("index out of range"))
+}
+
+// reporting is one whose bottles attack themselves and report what they are
+// told to.
+type reporting struct {
+	*bottletest.Fake
+	report string
+}
+
+type reportingBottle struct {
+	bottle.Bottle
+	report string
+}
+
+func (r reporting) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (bottle.Bottle, error) {
+	b, err := r.Fake.Launch(ctx, plan, secrets)
+	return reportingBottle{b, r.report}, err
+}
+
+func (b reportingBottle) Exec(_ context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	if !slices.Equal(start.Argv, []string{bottle.Program, "guest", "attack"}) {
+		return wire.Exit{Code: 127, Message: "not what was to be run"}, nil
+	}
+	var aim attack.Targets
+	if err := json.NewDecoder(streams.Stdin).Decode(&aim); err != nil || aim.Refused == "" || len(aim.Files) == 0 {
+		return wire.Exit{Code: 1, Message: "it does not say what to attack"}, nil
+	}
+	_, err := streams.Stdout.Write([]byte(b.report))
+	return wire.Exit{}, err
 }
