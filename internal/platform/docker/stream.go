@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/moby/moby/client"
 )
@@ -73,21 +74,17 @@ func (s *stream) next() error {
 	return fmt.Errorf("the engine sent a frame of unknown stream %d", header[0])
 }
 
-// refusalText is how the engine begins to say, where the command's output
-// should be, that it could not start the command.
-const refusalText = "OCI runtime exec failed"
-
-// refused returns the engine's refusal as an error. A command of ours never
-// begins its output with that text.
+// refused returns the engine's refusal, which it says where the command's
+// output should be, as an error: "OCI runtime exec failed: …", "cannot exec in
+// a stopped state". What a command of ours says begins with a frame's kind,
+// and no kind is a letter.
 func (s *stream) refused() error {
-	if !s.refusal {
+	if !s.refusal || s.left == 0 {
 		return nil
 	}
 	s.refusal = false
-	if s.left < len(refusalText) {
-		return nil
-	}
-	if begin, err := s.in.Peek(len(refusalText)); err != nil || string(begin) != refusalText {
+	begin, err := s.in.Peek(1)
+	if err != nil || !unicode.IsLetter(rune(begin[0])) {
 		return nil
 	}
 	text := make([]byte, min(s.left, tailBytes))
