@@ -24,10 +24,11 @@ func NewGatewayClient(rwc io.ReadWriteCloser) *GatewayClient {
 func (c *GatewayClient) Boot(ctx context.Context, boot GatewayBoot) error {
 	stop := c.conn.CloseOn(ctx)
 	defer stop()
-	if err := c.boot(boot); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	err := c.boot(boot)
+	if !stop() { // ctx ended: the stream is being closed, whatever came of it
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("boot gateway: %w", err)
 	}
 	return nil

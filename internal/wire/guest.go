@@ -73,30 +73,38 @@ func (c *GuestClient) Close() error { return c.conn.Close() }
 // An error of the guest's own is a *RemoteError.
 func (c *GuestClient) Boot(ctx context.Context, boot GuestBoot) error {
 	ready := make(chan struct{})
-	if err := c.listen(func(f Frame) error {
+	return c.request(ctx, "boot guest", KindGuestBoot, boot, ready, func(f Frame) error {
 		if f.Kind != KindReady || isClosed(ready) {
 			return fmt.Errorf("%w: %v frame while it boots", ErrProtocol, f.Kind)
 		}
 		close(ready)
 		return nil
-	}); err != nil {
+	})
+}
+
+// request sends one message and waits until receive has closed answered. When
+// it returns nil the stream is open, also when ctx ended in the same moment.
+func (c *GuestClient) request(
+	ctx context.Context, what string, kind Kind, message any, answered <-chan struct{}, receive func(Frame) error,
+) error {
+	if err := c.listen(receive); err != nil {
 		return err
 	}
 	defer c.unlisten()
 	stop := c.conn.CloseOn(ctx)
 	defer stop()
-	if err := c.conn.WriteJSON(KindGuestBoot, boot); err != nil {
-		return c.failure(ctx, "boot guest", err)
+	if err := c.conn.WriteJSON(kind, message); err != nil {
+		return c.failure(ctx, what, err)
 	}
 	select {
-	case <-ready:
-		if !stop() { // ctx ended in the same moment: the stream is being closed
-			return c.failure(ctx, "boot guest", nil)
-		}
-		return nil
+	case <-answered:
 	case <-c.done:
-		return c.failure(ctx, "boot guest", nil)
+		return c.failure(ctx, what, nil)
 	}
+	if !stop() { // ctx ended: the stream is being closed
+		return c.failure(ctx, what, nil)
+	}
+	return nil
 }
 
 // Exec runs one process to its end and returns how it ended. The error is of

@@ -112,7 +112,7 @@ func (p Probed) bounded() (Probed, error) {
 func (c *GuestClient) Probe(ctx context.Context, probe Probe) (Probed, error) {
 	var probed Probed
 	done := make(chan struct{})
-	if err := c.listen(func(f Frame) (err error) {
+	err := c.request(ctx, "probe the bottle", KindProbe, probe, done, func(f Frame) (err error) {
 		if f.Kind != KindProbed || isClosed(done) {
 			return fmt.Errorf("%w: %v frame while it probes", ErrProtocol, f.Kind)
 		}
@@ -123,20 +123,11 @@ func (c *GuestClient) Probe(ctx context.Context, probe Probe) (Probed, error) {
 			close(done)
 		}
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		return Probed{}, err
 	}
-	defer c.unlisten()
-	defer c.conn.CloseOn(ctx)()
-	if err := c.conn.WriteJSON(KindProbe, probe); err != nil {
-		return Probed{}, c.failure(ctx, "probe the bottle", err)
-	}
-	select {
-	case <-done:
-		return probed, nil
-	case <-c.done:
-		return Probed{}, c.failure(ctx, "probe the bottle", nil)
-	}
+	return probed, nil
 }
 
 // Said is what the guest said that ended the stream, a *RemoteError, or nil.
@@ -228,8 +219,8 @@ func (c *GatewayClient) exchange(ctx context.Context, ask Kind, question any, wa
 		}
 		return f.Decode(answer)
 	}()
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
+	if !stop() { // ctx ended: the stream is being closed, whatever came of it
+		return context.Cause(ctx)
 	}
 	return err
 }
