@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test lint bench
+.PHONY: build try test test-faults lint bench
 
 # The one static binary: command, gateway and guest.
 build:
@@ -23,6 +23,12 @@ try: build
 # what needs an engine where none answers.
 test:
 	go run ./test/engine/cmd/engine --gvisor -- go test -race -shuffle=on -count=1 -timeout 20m ./...
+
+# The launcher, the engine and the bottle's parts killed and disturbed wherever
+# they can be, and the machine compared before and after; at the end it says at
+# how many points. `make test` runs a sample of it.
+test-faults:
+	CLAUDE_BOTTLE_FAULTS=all go run ./test/engine/cmd/engine -- go test -count=1 -v -timeout 60m ./test/faults
 
 # Formatting, static checks, the direction of imports, known vulnerabilities.
 lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck

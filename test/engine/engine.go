@@ -85,6 +85,9 @@ func (e *Engine) Down() error {
 // Parts are those that tests can rely on.
 func (e *Engine) Parts() []string {
 	parts := []string{PartEngine, PartBase}
+	if e.daemon != nil {
+		parts = append(parts, PartOwn)
+	}
 	if e.daemon != nil && e.daemon.gvisor {
 		parts = append(parts, PartGvisor)
 	}

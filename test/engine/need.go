@@ -20,13 +20,18 @@ const (
 	PartEngine = "engine" // a Docker engine that answers
 	PartGvisor = "gvisor" // that engine has the runtime runsc
 	PartBase   = "base"   // that engine has BaseImage
+	PartOwn    = "own"    // that engine was started for this one command
 )
+
+// Promised says whether a part was promised by name.
+func Promised(part string) bool {
+	return slices.Contains(strings.Split(os.Getenv(Parts), ","), part)
+}
 
 // Missing skips the test, or fails it when part was promised.
 func Missing(t testing.TB, part, reason string) {
 	t.Helper()
-	promised := os.Getenv("CI") == "true" || slices.Contains(strings.Split(os.Getenv(Parts), ","), part)
-	if promised {
+	if os.Getenv("CI") == "true" || Promised(part) {
 		t.Fatalf("%s was promised and is missing: %s", part, reason)
 	}
 	t.Skipf("no %s: %s (make test brings it)", part, reason)

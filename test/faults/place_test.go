@@ -49,7 +49,7 @@ type place struct {
 func newPlace(t testing.TB) *place {
 	t.Helper()
 	api, host := engine.Need(t)
-	return newPlaceAt(t, api, host, os.Getenv("CLAUDE_BOTTLE_FAULTS_ALONE") != "")
+	return newPlaceAt(t, api, host, all() && engine.Promised(engine.PartOwn))
 }
 
 func newPlaceAt(t testing.TB, api *client.Client, host string, alone bool) *place {
