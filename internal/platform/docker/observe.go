@@ -41,26 +41,23 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
 	seen.Recipe = recipeOf(seen.Settings, spec.Home, spec.Egress.Roots)
+	prefix := seen.Settings.Name
+	if prefix == "" {
+		prefix = bottleName(spec.Slug, 1)
+	}
+	var networks map[string]bool
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.observeInfo(ctx, &seen) })
 	group.Go(func() (err error) {
-		prefix := seen.Settings.Name
-		if prefix == "" {
-			prefix = bottleName(spec.Slug, 1)
-		}
-		seen.Names, err = e.namesInUse(ctx, prefix)
+		seen.Names, err = e.containerNames(ctx, prefix)
 		return err
 	})
 	group.Go(func() (err error) {
-		_, seen.EngineNetworks, err = e.networkNames(ctx)
+		networks, seen.EngineNetworks, err = e.networkNames(ctx)
 		return err
 	})
 	group.Go(func() (err error) {
-		if name := seen.Settings.Image; name != "" {
-			seen.Image, err = e.imageID(ctx, name)
-		} else {
-			seen.Image, err = e.imageWith(ctx, map[string]string{labelRecipe: seen.Recipe.Hash()})
-		}
+		seen.Image, err = e.findImage(ctx, seen.Settings.Image, seen.Recipe.Hash())
 		return err
 	})
 	group.Go(func() (err error) {
@@ -70,6 +67,7 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 	if err := group.Wait(); err != nil {
 		return observed{}, err
 	}
+	addPrefixed(seen.Names, networks, prefix)
 	return seen, nil
 }
 
@@ -113,12 +111,17 @@ func (e *engine) namesInUse(ctx context.Context, prefix string) (map[string]bool
 		return nil, err
 	}
 	networks, _, err := e.networkNames(ctx)
-	for name := range networks {
+	addPrefixed(names, networks, prefix)
+	return names, err
+}
+
+// addPrefixed adds to names those of others that begin with prefix.
+func addPrefixed(names, others map[string]bool, prefix string) {
+	for name := range others {
 		if strings.HasPrefix(name, prefix) {
 			names[name] = true
 		}
 	}
-	return names, err
 }
 
 // containerNames are those of containers that begin with prefix.
