@@ -36,7 +36,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (observed, error) {
 	seen := observed{
 		Endpoint: e.endpoint, APIVersion: e.apiVersion, Owner: p.owner,
-		Settings: readSettings(p.config.Getenv), IPv6: kernelHasIPv6(),
+		Settings: readSettings(p.config.Getenv), IPv6: kernelHasIPv6(), Unchecked: sourcesUnchecked(),
 	}
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)

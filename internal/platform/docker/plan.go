@@ -37,6 +37,7 @@ type observed struct {
 	Security       []string // the engine's security options
 	Lacks          []string // limits that the engine's kernel cannot enforce: "memory", "cpus", "pids"
 	IPv6           bool     // the kernel has it, and it must be switched off inside
+	Unchecked      bool     // see sourcesUnchecked
 
 	EngineNetworks []netip.Prefix
 	HostNetworks   []netip.Prefix
@@ -203,6 +204,10 @@ func warnings(spec bottle.Spec, runtime string, seen observed) []string {
 	var lines []string
 	if ignoresCgroups(seen.Runtimes[runtime]) {
 		lines = append(lines, "limits: runtime "+runtime+" is registered with --ignore-cgroups, so nothing bounds memory, CPU and processes")
+	}
+	if seen.Unchecked {
+		lines = append(lines, "host: UDP services of this machine that listen on all addresses can be sent to, one way, by broadcast; "+
+			"`sudo sysctl net.ipv4.conf.default.rp_filter=2` ends that")
 	}
 	return lines
 }

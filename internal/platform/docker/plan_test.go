@@ -41,7 +41,8 @@ func planObserved() observed {
 
 // planCases are what a plan depends on, one thing at a time.
 var planCases = map[string]func(*bottle.Spec, *observed){
-	"default": func(*bottle.Spec, *observed) {},
+	"default":           func(*bottle.Spec, *observed) {},
+	"sources-unchecked": func(_ *bottle.Spec, seen *observed) { seen.Unchecked = true },
 	"build": func(_ *bottle.Spec, seen *observed) {
 		seen.Image = ""
 		seen.Settings.Base, seen.Settings.Claude = "corp/node:22", "9.9.9"
