@@ -19,7 +19,7 @@ import (
 // its own canaries, too. listeners are all that it should listen on.
 func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, word string, listeners []netip.AddrPort) wire.Probed {
 	local := func() []wire.Finding {
-		return slices.Concat(gatewayIdentity(p.UID), []wire.Finding{
+		return slices.Concat(gatewayIdentity(p.UID, p.Kernel), []wire.Finding{
 			listening(listeners).in(check{kind: GatewayPort, target: "the gateway's listeners"}),
 			forwarding().in(check{kind: Forwarding, target: "packets between the gateway's legs"}),
 			rootIsReadOnly().in(check{kind: Setting, target: "the gateway's root"}),
@@ -43,13 +43,12 @@ func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, w
 	return probed
 }
 
-func gatewayIdentity(uid int) []wire.Finding {
+func gatewayIdentity(uid int, kernel wire.Kernel) []wire.Finding {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return []wire.Finding{open("/proc/self/status: " + reason(err)).in(check{kind: Capabilities, target: "of the gateway"})}
 	}
 	fields := parseStatus(string(status))
-	kernel := wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1"}
 	is := closed("so the kernel says")
 	if got := strings.Fields(fields["Uid"]); uid == 0 || slices.ContainsFunc(got, func(id string) bool { return id != strconv.Itoa(uid) }) {
 		is = open("its uids are " + fields["Uid"])

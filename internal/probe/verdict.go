@@ -33,23 +33,50 @@ func (v Verdict) Summary() string {
 	return fmt.Sprintf("%d checks, %s (%d ms)", len(v.Findings), what, v.Took.Milliseconds())
 }
 
-// Err is nil when every door is closed and every way works. Else it names
-// what is not so, and its hint says what to do about the first.
+// Failure is what keeps a bottle from being ready: doors that are open, and
+// ways that do not work.
+type Failure struct{ Findings []wire.Finding }
+
+func (f *Failure) Error() string {
+	var kinds []string // in the order in which they occur
+	targets := map[string][]string{}
+	for _, finding := range f.Findings {
+		if targets[finding.Kind] == nil {
+			kinds = append(kinds, finding.Kind)
+		}
+		targets[finding.Kind] = append(targets[finding.Kind], finding.Target+": "+finding.Detail)
+	}
+	lines := make([]string, len(kinds))
+	for i, kind := range kinds {
+		shown := targets[kind]
+		more := ""
+		if len(shown) > maxShown {
+			more = fmt.Sprintf(", and %d more", len(shown)-maxShown)
+			shown = shown[:maxShown]
+		}
+		lines[i] = meanings[kind] + ": " + strings.Join(shown, ", ") + more
+	}
+	return "isolation: " + strings.Join(lines, "; ")
+}
+
+// maxShown is how many findings of a kind an error names: a host that is open
+// is so on every address.
+const maxShown = 3
+
+// Err is nil when every door is closed and every way works; a *Failure, with a
+// hint about the first, when that is not so. A program that is not there is
+// none: the exec that wants it says so, with the code that tools expect.
 func (v Verdict) Err() error {
-	var failed []wire.Finding
+	var failure Failure
 	for _, f := range v.Findings {
 		if f.Failed && f.Kind != Program {
-			failed = append(failed, f)
+			failure.Findings = append(failure.Findings, f)
 		}
 	}
-	if len(failed) == 0 {
+	if len(failure.Findings) == 0 {
 		return nil
 	}
-	lines := make([]string, len(failed))
-	for i, f := range failed {
-		lines[i] = Describe(f)
-	}
-	return hint.With(fmt.Errorf("isolation: %s", strings.Join(lines, "; ")), remedies[failed[0].Kind])
+	return hint.With(&failure, remedies[failure.Findings[0].Kind])
 }
 
 // Describe says what a finding that failed means.

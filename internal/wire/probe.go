@@ -162,7 +162,9 @@ type GatewayProbe struct {
 	Deadline time.Duration `json:"deadline"`
 	Doors    []Door        `json:"doors"`
 	UID      int           `json:"uid"`
-	Skip     []string      `json:"skip,omitempty"`
+	// Kernel is what the gateway's kernel is expected to report.
+	Kernel Kernel   `json:"kernel"`
+	Skip   []string `json:"skip,omitempty"`
 }
 
 // Settle ends a gateway's trial: it closes its canaries, records what the

@@ -221,6 +221,9 @@ func onNetwork(name string, address netip.Addr) *network.NetworkingConfig {
 
 // createContainer creates one and returns its id. call names the failpoint.
 func (e *engine) createContainer(ctx context.Context, call string, options client.ContainerCreateOptions) (string, error) {
+	if e.breach.container != nil {
+		e.breach.container(call, &options)
+	}
 	result, err := askWhole(ctx, call, callLimit, func(ctx context.Context) (client.ContainerCreateResult, error) {
 		return e.ContainerCreate(ctx, options)
 	})
@@ -236,6 +239,11 @@ func (e *engine) createContainer(ctx context.Context, call string, options clien
 
 // startContainer starts one that was created.
 func (e *engine) startContainer(ctx context.Context, call, id, name string) error {
+	if e.breach.start != nil {
+		if err := e.breach.start(ctx, call, id); err != nil {
+			return err
+		}
+	}
 	_, err := ask(ctx, call, startLimit, func(ctx context.Context) (client.ContainerStartResult, error) {
 		return e.ContainerStart(ctx, id, client.ContainerStartOptions{})
 	})

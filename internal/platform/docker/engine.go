@@ -36,6 +36,15 @@ type engine struct {
 	*client.Client
 	endpoint   endpoint
 	apiVersion string
+	// breach is what a test opens on purpose, to see the probe find it.
+	breach breach
+}
+
+// breach changes what the engine is asked for. Only tests have one.
+type breach struct {
+	container func(call string, options *client.ContainerCreateOptions)
+	network   func(call string, options *client.NetworkCreateOptions)
+	start     func(ctx context.Context, call, container string) error
 }
 
 // connect takes the first endpoint that answers.

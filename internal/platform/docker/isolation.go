@@ -28,11 +28,15 @@ var engineResolver = netip.MustParseAddrPort("127.0.0.11:53")
 // nothing from an internal network (CVE-2024-29018), and says SERVFAIL.
 const resolverForwardsNot = "1.45"
 
-// kernels are what a runtime's kernel reports of a confined process.
-func kernels(runtime string) wire.Kernel {
-	if runtime == "runsc" {
+// kernel is what a runtime's kernel reports of a confined process: our filter,
+// and on Linux below it the engine's.
+func (p *proof) kernel(runtime string) wire.Kernel {
+	switch {
+	case runtime == "runsc":
 		// Its own fuse and tun are files of the sandbox's own kernel.
 		return wire.Kernel{Name: "gVisor", Seccomp: "2", NoNewPrivs: "1", Devices: []string{"fuse", "net/tun"}}
+	case p.plan.Docker.EngineFilter:
+		return wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 2}
 	}
 	return wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1}
 }
@@ -91,7 +95,7 @@ func (p *proof) all(ctx context.Context) error {
 	})
 	group.Go(func() (err error) {
 		gateway, err = p.bottle.gateway.Probe(ctx, wire.GatewayProbe{
-			Deadline: probe.Deadline, Doors: p.otherGateways(), UID: p.plan.Spec.UID,
+			Deadline: probe.Deadline, Doors: p.otherGateways(), UID: p.plan.Spec.UID, Kernel: p.kernel("runc"),
 		})
 		return err
 	})
@@ -118,11 +122,8 @@ func (p *proof) request() wire.Probe {
 		Doors:   p.insideDoors(),
 		Gateway: addresses.Gateway, Ports: part.Ports,
 		Resolver: engineResolver, SilentServfail: !olderAPI(part.APIVersion, resolverForwardsNot),
-		UID: spec.UID, GID: spec.GID, Kernel: kernels(part.Runtime), Own: []netip.Addr{addresses.Agent},
+		UID: spec.UID, GID: spec.GID, Kernel: p.kernel(part.Runtime), Own: []netip.Addr{addresses.Agent},
 		Dir: spec.Workspace,
-	}
-	if part.EngineFilter && part.Runtime != "runsc" {
-		request.Kernel.Filters = 2
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]

@@ -33,12 +33,10 @@ func (e *engine) createInternal(ctx context.Context, plan bottle.Plan, name stri
 	if e.knows(isolatedMode) {
 		options["com.docker.network.bridge.gateway_mode_ipv4"] = "isolated"
 	}
-	result, err := askWhole(ctx, "network-create", callLimit, func(ctx context.Context) (client.NetworkCreateResult, error) {
-		return e.NetworkCreate(ctx, name, client.NetworkCreateOptions{
-			Driver: "bridge", Internal: true, EnableIPv6: new(bool),
-			IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: addresses.Subnet}}},
-			Options: options, Labels: labels(plan, roleBottle),
-		})
+	result, err := e.createNetwork(ctx, "network-create", name, client.NetworkCreateOptions{
+		Driver: "bridge", Internal: true, EnableIPv6: new(bool),
+		IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: addresses.Subnet}}},
+		Options: options, Labels: labels(plan, roleBottle),
 	})
 	if err != nil && subnetTaken(err) {
 		return "", fmt.Errorf("%w: %w", errSubnetTaken, err)
@@ -47,6 +45,16 @@ func (e *engine) createInternal(ctx context.Context, plan bottle.Plan, name stri
 		return "", fmt.Errorf("create network %s (%s): %w", name, addresses.Subnet, err)
 	}
 	return result.ID, nil
+}
+
+// createNetwork creates one. call names the failpoint.
+func (e *engine) createNetwork(ctx context.Context, call, name string, options client.NetworkCreateOptions) (client.NetworkCreateResult, error) {
+	if e.breach.network != nil {
+		e.breach.network(call, &options)
+	}
+	return askWhole(ctx, call, callLimit, func(ctx context.Context) (client.NetworkCreateResult, error) {
+		return e.NetworkCreate(ctx, name, options)
+	})
 }
 
 // subnetTaken tells by the engine's words, since it answers with status 403
@@ -107,10 +115,7 @@ func (e *engine) createEgress(ctx context.Context, owner string) (string, error)
 		Labels:  map[string]string{labelOwner: owner, labelRole: roleEgress},
 	}
 	name := egressName(owner) + "." + strings.ToLower(rand.Text()[:6])
-	create := func(ctx context.Context) (client.NetworkCreateResult, error) {
-		return e.NetworkCreate(ctx, name, options)
-	}
-	result, err := askWhole(ctx, "egress-create", callLimit, create)
+	result, err := e.createNetwork(ctx, "egress-create", name, options)
 	if err != nil && poolsUsedUp(err) {
 		_, used, listing := e.networkNames(ctx)
 		if listing != nil {
@@ -122,7 +127,7 @@ func (e *engine) createEgress(ctx context.Context, owner string) (string, error)
 			return "", choosing
 		}
 		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet}}}
-		result, err = askWhole(ctx, "egress-create", callLimit, create)
+		result, err = e.createNetwork(ctx, "egress-create", name, options)
 	}
 	if err != nil {
 		return "", hint.With(fmt.Errorf("create network %s: %w", name, err),

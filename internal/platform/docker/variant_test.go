@@ -1,0 +1,55 @@
+package docker
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// build compiles a variant of our program, over an overlay of its source.
+func (v variant) build(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replaced := map[string]string{}
+	for i, r := range v {
+		path := filepath.Join(root, r.file)
+		from := path
+		if earlier := replaced[path]; earlier != "" {
+			from = earlier
+		}
+		source, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(source), r.old) != 1 {
+			t.Fatalf("%s has %q %d times", r.file, r.old, strings.Count(string(source), r.old))
+		}
+		replaced[path] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
+		if err := os.WriteFile(replaced[path], []byte(strings.Replace(string(source), r.old, r.with, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "claude-bottle")
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", program, "claude-bottle/cmd/claude-bottle")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
