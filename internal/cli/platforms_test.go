@@ -15,6 +15,8 @@ import (
 	"claude-bottle/internal/bottle/bottletest"
 	"claude-bottle/internal/cli"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
 )
 
@@ -37,6 +39,7 @@ func platforms() map[string]cli.NewPlatform {
 				{"tried":"write in its workspace","happened":"read-only","stoppedBy":"nothing should","must":true}]`}
 		},
 		"mute":      func(c cli.PlatformConfig) bottle.Platform { return reporting{fake(c), ""} },
+		"unproven":  func(c cli.PlatformConfig) bottle.Platform { return unproven{fake(c)} },
 		"defective": func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
 	}
 }
@@ -112,6 +115,15 @@ type defective struct{ *bottletest.Fake }
 
 func (defective) Prepare(context.Context, bottle.Spec) (bottle.Plan, error) {
 	panic(errors.New("index out of range"))
+}
+
+// unproven launches nothing that is closed.
+type unproven struct{ *bottletest.Fake }
+
+func (unproven) Launch(context.Context, bottle.Plan, environ.Secrets) (bottle.Bottle, error) {
+	return nil, hint.With(&probe.Failure{Findings: []wire.Finding{
+		{Kind: probe.Device, Target: "/dev/sda", Failed: true, Detail: "it can be opened"},
+	}}, "see the engine's configuration")
 }
 
 // reporting is one whose bottles attack themselves and report what they are

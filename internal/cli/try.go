@@ -15,6 +15,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/term"
 	"claude-bottle/internal/wire"
@@ -121,6 +122,9 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 	opts.progress.Show("launching " + plan.Name)
 	b, err := h.platform.Launch(ctx, plan, environ.Secrets{})
 	opts.progress.Done()
+	if failure := (*probe.Failure)(nil); errors.As(err, &failure) {
+		return opts.unproven(plan, failure, hint.Of(err)), nil
+	}
 	if err != nil {
 		return trial{}, withCode(exitLaunch, err)
 	}
@@ -132,10 +136,7 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 		}
 		err = withClosing(err, closed)
 	}()
-	t = trial{Agent: opts.Agent, Platform: plan.Platform}
-	if plan.Docker != nil {
-		t.Runtime = plan.Docker.Runtime
-	}
+	t = opts.trialOn(plan)
 	if info, _, err := h.store.Load(b.Run()); err == nil {
 		t.Isolation = info.Isolation
 	}
@@ -148,6 +149,26 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 		}
 	}
 	return t, err
+}
+
+func (opts *tryOptions) trialOn(plan bottle.Plan) trial {
+	t := trial{Agent: opts.Agent, Platform: plan.Platform}
+	if plan.Docker != nil {
+		t.Runtime = plan.Docker.Runtime
+	}
+	return t
+}
+
+// unproven is a trial that ended with the launch, whose own probe found what
+// stands open, and undid it.
+func (opts *tryOptions) unproven(plan bottle.Plan, failure *probe.Failure, advice string) trial {
+	t := opts.trialOn(plan)
+	for _, finding := range failure.Findings {
+		t.Attempts = append(t.Attempts, attack.Attempt{Tried: finding.Kind + ": " + finding.Target, Happened: probe.Describe(finding)})
+	}
+	t.Open = len(t.Attempts)
+	opts.note("claude-bottle: the launch was undone, since its own probe found this; %s", advice)
+	return t
 }
 
 // prepare finds what is to be launched.
