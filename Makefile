@@ -22,7 +22,7 @@ try: build
 # Everything, with a real engine and a real agent. `go test ./...` alone skips
 # what needs an engine where none answers.
 test:
-	go run ./test/engine/cmd/engine --gvisor -- go test -race -shuffle=on -count=1 -timeout 20m ./...
+	go run ./test/engine/cmd/engine --gvisor -- go test -race -shuffle=on -count=1 -timeout 40m ./...
 
 # The launcher, the engine and the bottle's parts killed and disturbed wherever
 # they can be, and the machine compared before and after; at the end it says at
