@@ -4,12 +4,14 @@ package confine
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The test's binary is also what it confines: a filter is for good.
@@ -73,7 +75,11 @@ func inRole(t *testing.T, role string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // its session's
+	cmd.WaitDelay = time.Second
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, "GORACE=atexit_sleep_ms=0", "HOME="+cmd.Dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -89,16 +89,14 @@ make -s`, "thread"},
 		},
 		{"bash job control", "script", `cat >jobs.sh <<'X'
 set -m
-sleep 60 &
-kill -STOP %1
-until jobs %1 | grep -q Stopped; do :; done
-kill -KILL %1
-sleep 0.01 &
-fg >/dev/null && echo jobs
+(kill -STOP $BASHPID; echo back) &
+until [ "$(jobs -s)" ]; do :; done
+fg
 X
-			script -qec 'bash jobs.sh' /dev/null </dev/null | tail -1 | tr -d '\r'`, "jobs"},
+			script -qec 'bash jobs.sh' /dev/null </dev/null | tail -1 | tr -d '\r'`, "back"},
 		{
-			"tmux", "tmux", `tmux -S ./socket -f /dev/null new-session -d 'echo inside >out; tmux -S ./socket wait-for -S done' && tmux -S ./socket wait-for done; cat out`,
+			"tmux", "tmux", `tmux -S ./socket -f /dev/null new-session -d 'echo inside >out; tmux wait-for -S done; exec cat' &&
+			tmux -S ./socket wait-for done && cat out; tmux -S ./socket kill-server`,
 			"inside",
 		},
 	} {
