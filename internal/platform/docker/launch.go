@@ -107,7 +107,7 @@ func (l *launch) remove(ctx context.Context) error {
 	l.closeStreams()
 	var err error
 	if made.whole {
-		err = l.engine.removeMade(ctx, l.plan.Docker.Owner, made)
+		err = l.engine.removeMade(ctx, l.plan.Docker.Owner, l.Run.ID(), made)
 	} else {
 		err = l.engine.removeRun(ctx, l.plan.Docker.Owner, l.Run.ID())
 	}

@@ -190,13 +190,35 @@ func (e *engine) removeInternal(ctx context.Context, id string) error {
 	}
 }
 
-// removeEgress removes the owner's egress network unless a gateway uses it, or
-// is about to: engine 20.10 keeps a network for ever when it was taken from
-// under a container that starts.
-func (e *engine) removeEgress(ctx context.Context, owner string) error {
-	gateways, err := e.containers(ctx, map[string]string{labelOwner: owner, labelRole: roleGateway})
-	if err != nil || len(gateways) > 0 {
-		return err
+// removeEgress removes the owner's egress network unless a gateway of another
+// run than the one that ends uses it, or is about to: engine 20.10 keeps a
+// network for ever when it was taken from under a container that starts. The
+// gateway of the run that ends was removed before, but maybe by another
+// process, which is not quite through and may be killed before it comes here:
+// then nobody else would remove the network. An empty run is none.
+func (e *engine) removeEgress(ctx context.Context, owner string, ending runs.ID) error {
+	overdue := time.NewTimer(releaseLimit)
+	defer overdue.Stop()
+	for {
+		gateways, err := e.containers(ctx, map[string]string{labelOwner: owner, labelRole: roleGateway})
+		if err != nil {
+			return err
+		}
+		if len(gateways) == 0 {
+			break
+		}
+		for _, gateway := range gateways {
+			if ending == "" || gateway.Labels[labelRun] != string(ending) {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(releasePause):
+		case <-overdue.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	found, err := e.egressNetworks(ctx, owner)
 	if err != nil {

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
@@ -127,5 +131,45 @@ func TestSubnetTaken(t *testing.T) {
 	info, _, err := b.store.Load(second.Run())
 	if err != nil || info.Name != second.Name() {
 		t.Errorf("its ledger says %q, %v", info.Name, err)
+	}
+}
+
+// TestEgressNetworkOfARunThatAnotherEnds: another process removes the gateway
+// and may be killed before it removes the network, so the run's own launcher
+// waits for the one and removes the other. The gateway of another run keeps it.
+func TestEgressNetworkOfARunThatAnotherEnds(t *testing.T) {
+	b := newBench(t)
+	b.nothingLeft(t)
+	e, err := b.platform(t).engine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := ownerOf(os.Getuid(), b.store.Root())
+	egress, err := e.ensureEgress(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway, err := e.createContainer(t.Context(), "gateway-create", client.ContainerCreateOptions{
+		Config: &container.Config{Image: tinyImage, Cmd: []string{"true"}, Labels: map[string]string{
+			labelOwner: owner, labelRole: roleGateway, labelRun: "ending",
+		}},
+		HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(egress)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.removeEgress(t.Context(), owner, "another"); err != nil {
+		t.Error(err)
+	}
+	if left := b.objects(t); len(left) != 2 {
+		t.Errorf("beside the gateway of another run there is %v", left)
+	}
+	removed := make(chan error)
+	go func() { removed <- e.removeEgress(t.Context(), owner, "ending") }()
+	if err := e.removeContainer(t.Context(), gateway); err != nil {
+		t.Error(err)
+	}
+	if err := <-removed; err != nil {
+		t.Error(err)
 	}
 }

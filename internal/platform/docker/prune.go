@@ -31,7 +31,7 @@ func (p *Platform) Prune(ctx context.Context) ([]string, error) {
 	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "")
 	programs, err2 := p.prunePrograms(ctx, e, ours.Hash)
 	removed := slices.Concat(gateways, recipes, programs)
-	return removed, errors.Join(failed, err, err2, e.removeEgress(ctx, p.owner))
+	return removed, errors.Join(failed, err, err2, e.removeEgress(ctx, p.owner, ""))
 }
 
 // owned finds what has the owner's label.

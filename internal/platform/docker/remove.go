@@ -65,19 +65,25 @@ func (e *engine) removeRun(ctx context.Context, owner string, run runs.ID) error
 	for _, network := range networks {
 		failed = errors.Join(failed, e.removeInternal(ctx, network.ID))
 	}
-	return errors.Join(failed, err, e.removeEgress(ctx, owner))
+	if failed = errors.Join(failed, err); failed != nil {
+		run = "" // its gateway may stay, and is not waited for
+	}
+	return errors.Join(failed, e.removeEgress(ctx, owner, run))
 }
 
 // removeMade removes by id what one launch made. No network waits for the
 // container that is not on it: an engine removes one network after the other.
-func (e *engine) removeMade(ctx context.Context, owner string, made made) error {
+func (e *engine) removeMade(ctx context.Context, owner string, run runs.ID, made made) error {
 	gatewayGone := make(chan struct{})
 	var onEgress, onInternal error
 	var removing sync.WaitGroup
 	removing.Go(func() {
 		onEgress = e.removeContainer(ctx, made.Gateway)
 		close(gatewayGone)
-		onEgress = errors.Join(onEgress, e.removeEgress(ctx, owner))
+		if onEgress != nil {
+			run = "" // its gateway stays, and is not waited for
+		}
+		onEgress = errors.Join(onEgress, e.removeEgress(ctx, owner, run))
 	})
 	removing.Go(func() {
 		onInternal = e.removeContainer(ctx, made.Agent)
