@@ -54,7 +54,8 @@ func (p *place) backBy(what string, wrote bool, next ...string) {
 		p.t.Errorf("%s: the person's own file is %q, %v", what, source, err)
 	}
 	p.cleanup()
-	left, err := p.observer.Back(p.t.Context(), p.before, 3*time.Second)
+	// An engine takes its time to remove others' networks.
+	left, err := p.observer.Back(p.t.Context(), p.before, settles)
 	p.check(err)
 	if left != "" {
 		p.t.Errorf("%s: after cleanup:\n%s", what, left)

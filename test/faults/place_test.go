@@ -42,6 +42,7 @@ type place struct {
 	state    string
 	project  string
 	env      []string
+	network  string // the engine's network namespace, where it has one of its own
 	agent    string // and part of every name in the engine
 	owner    string
 }
@@ -49,10 +50,10 @@ type place struct {
 func newPlace(t testing.TB) *place {
 	t.Helper()
 	api, host := engine.Need(t)
-	return newPlaceAt(t, api, host, all() && engine.Promised(engine.PartOwn))
+	return newPlaceAt(t, api, host, hoststate.Options{Alone: all() && engine.Promised(engine.PartOwn)})
 }
 
-func newPlaceAt(t testing.TB, api *client.Client, host string, alone bool) *place {
+func newPlaceAt(t testing.TB, api *client.Client, host string, options hoststate.Options) *place {
 	t.Helper()
 	if err := engine.Shell(t.Context(), api); err != nil {
 		engine.Missing(t, engine.PartEngine, err.Error())
@@ -67,7 +68,7 @@ func newPlaceAt(t testing.TB, api *client.Client, host string, alone bool) *plac
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &place{
-		t: t, api: api, binary: binary,
+		t: t, api: api, binary: binary, network: options.Network,
 		home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project"),
 		agent: "faults-" + strings.ToLower(filepath.Base(dir)),
 	}
@@ -88,20 +89,17 @@ func newPlaceAt(t testing.TB, api *client.Client, host string, alone bool) *plac
 	var plan struct{ Docker struct{ Owner string } }
 	p.check(json.Unmarshal([]byte(p.run("start", p.agent, "--dry-run", "--format", "json").stdout), &plan))
 	p.owner = plan.Docker.Owner
-	p.observe(alone)
+	p.observe(options)
 	return p
 }
 
-// observe remembers what the machine is like, once the program has made what
-// it keeps for later launches: a first launch, unless the place is to be
-// fresh.
-func (p *place) observe(alone bool) {
+// observe remembers what the machine is like before anything was launched.
+func (p *place) observe(options hoststate.Options) {
 	p.t.Helper()
+	options.Owner, options.Marks = p.owner, []string{p.agent, p.state + "/", p.home + "/"}
+	options.Roots = []string{p.root()}
 	var err error
-	p.observer, err = hoststate.New(p.t.Context(), p.api, hoststate.Options{
-		Owner: p.owner, Marks: []string{p.agent, p.state + "/", p.home + "/"},
-		Roots: []string{p.root()}, Alone: alone,
-	})
+	p.observer, err = hoststate.New(p.t.Context(), p.api, options)
 	p.check(err)
 	p.t.Cleanup(func() {
 		p.observer.Close()
@@ -155,7 +153,11 @@ func (p *place) removeImages() {
 func (p *place) command(env []string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), limit)
 	p.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, p.binary, args...)
+	argv := append([]string{p.binary}, args...)
+	if p.network != "" { // it becomes the program: its process id is the program's
+		argv = append([]string{"nsenter", "--net=" + p.network}, argv...)
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = p.project, append(append([]string{}, p.env...), env...)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd

@@ -9,20 +9,48 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// inNetwork does something in the engine's network namespace.
+func (o *Observer) inNetwork(do func() error) error {
+	if o.Network == "" {
+		return do()
+	}
+	namespace, err := os.Open(o.Network)
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends here
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- do()
+	}()
+	return <-done
+}
 
 // veth is how engines call the host's end of a container's interface.
 var veth = regexp.MustCompile(`^veth[0-9a-f]{7}$`)
 
 // interfaces are an engine's: bridges of networks, and the host's ends of
 // containers' interfaces.
-func (o *Observer) interfaces(_ context.Context, k known) ([]string, error) {
-	all, err := net.Interfaces()
+func (o *Observer) interfaces(_ context.Context, k known) (lines []string, err error) {
+	var all []net.Interface
+	err = o.inNetwork(func() (err error) {
+		all, err = net.Interfaces()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	var lines []string
 	for _, i := range all {
 		about := i.Name
 		master, err := os.Readlink(filepath.Join("/sys/class/net", i.Name, "master"))
@@ -58,7 +86,11 @@ var counters = regexp.MustCompile(`\[\d+:\d+\]| counter packets \d+ bytes \d+`)
 func (o *Observer) rules(ctx context.Context, k known) ([]string, error) {
 	var lines []string
 	for _, lister := range [][]string{{"iptables-save"}, {"ip6tables-save"}, {"iptables-legacy-save"}, {"nft", "list", "ruleset"}} {
-		out, err := exec.CommandContext(ctx, lister[0], lister[1:]...).Output()
+		var out []byte
+		err := o.inNetwork(func() (err error) {
+			out, err = exec.CommandContext(ctx, lister[0], lister[1:]...).Output()
+			return err
+		})
 		if errors.Is(err, exec.ErrNotFound) {
 			continue
 		}

@@ -25,6 +25,12 @@ type Options struct {
 	Roots []string
 	// Alone says that nobody else uses the engine.
 	Alone bool
+	// Network is the file of the engine's network namespace; empty for the
+	// one of this process.
+	Network string
+	// Mounts are directories below which all mounts count, where they are not
+	// known to be somebody else's; the engine's data root is always one.
+	Mounts []string
 }
 
 const ownerLabel = "claude-bottle.owner"
@@ -154,7 +160,7 @@ func (o *Observer) Observe(ctx context.Context) (State, error) {
 	o.mu.Lock()
 	err := o.failed
 	o.mu.Unlock()
-	if err != nil {
+	if err != nil && !o.Alone { // alone, everything counts, whatever was told of it
 		return nil, fmt.Errorf("follow the engine's events: %w", err)
 	}
 	k, state, err := o.objects(ctx)

@@ -99,8 +99,10 @@ func (o *Observer) mounts(ctx context.Context, k known) ([]string, error) {
 
 // engines says whether the engine mounts things there for its containers.
 func (o *Observer) engines(point string) bool {
-	if strings.HasPrefix(point, o.root+"/overlay2/") {
-		return true
+	for _, dir := range append([]string{o.root + "/overlay2"}, o.Mounts...) {
+		if strings.HasPrefix(point, dir+"/") {
+			return true
+		}
 	}
 	dir, base, _ := cutLast(point)
 	o.mu.Lock()
