@@ -78,6 +78,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	var failed error
 	for _, g := range chosen {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", g.name)
 		if g.engine {
@@ -86,10 +87,14 @@ func run(ctx context.Context, o options) (err error) {
 			}
 		}
 		if err := g.measure(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", g.name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return b.report.write(os.Stdout, o.format)
+	// What was measured is shown, whatever failed.
+	return errors.Join(b.report.write(os.Stdout, o.format), failed)
 }
 
 func choose(only string) ([]group, error) {
