@@ -213,6 +213,9 @@ func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token cred
 		warnings = append(warnings, problem.String())
 	}
 	warnings = append(warnings, specWarnings(spec.Env, spec.Egress)...)
+	if spec.Cwd != "" && gitConfigHoldsCredential(spec.Cwd) {
+		warnings = append(warnings, "workspace: .git/config holds a credential, which is readable inside: take it out of the remote's URL or header")
+	}
 	if token.missing {
 		var names []string
 		for _, t := range row.Tokens {
