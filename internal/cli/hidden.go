@@ -20,7 +20,7 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return guest.Init(ctx, a.In, a.Out), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
-	case slices.Equal(args, guest.ProbeArgs):
+	case slices.Equal(args, guest.ProbeArgs()):
 		return a.served(probe.Serve(ctx, a.In, a.Out)), true
 	case slices.Equal(args, []string{"guest", "attack"}):
 		return a.served(attack.Run(ctx, a.In, a.Out)), true

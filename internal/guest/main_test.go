@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
 )
 
@@ -31,6 +33,12 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], ProbeArgs()) {
+		if err := probe.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(0) //nolint:forbidigo // this process is no test
+	}
 	role := os.Getenv(roleVariable)
 	if role == "" {
 		goleak.VerifyTestMain(m)

@@ -13,7 +13,7 @@ import (
 var ErrPlatform = errors.New("a guest runs on Linux only")
 
 // ProbeArgs are the arguments by which a guest starts its probe.
-var ProbeArgs = []string{"guest", "probe"}
+func ProbeArgs() []string { return []string{"guest", "probe"} }
 
 // Init refuses.
 func Init(context.Context, io.Reader, io.Writer) int { return 1 }

@@ -17,7 +17,7 @@ import (
 
 // ProbeArgs are the arguments by which the guest starts its own program to
 // probe the bottle: a child, since it must be what the agent will be.
-var ProbeArgs = []string{"guest", "probe"}
+func ProbeArgs() []string { return []string{"guest", "probe"} }
 
 // maxProbed bounds what the child reports, in bytes.
 const maxProbed = wire.MaxControl
@@ -53,7 +53,7 @@ func (g *guest) startProber() (*prober, error) {
 	defer closeAll(theirOut)
 	// By this link, since the agent need not be able to search the directories
 	// that lead to the file.
-	child, err := g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs...), &syscall.ProcAttr{
+	child, err := g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs()...), &syscall.ProcAttr{
 		Env: g.env, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

@@ -2,6 +2,8 @@ package probe
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +22,12 @@ func (v *Verdict) Add(findings ...wire.Finding) { v.Findings = append(v.Findings
 
 // Summary is one line for people: "31 checks, all closed (14 ms)".
 func (v Verdict) Summary() string {
-	failed := 0
+	failed, missing := 0, ""
 	for _, f := range v.Findings {
-		if f.Failed {
+		switch {
+		case f.Failed && f.Kind == Program:
+			missing = ", but " + f.Target + " cannot be run"
+		case f.Failed:
 			failed++
 		}
 	}
@@ -30,7 +35,7 @@ func (v Verdict) Summary() string {
 	if failed > 0 {
 		what = fmt.Sprintf("%d failed", failed)
 	}
-	return fmt.Sprintf("%d checks, %s (%d ms)", len(v.Findings), what, v.Took.Milliseconds())
+	return fmt.Sprintf("%d checks, %s%s (%d ms)", len(v.Findings), what, missing, v.Took.Milliseconds())
 }
 
 // Failure is what keeps a bottle from being ready: doors that are open, and
@@ -108,6 +113,12 @@ var meanings = map[string]string{
 	Plain:        "the gateway's plain ports do not work",
 	Program:      "the harness cannot be run",
 	Control:      "the probe could not see an open door",
+}
+
+// Kinds are those of all checks, but for Neighbour, which wants another bottle.
+func Kinds() []string {
+	kinds := slices.Sorted(maps.Keys(meanings))
+	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == Neighbour })
 }
 
 const (

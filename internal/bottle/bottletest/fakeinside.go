@@ -40,7 +40,7 @@ type insideConfig struct {
 // one, and then does not return. It is the first call of the TestMain of every
 // test binary that uses a Fake.
 func Main() {
-	if len(os.Args) > 1 && slices.Equal(os.Args[1:], guest.ProbeArgs) {
+	if len(os.Args) > 1 && slices.Equal(os.Args[1:], guest.ProbeArgs()) {
 		if err := probe.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}

@@ -53,6 +53,9 @@ type Config struct {
 	// Refuses declares the rows that the platform does not honour, by their
 	// full name ("exec/terminal size"), and why.
 	Refuses map[string]string
+	// Unprobed declares the kinds of checks of package probe that the platform
+	// cannot make, or that mean nothing there.
+	Unprobed []string
 	// Goroutines are options for the check that a test leaves none, as for
 	// those of a client's idle connections.
 	Goroutines []goleak.Option
@@ -79,6 +82,7 @@ func groups() []group {
 		{"launch", true, launchRows()},
 		{"exec", false, execRows()},
 		{"terminal", false, terminalRows()},
+		{"isolation", true, isolationRows()},
 		{"provisioning", true, provisioningRows()},
 		{"names", true, nameRows()},
 		{"secrets", true, secretRows()},

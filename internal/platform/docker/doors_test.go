@@ -126,7 +126,12 @@ func onContainer(call string, change func(*client.ContainerCreateOptions)) func(
 	}
 }
 
-func asRoot(options *client.ContainerCreateOptions) { options.Config.User = "0:0" }
+// asRoot also lets it into the directories that are the agent's, as which it
+// must start.
+func asRoot(options *client.ContainerCreateOptions) {
+	options.Config.User = "0:0"
+	options.HostConfig.CapAdd = []string{"DAC_OVERRIDE"}
+}
 
 // hostOnBridge gives the host an address on the bottle's network.
 func hostOnBridge(_ *testing.T, _ *bench, e *engine) {
@@ -317,9 +322,11 @@ var doors = map[string]door{
 		variant: guestWithoutFilter, open: onAgent(func(o *client.ContainerCreateOptions) { o.HostConfig.SecurityOpt = nil }),
 		want: []string{probe.Privileges},
 	},
-	"the guest can be read": {variant: guestDumpable, want: []string{probe.Memory}},
-	"the kernel's files":    {open: onAgent(unmasked), want: []string{probe.Setting}, sealed: map[bottle.Isolation]string{bottle.Runsc: ownKernel}},
-	"a device":              {open: withDevice, want: []string{probe.Device}, sealed: map[bottle.Isolation]string{bottle.Runsc: noDevices}},
+	"the guest can be read": {variant: guestDumpable, want: []string{probe.Memory}, sealed: map[bottle.Isolation]string{
+		bottle.Runsc: "its kernel opens a process's memory to nobody else",
+	}},
+	"the kernel's files": {open: onAgent(unmasked), want: []string{probe.Setting}, sealed: map[bottle.Isolation]string{bottle.Runsc: ownKernel}},
+	"a device":           {open: withDevice, want: []string{probe.Device}, sealed: map[bottle.Isolation]string{bottle.Runsc: noDevices}},
 	"making devices": {variant: guestWithoutFilter, open: onAgent(func(o *client.ContainerCreateOptions) {
 		asRoot(o)
 		o.HostConfig.CapDrop = nil
@@ -332,16 +339,13 @@ var doors = map[string]door{
 var gatewayDoors = map[string]door{
 	"the gateway listens everywhere": {variant: gatewayEverywhere, want: []string{probe.GatewayPort}},
 	"the gateway forwards":           {open: onGateway(func(o *client.ContainerCreateOptions) { o.HostConfig.Sysctls["net.ipv4.ip_forward"] = "1" }), want: []string{probe.Forwarding}},
-	"the gateway is root": {open: onGateway(func(o *client.ContainerCreateOptions) {
-		asRoot(o)
-		o.HostConfig.CapAdd = []string{"DAC_OVERRIDE"} // the record is the agent's
-	}), want: []string{probe.User}},
-	"the gateway has capabilities":  {open: onGateway(func(o *client.ContainerCreateOptions) { o.HostConfig.CapDrop = nil }), want: []string{probe.Capabilities}},
-	"the gateway's root":            {open: onGateway(func(o *client.ContainerCreateOptions) { o.HostConfig.ReadonlyRootfs = false }), want: []string{probe.Setting}},
-	"the gateway is not hardened":   {variant: gatewayBare, want: []string{probe.Memory, probe.Filter}},
-	"the gateway allows everything": {variant: gatewayAllows, want: []string{probe.Proxy, probe.Names, probe.Plain}},
-	"the gateway is deaf":           {variant: gatewayDeaf, want: []string{probe.Proxy, probe.Names, probe.Plain}},
-	"no canary sings":               {variant: canaryMute, want: []string{probe.Control}},
+	"the gateway is root":            {open: onGateway(asRoot), want: []string{probe.User}},
+	"the gateway has capabilities":   {open: onGateway(func(o *client.ContainerCreateOptions) { o.HostConfig.CapDrop = nil }), want: []string{probe.Capabilities}},
+	"the gateway's root":             {open: onGateway(func(o *client.ContainerCreateOptions) { o.HostConfig.ReadonlyRootfs = false }), want: []string{probe.Setting}},
+	"the gateway is not hardened":    {variant: gatewayBare, want: []string{probe.Memory, probe.Filter}},
+	"the gateway allows everything":  {variant: gatewayAllows, want: []string{probe.Proxy, probe.Names, probe.Plain}},
+	"the gateway is deaf":            {variant: gatewayDeaf, want: []string{probe.Proxy, probe.Names, probe.Plain}},
+	"no canary sings":                {variant: canaryMute, want: []string{probe.Control}},
 }
 
 func withoutFilter(options *client.ContainerCreateOptions) {

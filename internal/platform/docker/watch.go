@@ -24,7 +24,7 @@ func (b *instance) watch(limit int64, paths paths) {
 	b.watchers.Go(func() {
 		<-b.guest.Done()
 		if ctx.Err() == nil {
-			b.lose(b.ended(ctx, "guest", b.made.Agent, nil, b.made.agent))
+			b.lose(b.ended(ctx, "guest", b.made.Agent, b.guest.Said(), b.made.agent))
 		}
 	})
 	if limit > 0 {
