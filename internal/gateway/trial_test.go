@@ -36,7 +36,7 @@ func TestTrial(t *testing.T) {
 	})
 	get := func(host string) int {
 		t.Helper()
-		conn, err := net.Dial("tcp", hostPort(frame.Address, frame.Ports.Proxy))
+		conn, err := connect(t, "tcp", hostPort(frame.Address, frame.Ports.Proxy))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, canary := range client.Canaries() {
-		if conn, err := net.DialTimeout("tcp", canary.Address().String(), time.Second); err == nil {
+		if conn, err := connect(t, "tcp", canary.Address().String()); err == nil {
 			_ = conn.Close()
 			t.Errorf("the canary on %s sings on", canary.Address())
 		}
@@ -98,7 +98,10 @@ func TestTrialCannotComeBack(t *testing.T) {
 		t.Error("it probes again")
 	}
 	select {
-	case <-done:
+	case err := <-done:
+		if err != nil {
+			t.Logf("it ended with %v", err)
+		}
 	case <-time.After(10 * time.Second):
 		t.Error("it goes on")
 	}

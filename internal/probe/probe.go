@@ -66,11 +66,6 @@ const (
 	Control = "control" // a canary that is there
 )
 
-// isWay says that a kind must work, and not be closed.
-func isWay(kind string) bool {
-	return slices.Contains([]string{Proxy, Names, Plain, Program, Control}, kind)
-}
-
 // check is one thing to try.
 type check struct {
 	kind, target string

@@ -229,11 +229,11 @@ func anotherNameServer(t *testing.T, b *bench, e *engine) {
 			options.HostConfig.DNS = []netip.Addr{server}
 		}
 	}
-	e.breach.start = func(_ context.Context, call, _ string) error {
+	e.breach.start = func(ctx context.Context, call, _ string) error {
 		if call != "agent-start" {
 			return nil
 		}
-		conn, err := net.ListenPacket("udp", netip.AddrPortFrom(server, 53).String())
+		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", netip.AddrPortFrom(server, 53).String())
 		if err != nil {
 			return err
 		}
@@ -279,7 +279,7 @@ func withDevice(t *testing.T, _ *bench, e *engine) {
 // withSocket mounts the socket of an engine.
 func withSocket(t *testing.T, _ *bench, e *engine) {
 	path := filepath.Join(shortTemp(t), "engine.sock")
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,16 +358,20 @@ type variant []replacement
 type replacement struct{ file, old, with string }
 
 var (
-	guestWithoutFilter = variant{{"internal/guest/guest.go", "err := confine.Bottle().Apply(); err != nil",
-		"err := error(nil); err != nil && confine.Bottle().Name != \"\""}}
+	guestWithoutFilter = variant{{
+		"internal/guest/guest.go", "err := confine.Bottle().Apply(); err != nil",
+		"err := error(nil); err != nil && confine.Bottle().Name != \"\"",
+	}}
 	guestDumpable     = variant{{"internal/guest/harden.go", "unix.PR_SET_DUMPABLE, 0,", "unix.PR_SET_DUMPABLE, 1,"}}
 	gatewayEverywhere = variant{{"internal/gateway/gateway.go", "listenBottle(ctx, boot.Address,", "listenBottle(ctx, netip.IPv4Unspecified(),"}}
 	gatewayBare       = variant{
 		{"internal/gateway/harden_linux.go", "unix.PR_SET_DUMPABLE, 0,", "unix.PR_SET_DUMPABLE, 1,"},
 		{"internal/gateway/harden_linux.go", "return confine.Gateway().Apply()", "_ = confine.Gateway; return nil"},
 	}
-	gatewayAllows = variant{{"internal/policy/policy.go", "func (p *Policy) Decide(r Request) Decision {",
-		"func (p *Policy) Decide(r Request) Decision {\n\tif true { return Decision{Allow: true, Host: r.Host} }"}}
+	gatewayAllows = variant{{
+		"internal/policy/policy.go", "func (p *Policy) Decide(r Request) Decision {",
+		"func (p *Policy) Decide(r Request) Decision {\n\tif true { return Decision{Allow: true, Host: r.Host} }",
+	}}
 	gatewayDeaf = variant{
 		{"internal/gateway/server.go", "s.clients.Go(func() {", "conn.Close(); continue; s.clients.Go(func() {"},
 		{"internal/gateway/dns.go", "if answer := d.answer(buffer[:n]); answer != nil {", "if answer := d.answer(buffer[:n]); answer != nil && false {"},
