@@ -37,9 +37,10 @@ type trial struct {
 // on says that the trial is not over.
 func (t *trial) on() bool { return t != nil && !t.ended.Load() }
 
-// asks says whether a question is the probe's own, for a name that a gateway
-// on trial alone knows.
-func (t *trial) asks(name string) bool { return t.on() && name == probe.CanaryName(t.word) }
+// asks says whether a question is the probe's own, for a name that this
+// gateway alone knows. It stays so: an engine may pass one on after the trial,
+// and any other answer would then be somebody else's.
+func (t *trial) asks(name string) bool { return t != nil && name == probe.CanaryName(t.word) }
 
 // try puts the gateway on trial.
 func (s *server) try(ctx context.Context, boot wire.GatewayBoot) (err error) {
