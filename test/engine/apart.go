@@ -52,7 +52,7 @@ func StartApart(ctx context.Context, log io.Writer) (_ *Apart, err error) {
 		return nil, err
 	}
 	a.namespace = exec.Command("sleep", "infinity") //nolint:noctx // ended by Close
-	a.namespace.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	a.namespace.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setpgid: true}
 	if err := a.namespace.Start(); err != nil {
 		a.namespace = nil
 		return nil, fmt.Errorf("make a network namespace: %w", err)
@@ -108,17 +108,15 @@ func (a *Apart) Start(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends dockerd by SIGKILL, and with all its containerd too. Containers
-// live on.
-func (a *Apart) Kill(all bool) error {
+// Kill ends dockerd and its containerd by SIGKILL. Containers live on.
+func (a *Apart) Kill() error {
 	err := a.daemon.cmd.Process.Kill()
 	<-a.daemon.ended
-	if all {
-		err = errors.Join(err, a.killContainerd())
-	}
-	return err
+	return errors.Join(err, a.killContainerd())
 }
 
+// killContainerd ends what dockerd leaves, and forgets its process id: where
+// nobody reaps it, the next dockerd would take it for alive.
 func (a *Apart) killContainerd() error {
 	path := filepath.Join(a.dir, "exec/containerd/containerd.pid")
 	data, err := os.ReadFile(path)
@@ -133,25 +131,16 @@ func (a *Apart) killContainerd() error {
 		return err
 	}
 	// The id may have become somebody else's.
-	if command, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); !strings.Contains(string(command), a.dir) {
-		return nil
+	if command, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); strings.Contains(string(command), a.dir) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended just now
 	}
-	// Where nobody reaps it, the next dockerd would take it for alive.
-	return errors.Join(syscall.Kill(pid, syscall.SIGKILL), os.Remove(path))
+	return os.Remove(path)
 }
 
-// Close ends the engine and removes all that it had. One that was killed is
-// started again for it: a dockerd ends the containers of the one before.
+// Close ends the engine and removes all that it had.
 func (a *Apart) Close() error {
 	var errs []error
 	if a.daemon != nil {
-		select {
-		case <-a.daemon.ended:
-			ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-			defer cancel()
-			errs = append(errs, a.Start(ctx))
-		default:
-		}
 		_ = a.daemon.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
 		case <-a.daemon.ended:
@@ -159,7 +148,7 @@ func (a *Apart) Close() error {
 			_ = a.daemon.cmd.Process.Kill()
 			<-a.daemon.ended
 		}
-		errs = append(errs, a.killContainerd())
+		errs = append(errs, a.killContainerd(), a.killShims())
 	}
 	if a.namespace != nil {
 		_ = a.namespace.Process.Kill()
@@ -172,6 +161,29 @@ func (a *Apart) Close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// killShims ends the containers of a daemon that did not come to end them, and
+// what watches over them.
+func (a *Apart) killShims() error {
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	for _, path := range commands {
+		command, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(command), "-address\x00"+a.dir) {
+			continue // it ended, or is somebody else's
+		}
+		shim := filepath.Base(filepath.Dir(path))
+		children, _ := os.ReadFile(filepath.Join("/proc", shim, "task", shim, "children"))
+		for pid := range strings.FieldsSeq(string(children) + " " + shim) {
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL) // it may have ended
+			}
+		}
+	}
+	return nil
 }
 
 // unmountAt unmounts what is mounted at dir, if anything.

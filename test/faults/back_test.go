@@ -25,7 +25,7 @@ func (p *place) back(what string, wrote bool) {
 
 func (p *place) backBy(what string, wrote bool, next ...string) {
 	p.t.Helper()
-	var left string
+	left, first := "", ""
 	deadline := time.Now().Add(settles)
 	for tries := 1; ; tries++ {
 		got := p.run(next...)
@@ -34,11 +34,14 @@ func (p *place) backBy(what string, wrote bool, next ...string) {
 			p.t.Errorf("%s: %v: %+v", what, next, got)
 		}
 		var err error
-		left, err = p.observer.Back(p.t.Context(), p.before, 3*time.Second, "file", hoststate.Kept)
+		left, err = p.observer.Back(p.t.Context(), p.before, answers, append([]string{"file", hoststate.Kept}, p.but...)...)
 		p.check(err)
 		if left == "" && tries > 1 {
 			tally.late.Add(1)
-			p.t.Logf("%s: %v was needed %d times", what, next, tries)
+			p.t.Logf("%s: %v was needed %d times; after the first:\n%s", what, next, tries, first)
+		}
+		if tries == 1 {
+			first = left
 		}
 		if left == "" || time.Now().After(deadline) {
 			break
@@ -55,7 +58,7 @@ func (p *place) backBy(what string, wrote bool, next ...string) {
 	}
 	p.cleanup()
 	// An engine takes its time to remove others' networks.
-	left, err := p.observer.Back(p.t.Context(), p.before, settles)
+	left, err := p.observer.Back(p.t.Context(), p.before, settles, p.but...)
 	p.check(err)
 	if left != "" {
 		p.t.Errorf("%s: after cleanup:\n%s", what, left)

@@ -23,7 +23,9 @@ var shared struct {
 // tally counts, for the report at the end.
 var tally struct{ killed, stopped, requests, sweeps, late atomic.Int64 }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(run(m)) //nolint:forbidigo // this is a main
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "cbf") // short: a socket's path ends at 107 bytes (unix(7))

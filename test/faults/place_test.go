@@ -27,6 +27,9 @@ const (
 	// settles is how long an engine may take to be through with what a killed
 	// launcher asked it for.
 	settles = 20 * time.Second
+	// answers is how long one may take to be through with what a command had
+	// it do and did not wait for.
+	answers = 2 * time.Second
 )
 
 // place is a person's home, state directory and project, with an engine behind
@@ -45,6 +48,10 @@ type place struct {
 	network  string // the engine's network namespace, where it has one of its own
 	agent    string // and part of every name in the engine
 	owner    string
+	// abandoned says that the engine is gone for good.
+	abandoned bool
+	// but are kinds of things that are not compared.
+	but []string
 }
 
 func newPlace(t testing.TB) *place {
@@ -135,6 +142,9 @@ func (p *place) check(err error) {
 // removeImages removes what the program keeps for later launches, which a
 // person with one state directory would go on using.
 func (p *place) removeImages() {
+	if p.abandoned {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	filters := client.Filters{}.Add("label", "claude-bottle.owner="+p.owner)

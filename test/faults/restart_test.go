@@ -1,7 +1,6 @@
 package faults_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -10,45 +9,76 @@ import (
 	"claude-bottle/test/hoststate"
 )
 
-// TestEngineKilled kills a real engine, its containerd too every other time, at
-// calls of a launch and while an agent works, and starts it again.
-func TestEngineKilled(t *testing.T) {
-	needAll(t)
-	apart, err := engine.StartApart(t.Context(), os.Stderr)
+// killable is a place with a real engine that may be killed, one after the
+// other: engine 20.10 that was killed while it removed a network may not start
+// again (it panics when it reads its own notes), and is replaced.
+type killable struct {
+	t     *testing.T
+	apart *engine.Apart
+	place *place
+}
+
+func (k *killable) replace() {
+	k.t.Helper()
+	apart, err := engine.StartApart(k.t.Context(), os.Stderr)
 	if err != nil {
-		engine.Missing(t, engine.PartOwn, err.Error())
+		engine.Missing(k.t, engine.PartOwn, err.Error())
 	}
-	t.Cleanup(func() {
+	k.t.Cleanup(func() {
 		if err := apart.Close(); err != nil {
-			t.Error(err)
+			k.t.Error(err)
 		}
 	})
 	api, err := apart.Client()
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	t.Cleanup(func() { api.Close() })
-	p := newPlaceAt(t, api, apart.Host(), hoststate.Options{Alone: true, Network: apart.Network(), Mounts: apart.Dirs()}).warm()
-	n := calls(p, p.life)
-	p.back("a launch", true)
+	k.t.Cleanup(func() { api.Close() })
+	options := hoststate.Options{Alone: true, Network: apart.Network(), Dirs: apart.Dirs()}
+	k.apart, k.place = apart, newPlaceAt(k.t, api, apart.Host(), options).warm()
+	// Of a network that it was making when it was killed, an engine forgets the
+	// bridge and its rules. Nobody else may remove those.
+	k.place.but = []string{"interface", "rule"}
+}
+
+// again starts the engine after it was killed; false when it was replaced.
+func (k *killable) again(what string) bool {
+	k.t.Helper()
+	tally.requests.Add(1)
+	if err := k.apart.Start(k.t.Context()); err != nil {
+		k.t.Logf("%s: the engine itself does not start again: %.200s", what, err)
+		k.place.abandoned = true
+		k.replace()
+		return false
+	}
+	return true
+}
+
+// TestEngineKilled kills a real engine, containerd included, at calls of a
+// launch and while an agent works, and starts it again.
+func TestEngineKilled(t *testing.T) {
+	needAll(t)
+	k := &killable{t: t}
+	k.replace()
+	n := calls(k.place, k.place.life)
+	k.place.back("a launch", true)
 	for i := 1; i <= n; i += 3 {
-		p.proxy.Rules(faultproxy.Rule{N: i, Fault: faultproxy.Hold, Held: func() { _ = apart.Kill(i%2 == 0) }})
+		p, apart := k.place, k.apart
+		p.proxy.Rules(faultproxy.Rule{N: i, Fault: faultproxy.Hold, Held: func() { _ = apart.Kill() }})
 		got := p.life()
 		what := "the engine killed at " + p.disturbed(i)
-		if p.proxy.Hits() > 0 {
-			p.check(apart.Start(t.Context()))
-		}
+		killed := p.proxy.Hits() > 0
 		p.proxy.Rules()
 		p.reports(what, got)
-		p.back(what, got.wrote())
+		if !killed || k.again(what) {
+			p.back(what, got.wrote())
+		}
 	}
-	for _, all := range []bool{false, true} {
-		launcher := p.agentAtWork()
-		p.check(apart.Kill(all))
-		tally.requests.Add(1)
-		what := fmt.Sprintf("the engine killed at work, containerd too: %v", all)
-		p.reports(what, p.endWork(launcher))
-		p.check(apart.Start(t.Context()))
-		p.back(what, true)
+	p := k.place
+	launcher := p.agentAtWork()
+	p.check(k.apart.Kill())
+	p.reports("the engine killed at work", p.endWork(launcher))
+	if k.again("at work") {
+		p.back("the engine killed at work", true)
 	}
 }

@@ -1,12 +1,6 @@
 package faults_test
 
-import (
-	"encoding/json"
-	"strings"
-
-	"claude-bottle/internal/runs"
-	"claude-bottle/test/hoststate"
-)
+import "claude-bottle/test/hoststate"
 
 const keptImage = hoststate.Kept
 
@@ -37,15 +31,4 @@ func (p *place) orphan() {
 	r := p.agentAtWork()
 	p.check(r.cmd.Process.Kill())
 	r.wait()
-}
-
-// listed are the runs that the program knows of, after a sweep.
-func (p *place) listed() []runs.Info {
-	p.t.Helper()
-	got := p.run("ps", "--all", "--format", "json")
-	var infos []runs.Info
-	if err := json.NewDecoder(strings.NewReader(got.stdout)).Decode(&infos); err != nil {
-		p.t.Errorf("ps: %v: %+v", err, got)
-	}
-	return infos
 }

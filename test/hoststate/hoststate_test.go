@@ -3,7 +3,6 @@ package hoststate_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,6 +173,6 @@ func TestEveryKindIsSeen(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Log(fmt.Sprintf("what was seen:\n%s", left))
+		t.Logf("what was seen:\n%s", left)
 	}
 }

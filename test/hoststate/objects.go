@@ -25,11 +25,8 @@ func (k known) network(short string) bool {
 
 // mine says whether an object counts.
 func (o *Observer) mine(id string, object any) bool {
-	if o.Alone {
-		return true
-	}
 	text, err := json.Marshal(object)
-	if err != nil || o.mentions(string(text)) {
+	if o.Alone || err != nil || o.mentions(string(text)) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.ours[id] = true // also when it was made before the events were followed

@@ -28,9 +28,10 @@ type Options struct {
 	// Network is the file of the engine's network namespace; empty for the
 	// one of this process.
 	Network string
-	// Mounts are directories below which all mounts count, where they are not
-	// known to be somebody else's; the engine's data root is always one.
-	Mounts []string
+	// Dirs are directories of the engine's beside its data root: mounts below
+	// them count unless they are known to be somebody else's, and shims that
+	// speak to a socket there.
+	Dirs []string
 }
 
 const ownerLabel = "claude-bottle.owner"
@@ -103,7 +104,7 @@ func (o *Observer) learn(ctx context.Context, event events.Message) {
 		return
 	}
 	text, err := json.Marshal(event.Actor)
-	if err != nil || !o.mentions(string(text)) {
+	if err != nil || !o.Alone && !o.mentions(string(text)) {
 		return
 	}
 	o.mu.Lock()

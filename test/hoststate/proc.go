@@ -48,7 +48,10 @@ func (o *Observer) process(pid string, hostMounts []byte) (string, bool) {
 	command := strings.TrimSpace(strings.ReplaceAll(read("cmdline"), "\x00", " "))
 	program, _ := os.Readlink(filepath.Join("/proc", pid, "exe")) // of a kernel thread there is none
 	group := read("cgroup")
-	counts := o.Alone && (strings.Contains(group, "/docker/") || strings.Contains(command, "containerd-shim"))
+	// A shim says which engine's it is.
+	counts := o.Alone && strings.Contains(command, "containerd-shim") && slices.ContainsFunc(o.dirs(), func(dir string) bool {
+		return strings.Contains(command, dir+"/")
+	})
 	for _, text := range []string{command, program, group} {
 		counts = counts || o.mentions(text)
 	}
@@ -97,12 +100,15 @@ func (o *Observer) mounts(ctx context.Context, k known) ([]string, error) {
 	return lines, text.Err()
 }
 
+// dirs are where the engine keeps things of containers.
+func (o *Observer) dirs() []string {
+	return append([]string{o.root + "/overlay2", o.root + "/containers"}, o.Dirs...)
+}
+
 // engines says whether the engine mounts things there for its containers.
 func (o *Observer) engines(point string) bool {
-	for _, dir := range append([]string{o.root + "/overlay2"}, o.Mounts...) {
-		if strings.HasPrefix(point, dir+"/") {
-			return true
-		}
+	if slices.ContainsFunc(o.dirs(), func(dir string) bool { return strings.HasPrefix(point, dir+"/") }) {
+		return true
 	}
 	dir, base, _ := cutLast(point)
 	o.mu.Lock()
@@ -132,7 +138,7 @@ func (o *Observer) cgroups(_ context.Context, _ known) ([]string, error) {
 		if err != nil || !entry.IsDir() {
 			return nil //nolint:nilerr // it went while it was looked at
 		}
-		if o.mentions(path) || o.Alone && strings.Contains(path, "/docker/") {
+		if o.mentions(path) {
 			lines = append(lines, "cgroup "+path)
 			return fs.SkipDir
 		}
