@@ -113,14 +113,15 @@ func parseAnswer(raw []byte) (answer, error) {
 
 // resolver checks that the engine's own name server, which no setting takes
 // out of a bottle, asks the gateway and nobody else: the gateway alone knows
-// the canary's name.
+// the canary's name. Whoever is asked elsewhere may take his time, so an answer
+// is waited for; where no such server is, the kernel says so at once.
 func resolver(p wire.Probe) []check {
 	if !p.Resolver.IsValid() {
 		return nil
 	}
 	var checks []check
 	for _, network := range []string{"udp", "tcp"} {
-		checks = append(checks, check{Resolver, p.Resolver.String() + " " + network, true, func(ctx context.Context) outcome {
+		checks = append(checks, check{Resolver, p.Resolver.String() + " " + network, false, func(ctx context.Context) outcome {
 			got, err := lookup(ctx, network, p.Resolver, CanaryName(p.Word))
 			switch {
 			case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
