@@ -185,7 +185,11 @@ func nothingLeft(t *testing.T, s *suite) {
 		for _, name := range left {
 			t.Errorf("left behind: %s", name)
 		}
-		if err := goleak.Find(goroutines...); err != nil {
+		err := goleak.Find(goroutines...) // tries for about a second by itself
+		for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); {
+			err = goleak.Find(goroutines...)
+		}
+		if err != nil {
 			t.Errorf("left behind: %v", err)
 		}
 	})
