@@ -57,14 +57,15 @@ type GatewayBoot struct {
 
 // Ports are the gateway's listeners.
 type Ports struct {
-	Proxy int `json:"proxy"` // HTTP proxy
+	Proxy int `json:"proxy"`           // HTTP proxy
+	SOCKS int `json:"socks,omitempty"` // SOCKS5
 	DNS   int `json:"dns"`
 	HTTP  int `json:"http"` // plain, by Host
 	TLS   int `json:"tls"`  // plain, by SNI
 }
 
 // StandardPorts are those of a bottle.
-var StandardPorts = Ports{Proxy: 3128, DNS: 53, HTTP: 80, TLS: 443}
+var StandardPorts = Ports{Proxy: 3128, SOCKS: 1080, DNS: 53, HTTP: 80, TLS: 443}
 
 // Start asks the guest to run one process.
 type Start struct {
