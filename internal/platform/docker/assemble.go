@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 )
 
 // attempts bounds how often a launch gives way to others: for each of them it
 // takes another name, another range, or makes the egress network again.
-const attempts = 2 * lastSuffix
+const attempts = 2 * platform.LastSuffix
 
 // assemble creates and starts the run's containers and its network. Whoever
 // creates the agent's container has won the name for all of them.
@@ -69,7 +70,7 @@ func (l *launch) nextName(ctx context.Context) error {
 		return errPinnedTaken(l.plan.Name)
 	}
 	slug := l.plan.Spec.Slug
-	taken, err := l.engine.namesInUse(ctx, bottleName(slug, 1))
+	taken, err := l.engine.namesInUse(ctx, platform.BottleName(slug, 1))
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package docker
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strconv"
+	"net/netip"
 	"strings"
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/wire"
 )
 
@@ -47,49 +47,17 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	}
 	defer failpoint.Span("docker.guest-boot")()
 	b.guest = wire.NewGuestClient(l.made.agent)
+	b.boot = platform.NewBootStream(b.guest)
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: l.bottleEnv(), Secrets: secrets.Env(),
 		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
 	})
 }
 
-// bottleEnv is the environment of every process inside, NAME=value: the
-// image's, then what the platform adds, then the manifest's literals; of a
-// name that occurs twice the later counts.
+// bottleEnv is the environment of every process inside, over the image's.
 func (l *launch) bottleEnv() []string {
-	spec := l.plan.Spec
-	proxy := (&url.URL{
-		Scheme: "http", Host: l.parts.Addresses.Gateway.String() + ":" + strconv.Itoa(l.plan.Docker.Ports.Proxy),
-	}).String()
-	env := append([]string{}, l.env...)
-	env = append(env, "HOME="+spec.Home)
-	for name, value := range map[string]string{
-		"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": "localhost,127.0.0.1",
-	} {
-		env = append(env, name+"="+value, strings.ToLower(name)+"="+value)
-	}
-	for _, entry := range spec.Env {
-		if entry.Kind == environ.Literal {
-			env = append(env, entry.Name+"="+entry.Value)
-		}
-	}
-	return lastOfEach(env)
-}
-
-// lastOfEach keeps, of entries with one name, the last.
-func lastOfEach(env []string) []string {
-	place := map[string]int{}
-	var kept []string
-	for _, entry := range env {
-		name, _, _ := strings.Cut(entry, "=")
-		if i, ok := place[name]; ok {
-			kept[i] = entry
-			continue
-		}
-		place[name] = len(kept)
-		kept = append(kept, entry)
-	}
-	return kept
+	proxy := netip.AddrPortFrom(l.parts.Addresses.Gateway, uint16(l.plan.Docker.Ports.Proxy)) //nolint:gosec // G115: a port
+	return platform.Environment(l.plan.Spec, l.env, proxy)
 }
 
 // withLastOutput adds what gateway and guest last said to an error.

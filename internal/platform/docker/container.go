@@ -16,6 +16,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/provision"
 )
 
@@ -51,7 +52,7 @@ type parts struct {
 	Names        names
 	Addresses    addressing
 	Paths        paths
-	Program      program
+	Program      platform.Program
 	Image        string // id of what the agent's container runs
 	GatewayImage string
 	EgressID     string

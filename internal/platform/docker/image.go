@@ -25,6 +25,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 )
 
 // imageID returns the id of a named image; empty when there is none.
@@ -261,7 +262,7 @@ func plain(text string) string {
 
 // ensureGatewayImage returns the id of the image that holds nothing but our
 // binary. Each owner has one of its own: it goes when that owner prunes.
-func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program program) (string, error) {
+func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program platform.Program) (string, error) {
 	name := gatewayImage + ":" + program.Hash[:12] + "-" + p.owner
 	id, err := e.imageNamed(ctx, name, map[string]string{labelBinary: program.Hash, labelOwner: p.owner})
 	if id != "" || err != nil {

@@ -3,12 +3,11 @@ package docker
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
 )
@@ -26,11 +25,10 @@ type instance struct {
 
 	// Of one that was launched here:
 	guest    *wire.GuestClient
+	boot     *platform.BootStream
 	gateway  *wire.GatewayClient
 	made     made
 	teardown *bottle.Teardown
-
-	boot sync.Mutex // held by the Exec that has the boot stream
 
 	lost     chan struct{}
 	stop     context.CancelFunc // ends what watches
@@ -103,9 +101,9 @@ func (b *instance) Exec(ctx context.Context, start wire.Start, streams wire.Stre
 }
 
 func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	if b.guest != nil && b.boot.TryLock() {
-		defer b.boot.Unlock()
-		return b.execBoot(ctx, start, streams)
+	if b.boot != nil && b.boot.Take() {
+		defer b.boot.Give()
+		return b.boot.Exec(ctx, start, streams)
 	}
 	s, err := b.engine.exec(ctx, b.agentID, strconv.Itoa(b.dialUID), insideBinary, "guest", "dial")
 	if err != nil {
@@ -118,63 +116,6 @@ func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Stre
 		err = fmt.Errorf("%w (%s)", err, last)
 	}
 	return exit, err
-}
-
-// killPatience is how long a killed process may take to be reported dead.
-const killPatience = 5 * time.Second
-
-// execBoot runs a process over the boot stream. The end of that stream would
-// be the end of the bottle, so a cancelled process is killed instead.
-func (b *instance) execBoot(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	signals := make(chan os.Signal)
-	given := streams.Signals
-	streams.Signals = signals
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var forwarding sync.WaitGroup
-	defer forwarding.Wait()
-	defer cancel()
-	forwarding.Go(func() { forward(detached, ctx, given, signals, cancel) })
-	exit, err := b.guest.Exec(detached, start, streams)
-	if ctx.Err() != nil {
-		return exit, ctx.Err()
-	}
-	return exit, err
-}
-
-// forward passes signals on until the process has ended; at the end of the
-// caller's context it kills the process, and if that does not help, ends its
-// stream.
-func forward(running, caller context.Context, from <-chan os.Signal, to chan<- os.Signal, end context.CancelFunc) {
-	cancelled := caller.Done()
-	var overdue <-chan time.Time
-	for {
-		var signal os.Signal
-		select {
-		case <-running.Done():
-			return
-		case <-overdue:
-			end()
-			return
-		case <-cancelled:
-			cancelled, signal = nil, os.Kill
-			overdue = time.After(killPatience)
-		case received, open := <-from:
-			if !open {
-				from = nil
-				continue
-			}
-			signal = received
-		}
-		select {
-		case to <- signal:
-		case <-running.Done():
-			return
-		case <-overdue:
-			end()
-			return
-		}
-	}
 }
 
 // Close ends the bottle and removes what it left in the engine.

@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 )
 
 // Labels on everything that bottles leave in an engine. They find a run's
@@ -31,9 +31,6 @@ const (
 	roleEgress  = "egress" // the owner's shared network
 )
 
-// lastSuffix is the highest number that a bottle's name gets.
-const lastSuffix = 99
-
 // names are those of one run's engine objects. They share the bottle's name,
 // and with it its suffix; the dot cannot occur in a slug, so that no agent's
 // name leads to another agent's gateway.
@@ -47,24 +44,15 @@ func namesOf(bottle string) names {
 	return names{Agent: bottle, Gateway: bottle + ".gateway", Network: bottle + ".network"}
 }
 
-// bottleName is the nth name for slug, counted from 1.
-func bottleName(slug string, n int) string {
-	name := "claude-bottle-" + slug
-	if n > 1 {
-		name += "-" + strconv.Itoa(n)
-	}
-	return name
-}
-
 // freeName is the first of slug's names that nothing uses.
 func freeName(slug string, inUse map[string]bool) (string, error) {
-	for n := 1; n <= lastSuffix; n++ {
-		if name := bottleName(slug, n); !namesOf(name).taken(inUse) {
+	for n := 1; n <= platform.LastSuffix; n++ {
+		if name := platform.BottleName(slug, n); !namesOf(name).taken(inUse) {
 			return name, nil
 		}
 	}
 	return "", hint.With(fmt.Errorf("no free container name: %s to %s are all taken",
-		bottleName(slug, 1), bottleName(slug, lastSuffix)),
+		platform.BottleName(slug, 1), platform.BottleName(slug, platform.LastSuffix)),
 		"remove old ones with `claude-bottle cleanup`, or with `docker rm -f NAME`")
 }
 

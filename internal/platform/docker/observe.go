@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/platform"
 )
 
 // Prepare observes engine and host, then calls plan. It creates nothing.
@@ -43,7 +44,7 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 	seen.Recipe = recipeOf(seen.Settings, spec.Home, spec.Egress.Roots)
 	prefix := seen.Settings.Name
 	if prefix == "" {
-		prefix = bottleName(spec.Slug, 1)
+		prefix = platform.BottleName(spec.Slug, 1)
 	}
 	var networks map[string]bool
 	group, ctx := errgroup.WithContext(ctx)

@@ -14,6 +14,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -138,8 +139,8 @@ func TestPlanRefuses(t *testing.T) {
 		},
 		"all names taken": {
 			func(_ *bottle.Spec, seen *observed) {
-				for n := range lastSuffix {
-					seen.Names[bottleName("reviewer", n+1)] = true
+				for n := range platform.LastSuffix {
+					seen.Names[platform.BottleName("reviewer", n+1)] = true
 				}
 			},
 			"claude-bottle-reviewer to claude-bottle-reviewer-99 are all taken", "cleanup",
@@ -241,7 +242,7 @@ func TestRecipeHash(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	taken := map[string]bool{}
-	for n := 1; n <= lastSuffix; n++ {
+	for n := 1; n <= platform.LastSuffix; n++ {
 		want := "claude-bottle-x"
 		if n > 1 {
 			want = fmt.Sprintf("claude-bottle-x-%d", n)
@@ -255,7 +256,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("a name after the last: %s", got)
 	}
 	// An agent called like another's gateway gets names of its own.
-	gateway, agent := namesOf(bottleName("x", 1)).Gateway, bottleName("x-gateway", 1)
+	gateway, agent := namesOf(platform.BottleName("x", 1)).Gateway, platform.BottleName("x-gateway", 1)
 	if gateway == agent {
 		t.Errorf("%s is both a gateway and an agent", agent)
 	}

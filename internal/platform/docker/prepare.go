@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/platform"
 )
 
 // prepare does what needs neither name nor address: files and images. What
@@ -14,8 +15,8 @@ func (l *launch) prepare(ctx context.Context) error {
 	l.egress = promised(func() (string, error) {
 		return l.engine.ensureEgress(ctx, l.plan.Docker.Owner)
 	})
-	installed := promised(func() (program, error) {
-		return installProgram(l.platform.config.Binary, l.platform.config.Store.Root())
+	installed := promised(func() (platform.Program, error) {
+		return platform.InstallProgram(l.platform.config.Binary, l.platform.config.Store.Root())
 	})
 	l.gatewayImage = promised(func() (string, error) {
 		program, err := installed.wait()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"claude-bottle/internal/platform"
 )
 
 // Prune removes what earlier versions of the owner's program left and nothing
@@ -23,7 +25,7 @@ func (p *Platform) Prune(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, err := installProgram(p.config.Binary, p.config.Store.Root())
+	ours, err := platform.InstallProgram(p.config.Binary, p.config.Store.Root())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([
 	for _, container := range containers {
 		used[container.Labels[labelBinary]] = true
 	}
-	entries, err := os.ReadDir(programsDir(p.config.Store.Root()))
+	entries, err := os.ReadDir(platform.ProgramsDir(p.config.Store.Root()))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([
 			continue
 		}
 		// Notes go too: the next launch writes its own anew.
-		path := filepath.Join(programsDir(p.config.Store.Root()), entry.Name())
+		path := filepath.Join(platform.ProgramsDir(p.config.Store.Root()), entry.Name())
 		if failed := os.RemoveAll(path); failed != nil {
 			err = errors.Join(err, failed)
 			continue

@@ -1,4 +1,4 @@
-package docker
+package platform
 
 import (
 	"os"
@@ -15,9 +15,9 @@ func TestInstallProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	install := func(want string) program {
+	install := func(want string) Program {
 		t.Helper()
-		p, err := installProgram(source, state)
+		p, err := InstallProgram(source, state)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestInstallProgram(t *testing.T) {
 	}
 	write("one")
 	install("one")
-	if _, err := installProgram(filepath.Join(state, "missing"), state); err == nil {
+	if _, err := InstallProgram(filepath.Join(state, "missing"), state); err == nil {
 		t.Error("a missing program was installed")
 	}
 }

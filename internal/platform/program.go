@@ -1,4 +1,4 @@
-package docker
+package platform
 
 import (
 	"crypto/sha256"
@@ -15,33 +15,33 @@ import (
 	"claude-bottle/internal/hint"
 )
 
-// program is our own binary, installed where containers can mount it from.
+// Program is our own binary, installed where bottles can mount it from.
 // It is command, guest and gateway in one.
-type program struct {
+type Program struct {
 	Hash string // SHA-256, hexadecimal
 	Path string // <state>/bin/HASH/claude-bottle, mode 0755, never changed
 }
 
-// installProgram copies the program that is running (or the one at source)
+// InstallProgram copies the program that is running (or the one at source)
 // into the state directory, once for each of its versions: a bottle that runs
 // keeps the file it was started with when the program is upgraded.
-func installProgram(source, stateRoot string) (program, error) {
-	defer failpoint.Span("docker.install-program")()
+func InstallProgram(source, stateRoot string) (Program, error) {
+	defer failpoint.Span("platform.install-program")()
 	if source == "" {
 		if runtime.GOOS != "linux" {
-			return program{}, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
+			return Program{}, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
 				"use a release build, which carries the Linux program")
 		}
 		source = "/proc/self/exe" // what runs, even when its file was replaced
 	}
 	file, err := os.Open(source)
 	if err != nil {
-		return program{}, fmt.Errorf("open our own binary: %w", err)
+		return Program{}, fmt.Errorf("open our own binary: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 	note, err := noteOf(file, source, stateRoot)
 	if err != nil {
-		return program{}, fmt.Errorf("open our own binary: %w", err)
+		return Program{}, fmt.Errorf("open our own binary: %w", err)
 	}
 	if hash, err := os.ReadFile(note); err == nil {
 		b := programOf(string(hash), stateRoot)
@@ -51,24 +51,24 @@ func installProgram(source, stateRoot string) (program, error) {
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, file); err != nil {
-		return program{}, fmt.Errorf("read our own binary: %w", err)
+		return Program{}, fmt.Errorf("read our own binary: %w", err)
 	}
 	b := programOf(hex.EncodeToString(h.Sum(nil)), stateRoot)
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return program{}, err
+		return Program{}, err
 	}
 	err = copyInto(file, b.Path)
 	if err == nil {
 		err = copyInto(strings.NewReader(b.Hash), note)
 	}
 	if err != nil {
-		return program{}, fmt.Errorf("install our own binary: %w", err)
+		return Program{}, fmt.Errorf("install our own binary: %w", err)
 	}
 	return b, nil
 }
 
-func programOf(hash, stateRoot string) program {
-	return program{Hash: hash, Path: filepath.Join(programsDir(stateRoot), hash, "claude-bottle")}
+func programOf(hash, stateRoot string) Program {
+	return Program{Hash: hash, Path: filepath.Join(ProgramsDir(stateRoot), hash, "claude-bottle")}
 }
 
 // noteOf is where the hash of a program is noted, so that not every launch has
@@ -82,10 +82,11 @@ func noteOf(file *os.File, source, stateRoot string) (string, error) {
 		source = path
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", source, info.Size(), info.ModTime().UnixNano()))
-	return filepath.Join(programsDir(stateRoot), "note-"+hex.EncodeToString(sum[:8])), nil
+	return filepath.Join(ProgramsDir(stateRoot), "note-"+hex.EncodeToString(sum[:8])), nil
 }
 
-func programsDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }
+// ProgramsDir is where programs are installed below a state directory.
+func ProgramsDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }
 
 // copyInto writes path whole or not at all; two that do it at once both
 // succeed.
