@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,7 +23,7 @@ func failure(host string, port int, reason string, err error) *refusal {
 		status = http.StatusGatewayTimeout
 	}
 	return &refusal{
-		status: status, outcome: audit.Failed, port: port,
+		status: status, outcome: audit.Failed, port: port, cause: err,
 		decision: policy.Decision{Host: host, Rule: ruleUpstream, Reason: reason},
 	}
 }
@@ -33,7 +32,8 @@ func failure(host string, port int, reason string, err error) *refusal {
 // address the name resolves to, once. What it returns is recorded: a passage
 // as open, which the caller closes, or a refusal, which the caller gives.
 func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusal) {
-	d := s.policy.Decide(r)
+	rules := s.policy()
+	d := rules.Decide(r)
 	if !d.Allow {
 		return nil, s.journal.refused(r, denied(d, r.Port))
 	}
@@ -43,7 +43,7 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	if refused := s.journal.ready(r); refused != nil {
 		return nil, refused
 	}
-	addrs, refused := s.addresses(ctx, d.Host, r.Port)
+	addrs, refused := s.addresses(ctx, rules, d.Host, r.Port)
 	if refused != nil {
 		return nil, s.journal.refused(r, refused)
 	}
@@ -51,18 +51,22 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	if len(addrs) > 0 {
 		address = addrs[0].String()
 	}
-	return s.open(r, d, addrs, address)
+	return s.open(rules, r, d, addrs, address)
 }
 
 // open records an allowed request and makes it a passage to address, where
 // that is known.
-func (s *server) open(r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
-	p := &passage{journal: s.journal, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d)}
+func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
+	p := &passage{
+		server: s, policy: rules, request: r, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d),
+	}
 	p.event.ID = s.ids.Add(1)
 	p.event.Phase = audit.Open
 	p.event.Time = time.Now()
 	p.event.Address = address
+	s.remember(p) // before it is recorded: whatever changes from now on finds it
 	if refused := s.journal.append(p.event); refused != nil {
+		s.forget(p)
 		return nil, refused
 	}
 	return p, nil
@@ -70,15 +74,15 @@ func (s *server) open(r policy.Request, d policy.Decision, addrs []netip.Addr, a
 
 // addresses resolves an allowed host and returns the addresses that may be
 // dialled. It is empty when a name goes to the upstream proxy by name.
-func (s *server) addresses(ctx context.Context, host string, port int) ([]netip.Addr, *refusal) {
+func (s *server) addresses(ctx context.Context, rules *policy.Policy, host string, port int) ([]netip.Addr, *refusal) {
 	own, err := s.own.all()
 	if err != nil { // without knowing the host's addresses, all may be
 		return nil, failure(host, port, "the host's own addresses cannot be read", err)
 	}
 	var found []netip.Addr
-	if addr, ok := s.policy.Resolve(host); ok {
+	if addr, ok := rules.Resolve(host); ok {
 		found = []netip.Addr{addr}
-	} else if s.policy.Proxy() != nil {
+	} else if rules.Proxy() != nil {
 		return nil, nil
 	} else if found, err = s.lookup(ctx, host); err != nil {
 		return nil, failure(host, port, lookupReason(host, err), err)
@@ -86,7 +90,7 @@ func (s *server) addresses(ctx context.Context, host string, port int) ([]netip.
 	var allowed []netip.Addr
 	var first *policy.Decision
 	for _, addr := range found {
-		d := s.policy.DecideAddress(host, addr, own)
+		d := rules.DecideAddress(host, addr, own)
 		switch {
 		case d.Allow && len(allowed) < maxDial:
 			allowed = append(allowed, addr.Unmap())
@@ -123,38 +127,4 @@ func lookupReason(host string, err error) string {
 	default:
 		return "looking up " + host + " failed"
 	}
-}
-
-// dial connects to the first of the passage's addresses that answers, and to
-// nothing else. The connection is tracked; the caller drops it.
-func (s *server) dial(ctx context.Context, p *passage) (net.Conn, *refusal) {
-	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
-	defer cancel()
-	if proxy := s.policy.Proxy(); proxy != nil {
-		return s.tunnelThrough(ctx, p, proxy)
-	}
-	deadline, _ := ctx.Deadline()
-	var err error
-	for i, addr := range p.addrs {
-		share := time.Until(deadline) / time.Duration(len(p.addrs)-i)
-		var conn net.Conn
-		if conn, err = s.dialOne(ctx, hostPort(addr, p.port), share); err == nil {
-			p.event.Address = addr.String()
-			return conn, nil
-		}
-	}
-	return nil, failure(p.host, p.port, fmt.Sprintf("connecting to %s port %d: %s", p.host, p.port, dialReason(err)), err)
-}
-
-func (s *server) dialOne(ctx context.Context, address string, share time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, share)
-	defer cancel()
-	conn, err := s.out.dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	if !s.track(conn, worldSide) {
-		return nil, context.Canceled
-	}
-	return conn, nil
 }

@@ -30,7 +30,8 @@ type carrier struct {
 	src  *bufio.Reader // of conn
 	conn net.Conn
 	idle time.Duration
-	n    int64 // bytes written to dst
+	// count is told of the bytes before they are written, and may refuse.
+	count func(n int) error
 
 	stopped atomic.Bool // see stop
 }
@@ -164,8 +165,12 @@ func (c *carrier) write(b []byte) error {
 	if err := c.dst.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 		return err
 	}
-	n, err := c.dst.Write(b)
-	c.n += int64(n)
+	if c.count != nil {
+		if err := c.count(len(b)); err != nil {
+			return err
+		}
+	}
+	_, err := c.dst.Write(b)
 	return err
 }
 

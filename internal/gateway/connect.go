@@ -22,14 +22,35 @@ func (c *session) connect(ctx context.Context, r request) {
 		c.refuse(p, r, refused, true)
 		return
 	}
+	c.carry(ctx, p, to, connectTongue{r})
+}
+
+// tongue is how a client that asked for a tunnel is answered.
+type tongue interface {
+	established(c *session) error
+	refused(c *session, why *refusal)
+}
+
+// carry decides about a tunnel and carries it.
+func (c *session) carry(ctx context.Context, p policy.Request, to authority, say tongue) {
 	pass, refused := c.admit(ctx, p)
 	if refused != nil {
-		c.answer(r, refused, true)
+		say.refused(c, refused)
 		return
 	}
-	t := &connection{session: c, pass: pass, to: to}
-	pass.close(t.run(ctx, r))
+	t := &connection{session: c, pass: pass, to: to, say: say}
+	pass.close(t.run(ctx))
 }
+
+// connectTongue answers a CONNECT.
+type connectTongue struct{ r request }
+
+func (connectTongue) established(c *session) error {
+	_, err := c.conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n"))
+	return err
+}
+
+func (t connectTongue) refused(c *session, why *refusal) { c.answer(t.r, why, true) }
 
 // aimConnect reads where a CONNECT goes (RFC 9110, 9.3.6).
 func (c *session) aimConnect(r request) (authority, *refusal) {
@@ -59,21 +80,23 @@ func (c *session) aimConnect(r request) (authority, *refusal) {
 	return to, nil
 }
 
-// connection is one admitted CONNECT.
+// connection is one admitted tunnel, by CONNECT or SOCKS.
 type connection struct {
 	*session
 	pass *passage
 	to   authority
+	say  tongue
 }
 
-// run dials before it says 200 where only TLS may follow, so that a failure
-// is one that the client can read; elsewhere what follows decides.
-func (t *connection) run(ctx context.Context, r request) *refusal {
+// run dials before it says that the tunnel is there where only TLS may follow,
+// so that a failure is one that the client can read; elsewhere what follows
+// decides.
+func (t *connection) run(ctx context.Context) *refusal {
 	var up *upstream
 	if t.to.port == 443 {
 		conn, failed := t.dial(ctx, t.pass)
 		if failed != nil {
-			t.answer(r, failed, true)
+			t.say.refused(t.session, failed)
 			return failed
 		}
 		defer t.drop(conn)
@@ -82,7 +105,7 @@ func (t *connection) run(ctx context.Context, r request) *refusal {
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.head)); err != nil {
 		return nil
 	}
-	if _, err := t.conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
+	if err := t.say.established(t.session); err != nil {
 		return nil
 	}
 	if err := t.conn.SetReadDeadline(time.Now().Add(t.limits.head)); err != nil {
@@ -102,7 +125,7 @@ func (t *connection) run(ctx context.Context, r request) *refusal {
 		why := denied(policy.Decision{
 			Host: t.to.host, Rule: policy.RuleSyntax, Reason: errNotTLS.Error() + ", which port 443 is for",
 		}, t.to.port)
-		t.refuse(policy.Request{Kind: policy.Connect, Host: t.to.host, Port: t.to.port}, request{}, why, true)
+		t.refuse(policy.Request{Kind: t.pass.request.Kind, Host: t.to.host, Port: t.to.port}, request{}, why, true)
 		return nil
 	default:
 		inside := &session{server: t.server, conn: t.conn, br: t.br, way: way{to: t.to}}
@@ -160,9 +183,10 @@ func (c *session) splice(p *passage, raw []byte, up *upstream) {
 	if err := up.conn.SetWriteDeadline(time.Now().Add(c.limits.idle)); err != nil {
 		return
 	}
-	n, err := up.conn.Write(raw)
-	p.sent.Add(int64(n))
-	if err != nil {
+	if p.spend(len(raw)) != nil {
+		return
+	}
+	if _, err := up.conn.Write(raw); err != nil {
 		return
 	}
 	c.tunnel(p, end{c.conn, c.br}, end{up.conn, up.br})

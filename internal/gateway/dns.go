@@ -98,7 +98,7 @@ func (d dnsServer) decide(q question) dnsmessage.RCode {
 		return dnsmessage.RCodeSuccess
 	}
 	r := policy.Request{Kind: policy.DNS, Host: name, Method: typeName(q.asked.Type)}
-	decision := d.policy.Decide(r)
+	decision := d.policy().Decide(r)
 	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
 		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}
 	}

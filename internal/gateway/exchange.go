@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,7 @@ type upstream struct {
 	br   *bufio.Reader
 	// address is where conn leads, for the record.
 	address string
+	addrs   []netip.Addr // that it was chosen from
 	used    bool
 	// prefix and auth are for a proxy on the way: what stands before a path,
 	// and its credentials.
@@ -94,12 +96,17 @@ func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authorit
 		c.dropUpstream()
 	}
 	if c.up != nil {
-		d := c.policy.Decide(p)
+		rules := c.policy()
+		d := rules.Decide(p)
 		if !d.Allow {
 			return nil, nil, c.journal.refused(p, denied(d, p.Port))
 		}
-		pass, refused := c.open(p, d, nil, c.up.address)
-		return pass, c.up, refused
+		pass, refused := c.open(rules, p, d, c.up.addrs, c.up.address)
+		if refused != nil {
+			return nil, nil, refused
+		}
+		pass.bind(c.up.conn)
+		return pass, c.up, nil
 	}
 	pass, refused := c.admit(ctx, p)
 	if refused != nil {
@@ -128,7 +135,7 @@ func (c *session) dropUpstream() {
 func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstream, *refusal) {
 	up := &upstream{to: to}
 	var failed *refusal
-	if proxy := s.policy.Proxy(); proxy != nil && len(p.addrs) == 0 {
+	if proxy := p.policy.Proxy(); proxy != nil && len(p.addrs) == 0 {
 		up.prefix, up.auth = "http://"+to.text(), basicAuth(proxy.User)
 		up.conn, failed = s.dialToProxy(ctx, p, proxy)
 	} else {
@@ -137,7 +144,7 @@ func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstr
 	if failed != nil {
 		return nil, failed
 	}
-	up.address = p.event.Address
+	up.address, up.addrs = p.event.Address, p.addrs
 	up.br = bufio.NewReaderSize(up.conn, readerSize)
 	return up, nil
 }

@@ -98,7 +98,7 @@ func serve(ctx context.Context, conn *wire.Conn, out outside) error {
 // Options are those of the gateway by itself.
 type Options struct {
 	Policy policy.Egress
-	// Listen is the address of the HTTP proxy, host:port.
+	// Listen is the address of the proxy, host:port.
 	Listen string
 	// Record is the path of the record file.
 	Record string
@@ -106,8 +106,8 @@ type Options struct {
 	Ready func(net.Addr)
 }
 
-// ListenAndServe is the gateway by itself: an HTTP proxy on one address, for
-// whatever reaches that address. It serves until ctx ends.
+// ListenAndServe is the gateway by itself: a proxy that speaks HTTP and SOCKS5
+// on one address, for whatever reaches that address. It serves until ctx ends.
 func ListenAndServe(ctx context.Context, opts Options) error {
 	if err := harden(); err != nil {
 		return fmt.Errorf("harden gateway: %w", err)
@@ -137,22 +137,23 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 		return nil, err
 	}
 	j := &journal{writer: w, run: run}
-	return &server{
-		policy:    p,
+	s := &server{
 		journal:   j,
 		own:       &ownAddresses{fixed: own},
 		out:       out.withDefaults(),
 		limits:    defaultLimits(),
 		questions: questions{journal: j},
-	}, nil
+	}
+	s.rules.Store(p)
+	return s, nil
 }
 
 // listeners are the ways in; those that are nil are not there.
 type listeners struct {
-	proxy, http, tls net.Listener
-	dnsTCP           net.Listener
-	dnsUDP           net.PacketConn
-	address          netip.Addr // what DNS answers with
+	proxy, socks, http, tls net.Listener
+	dnsTCP                  net.Listener
+	dnsUDP                  net.PacketConn
+	address                 netip.Addr // what DNS answers with
 }
 
 // listenBottle binds every port on address alone: which interface is which
@@ -171,6 +172,9 @@ func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (li
 		return l
 	}
 	ls.proxy, ls.http, ls.tls, ls.dnsTCP = tcp(ports.Proxy), tcp(ports.HTTP), tcp(ports.TLS), tcp(ports.DNS)
+	if ports.SOCKS != 0 {
+		ls.socks = tcp(ports.SOCKS)
+	}
 	if err == nil {
 		ls.dnsUDP, err = lc.ListenPacket(ctx, "udp", hostPort(address, ports.DNS))
 	}
@@ -190,7 +194,7 @@ func listenConfig() *net.ListenConfig {
 }
 
 func (ls listeners) close() {
-	for _, c := range []io.Closer{ls.proxy, ls.http, ls.tls, ls.dnsTCP, ls.dnsUDP} {
+	for _, c := range []io.Closer{ls.proxy, ls.socks, ls.http, ls.tls, ls.dnsTCP, ls.dnsUDP} {
 		if c != nil {
 			c.Close()
 		}

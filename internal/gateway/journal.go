@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -83,30 +82,4 @@ func eventOf(r policy.Request, d policy.Decision) audit.Event {
 		Kind: r.Kind, Host: d.Host, Port: r.Port, Method: r.Method, Path: r.Path,
 		Decision: audit.Allowed, Rule: d.Rule, Reason: d.Reason,
 	}
-}
-
-// passage is one allowed request or tunnel on its way: recorded as open, and
-// to be closed exactly once.
-type passage struct {
-	journal *journal
-	event   audit.Event
-	host    string // normalised
-	port    int
-	addrs   []netip.Addr // checked; the first is dialled first
-
-	sent, received atomic.Int64
-}
-
-// close records the end with its totals. failed says what upstream did wrong,
-// nil for an ordinary end.
-func (p *passage) close(failed *refusal) {
-	e := p.event
-	e.Phase = audit.Close
-	e.Duration = time.Since(e.Time).Seconds()
-	e.Time = time.Time{}
-	e.Sent, e.Received = p.sent.Load(), p.received.Load()
-	if failed != nil {
-		e.Decision, e.Rule, e.Reason = failed.outcome, failed.decision.Rule, failed.decision.Reason
-	}
-	_ = p.journal.append(e) // a failure cuts everything; there is nobody to tell
 }

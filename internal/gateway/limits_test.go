@@ -16,7 +16,8 @@ import (
 	"claude-bottle/internal/audit"
 )
 
-// Who holds every connection loses them by time, and the gateway serves on.
+// Who holds every connection without asking for anything loses the oldest to
+// whoever comes; who holds them with half a request loses them by time.
 func TestConnectionHog(t *testing.T) {
 	w := newWorld()
 	w.host("a.example", 80, originServer(t, echo))
@@ -28,19 +29,87 @@ func TestConnectionHog(t *testing.T) {
 	for range 4 {
 		hogs = append(hogs, dial(t, f.proxy))
 	}
-	for range 20 { // beyond the limit: closed at once
-		if _, err := dial(t, f.proxy).Read(make([]byte, 1)); err == nil {
-			t.Fatal("served beyond the limit")
-		}
+	const get = "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+	if got := say(t, f.proxy, get); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("beside four that are silent: %q", got)
 	}
 	for _, hog := range hogs {
 		if _, err := hog.Read(make([]byte, 1)); err == nil {
 			t.Error("a silent client was told something")
 		}
 	}
-	waitFor(t, "an answer", func() bool {
-		return strings.HasPrefix(say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"), "HTTP/1.1 200 ")
-	})
+	waitFor(t, "an answer", func() bool { return strings.HasPrefix(say(t, f.proxy, get), "HTTP/1.1 200 ") })
+}
+
+// Clients that are at work are not closed for others.
+func TestBusyClientsStay(t *testing.T) {
+	w := newWorld()
+	release := make(chan struct{})
+	w.host("a.example", 80, originServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		_, _ = io.WriteString(w, "late")
+	}))
+	f := start(t, w, allow("a.example"), func(s *server) { s.limits.connections = 2 })
+	const get = "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+	var busy []net.Conn
+	for range 2 {
+		conn := dial(t, f.proxy)
+		_, _ = io.WriteString(conn, get)
+		busy = append(busy, conn)
+	}
+	waitFor(t, "both are at work", func() bool { return len(w.dials()) == 2 })
+	if got, err := io.ReadAll(dial(t, f.proxy)); len(got) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a third one: %q, %v", got, err)
+	}
+	close(release)
+	for _, conn := range busy {
+		if b, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(b), "late") {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+}
+
+// Ten thousand clients that connect and say nothing cost no more than the
+// limit, and keep nobody from being served at once.
+func TestManyIdleClients(t *testing.T) {
+	w := newWorld()
+	w.host("a.example", 80, originServer(t, echo))
+	f := start(t, w, allow("a.example"), func(s *server) { s.limits.connections = 500 })
+	const clients, held = 10_000, 1_000
+	var idle []net.Conn
+	defer func() {
+		for _, conn := range idle {
+			conn.Close()
+		}
+	}()
+	slowest := time.Duration(0)
+	for i := range clients {
+		conn, err := connect(t, "tcp", f.proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(idle) < held {
+			idle = append(idle, conn)
+		} else { // ours are bounded by descriptors too
+			idle[i%held].Close()
+			idle[i%held] = conn
+		}
+		if i%1000 != 999 {
+			continue
+		}
+		began := time.Now()
+		if got := say(t, f.proxy, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Fatalf("after %d idle clients: %q", i, got)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	f.server.mu.Lock()
+	open := len(f.server.conns)
+	f.server.mu.Unlock()
+	if open > 510 {
+		t.Errorf("%d connections are open", open)
+	}
+	t.Logf("the slowest answer took %s", slowest)
 }
 
 // A head must be there in time, however busy its sender is.

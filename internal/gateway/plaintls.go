@@ -27,6 +27,7 @@ func (s *server) servePlainTLS(ctx context.Context, conn net.Conn) {
 		return
 	}
 	raw, h, err := readHello(c.br)
+	c.busy(conn)
 	r := policy.Request{Kind: policy.TLS, Host: h.name, Port: 443}
 	if why := unnamed(h, err); why != nil {
 		_ = s.journal.refused(r, why)

@@ -18,6 +18,7 @@ type refusal struct {
 	outcome  audit.Outcome
 	port     int
 	decision policy.Decision
+	cause    error // of a failure, where there is one; never shown
 }
 
 func (r *refusal) Error() string { return r.decision.Reason }

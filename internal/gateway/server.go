@@ -15,7 +15,7 @@ import (
 
 // server is one gateway at work.
 type server struct {
-	policy  *policy.Policy
+	rules   atomic.Pointer[policy.Policy]
 	journal *journal
 	trial   *trial // nil for a gateway that is not on trial
 	own     *ownAddresses
@@ -28,12 +28,17 @@ type server struct {
 	large   chan struct{} // one per exchange with a large head
 	clients sync.WaitGroup
 
-	mu    sync.Mutex // guards conns and ended
-	conns map[net.Conn]leg
-	ended bool
+	mu       sync.Mutex // guards the rest but ids
+	conns    map[net.Conn]leg
+	waiting  waiting
+	passages map[*passage]struct{}
+	ended    bool
 
 	ids atomic.Uint64
 }
+
+// policy is the one in force.
+func (s *server) policy() *policy.Policy { return s.rules.Load() }
 
 // serve takes ownership of ls and of the record. It returns when ctx ended and
 // every connection is closed, or when a listener broke.
@@ -41,6 +46,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
 	s.large = make(chan struct{}, largeHeads)
 	s.conns = map[net.Conn]leg{}
+	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -53,6 +59,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 		ls.proxy:  s.serveProxy,
 		ls.http:   s.servePlainHTTP,
 		ls.tls:    s.servePlainTLS,
+		ls.socks:  s.serveProxy,
 		ls.dnsTCP: dnsServer{s, ls.address}.serveStream,
 	} {
 		if l != nil {
@@ -69,8 +76,10 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 }
 
 // accept runs serve for each connection of l until ctx ends. Beyond the limit
-// a connection is closed at once: who hogs them all loses them by time, and
-// the gateway stays within its descriptors (TestConnectionHog).
+// the connection that has waited longest without asking for anything makes
+// room; where all are at work the fresh one is closed. So who hogs them all
+// keeps nobody out, and the gateway stays within its descriptors
+// (TestConnectionHog, TestManyIdleClients).
 func (s *server) accept(ctx context.Context, l net.Listener, serve func(context.Context, net.Conn)) error {
 	for {
 		conn, err := l.Accept()
@@ -86,14 +95,17 @@ func (s *server) accept(ctx context.Context, l net.Listener, serve func(context.
 		select {
 		case s.slots <- struct{}{}:
 		default:
-			conn.Close()
+			if !s.makeRoom(ctx) {
+				conn.Close()
+				continue
+			}
+		}
+		if !s.track(conn, bottleSide) {
+			<-s.slots
 			continue
 		}
 		s.clients.Go(func() {
 			defer func() { <-s.slots }()
-			if !s.track(conn, bottleSide) {
-				return
-			}
 			defer s.drop(conn)
 			serve(ctx, conn)
 		})
@@ -118,6 +130,9 @@ func (s *server) track(conn net.Conn, side leg) bool {
 		return false
 	}
 	s.conns[conn] = side
+	if side == bottleSide {
+		s.waiting.add(conn)
+	}
 	return true
 }
 
@@ -125,6 +140,7 @@ func (s *server) track(conn net.Conn, side leg) bool {
 func (s *server) drop(conn net.Conn) {
 	s.mu.Lock()
 	delete(s.conns, conn)
+	s.waiting.remove(conn)
 	s.mu.Unlock()
 	conn.Close()
 }

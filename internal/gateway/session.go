@@ -24,9 +24,21 @@ type session struct {
 	grown bool
 }
 
+// serveProxy serves a client of the proxy, which speaks HTTP or SOCKS5: the
+// first byte says which, since that of a method is a letter.
 func (s *server) serveProxy(ctx context.Context, conn net.Conn) {
 	c := &session{server: s, conn: conn, br: bufio.NewReaderSize(conn, readerSize), way: way{proxy: true}}
-	c.serve(ctx)
+	if err := conn.SetReadDeadline(time.Now().Add(s.limits.head)); err != nil {
+		return
+	}
+	first, err := c.br.Peek(1)
+	switch {
+	case err != nil:
+	case first[0] == socksVersion:
+		c.socks(ctx)
+	default:
+		c.serve(ctx)
+	}
 }
 
 func (s *server) servePlainHTTP(ctx context.Context, conn net.Conn) {
@@ -49,6 +61,7 @@ func (c *session) serve(ctx context.Context) {
 // awaitRequest waits for a request's first byte and then gives the head its
 // time, so that a client cannot hold a connection by a byte now and then.
 func (c *session) awaitRequest(first bool) bool {
+	c.waits(c.conn)
 	wait := c.limits.keepAlive
 	if first {
 		wait = c.limits.head
@@ -92,6 +105,7 @@ func (c *session) one(ctx context.Context) bool {
 	if err != nil {
 		return c.badHead(err)
 	}
+	c.busy(c.conn)
 	r, err := parseRequest(block)
 	if err != nil {
 		return c.refuse(policy.Request{Kind: policy.HTTP}, request{}, malformed(err.Error()), true)

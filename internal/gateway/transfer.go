@@ -41,9 +41,8 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 		t.abort(up)
 		return false, t.gone()
 	}
-	c := &carrier{dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle}
+	c := &carrier{dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle, count: t.pass.receive}
 	err = c.body(down, t.request.minor == 1)
-	t.pass.received.Add(c.n)
 	if err != nil {
 		t.abort(up)
 		if source := (sourceError{}); errors.As(err, &source) {
@@ -83,7 +82,7 @@ func safe(method string) bool { return method == "GET" || method == "HEAD" || me
 // redial finds a fresh connection for a passage that used a kept one. The
 // addresses are judged anew.
 func (t *transfer) redial(ctx context.Context) *refusal {
-	addrs, refused := t.addresses(ctx, t.to.host, t.to.port)
+	addrs, refused := t.addresses(ctx, t.pass.policy, t.to.host, t.to.port)
 	if refused != nil {
 		return refused
 	}
@@ -117,16 +116,14 @@ func (u *upload) finished() bool {
 // off ends the upstream connection, so that upstream never takes a part for
 // the whole.
 func (t *transfer) upload() *upload {
-	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle}
+	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle, count: t.pass.spend}
 	u := &upload{carrier: c, done: make(chan struct{})}
 	if u.err = c.write(t.outgoing()); u.err != nil || t.body.empty() {
-		t.pass.sent.Add(c.n)
 		close(u.done)
 		return u
 	}
 	go func() { // ends with the body, or with abort
 		u.err = c.body(t.body, true)
-		t.pass.sent.Add(c.n)
 		close(u.done) // first, so that who finds the connection closed knows why
 		if u.err != nil {
 			c.dst.Close()
@@ -209,8 +206,10 @@ func (t *transfer) write(b []byte) error {
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.idle)); err != nil {
 		return err
 	}
-	n, err := t.conn.Write(b)
-	t.pass.received.Add(int64(n))
+	if err := t.pass.receive(len(b)); err != nil {
+		return err
+	}
+	_, err := t.conn.Write(b)
 	return err
 }
 

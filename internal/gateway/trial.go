@@ -57,7 +57,7 @@ func beginTrial(ctx context.Context, boot wire.GatewayBoot) (*trial, error) {
 		return nil, fmt.Errorf("list the gateway's addresses: %w", err)
 	}
 	t := &trial{word: boot.Word}
-	for _, port := range []int{boot.Ports.Proxy, boot.Ports.HTTP, boot.Ports.TLS, boot.Ports.DNS} {
+	for _, port := range boot.Ports.All() {
 		t.listeners = append(t.listeners, netip.AddrPortFrom(boot.Address, uint16(port))) //nolint:gosec // G115: a port
 	}
 	for _, address := range addresses {

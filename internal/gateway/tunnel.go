@@ -24,8 +24,8 @@ func (s *server) tunnel(p *passage, client, upstream end) {
 	t := &tunnelled{idle: s.limits.idle}
 	t.moved()
 	var up sync.WaitGroup
-	up.Go(func() { t.carry(upstream.conn, client, &p.sent) })
-	t.carry(client.conn, upstream, &p.received)
+	up.Go(func() { t.carry(upstream.conn, client, p.spend) })
+	t.carry(client.conn, upstream, p.receive)
 	up.Wait()
 }
 
@@ -40,7 +40,7 @@ func (t *tunnelled) moved() { t.last.Store(time.Now().UnixNano()) }
 func (t *tunnelled) quiet() time.Duration { return time.Since(time.Unix(0, t.last.Load())) }
 
 // carry copies one direction to its end.
-func (t *tunnelled) carry(dst net.Conn, src end, count *atomic.Int64) {
+func (t *tunnelled) carry(dst net.Conn, src end, count func(int) error) {
 	err := t.copy(dst, src, count)
 	if err == nil {
 		err = closeWrite(dst)
@@ -52,7 +52,7 @@ func (t *tunnelled) carry(dst net.Conn, src end, count *atomic.Int64) {
 }
 
 // copy returns nil at the source's end.
-func (t *tunnelled) copy(dst net.Conn, src end, count *atomic.Int64) error {
+func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
 	if n := src.br.Buffered(); n > 0 {
 		early, err := src.br.Peek(n)
 		if err != nil {
@@ -77,12 +77,14 @@ func (t *tunnelled) copy(dst net.Conn, src end, count *atomic.Int64) error {
 	}
 }
 
-func (t *tunnelled) write(dst net.Conn, b []byte, count *atomic.Int64) error {
+func (t *tunnelled) write(dst net.Conn, b []byte, count func(int) error) error {
 	if err := dst.SetWriteDeadline(time.Now().Add(t.idle)); err != nil {
 		return err
 	}
-	n, err := dst.Write(b)
-	count.Add(int64(n))
+	if err := count(len(b)); err != nil {
+		return err
+	}
+	_, err := dst.Write(b)
 	t.moved()
 	return err
 }

@@ -40,7 +40,7 @@ func (s *server) tunnelThrough(ctx context.Context, p *passage, proxy *url.URL) 
 
 // dialToProxy connects to the manifest's proxy.
 func (s *server) dialToProxy(ctx context.Context, p *passage, proxy *url.URL) (net.Conn, *refusal) {
-	addrs, err := s.proxyAddresses(ctx, proxy.Hostname())
+	addrs, err := s.proxyAddresses(ctx, p.policy, proxy.Hostname())
 	if err != nil {
 		return nil, failure(p.host, p.port, "the upstream proxy's name cannot be looked up", err)
 	}
@@ -48,22 +48,23 @@ func (s *server) dialToProxy(ctx context.Context, p *passage, proxy *url.URL) (n
 	if err != nil {
 		return nil, failure(p.host, p.port, "the upstream proxy has no port", err)
 	}
-	for _, addr := range addrs {
-		var conn net.Conn
-		if conn, err = s.dialOne(ctx, hostPort(addr, port), s.limits.dial); err == nil {
-			p.event.Address = addr.String()
-			return conn, nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
+	defer cancel()
+	conn, addr, err := s.race(ctx, addrs, port)
+	if err == nil {
+		p.event.Address = addr.String()
+		p.bind(conn)
+		return conn, nil
 	}
 	return nil, failure(p.host, p.port, "the upstream proxy does not answer: "+dialReason(err), err)
 }
 
-func (s *server) proxyAddresses(ctx context.Context, host string) ([]netip.Addr, error) {
+func (s *server) proxyAddresses(ctx context.Context, rules *policy.Policy, host string) ([]netip.Addr, error) {
 	host, err := policy.Normalise(host)
 	if err != nil {
 		return nil, err
 	}
-	if addr, ok := s.policy.Resolve(host); ok {
+	if addr, ok := rules.Resolve(host); ok {
 		return []netip.Addr{addr}, nil
 	}
 	return s.lookup(ctx, host)

@@ -72,7 +72,7 @@ func portsOf(canaries []wire.Canary, own []net.Addr, ports wire.Ports) []wire.Do
 		if !onHost(canary.Leg, own) {
 			continue
 		}
-		for _, port := range []int{ports.Proxy, ports.DNS, ports.HTTP, ports.TLS} {
+		for _, port := range ports.All() {
 			doors = append(doors, wire.Door{
 				Kind: GatewayPort, Address: netip.AddrPortFrom(canary.Leg.Addr(), uint16(port)), //nolint:gosec // G115: a port
 			})

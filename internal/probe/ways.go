@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -39,6 +40,7 @@ func ways(p wire.Probe) []check {
 		plain := "GET / HTTP/1.1\r\nHost: " + p.Refused + "\r\n\r\n"
 		add(p.Ports.Proxy, Proxy, "CONNECT to a refused name", status(at(p.Ports.Proxy), connect, statusRefused))
 		add(p.Ports.Proxy, Proxy, "GET of a refused name", status(at(p.Ports.Proxy), get, statusRefused))
+		add(p.Ports.SOCKS, Proxy, "SOCKS to a refused name", socks(at(p.Ports.SOCKS), p.Refused, socksRefused))
 		add(p.Ports.HTTP, Plain, "HTTP to a refused name", status(at(p.Ports.HTTP), plain, statusRefused))
 		add(p.Ports.TLS, Plain, "TLS to a refused name", hello(at(p.Ports.TLS), p.Refused))
 		for _, network := range []string{"udp", "tcp"} {
@@ -58,6 +60,34 @@ func ways(p wire.Probe) []check {
 		}
 	}
 	return checks
+}
+
+// socksRefused is how SOCKS5 says that a rule refuses (RFC 1928, 6).
+const socksRefused = 2
+
+// socks asks for a tunnel by SOCKS5 and wants a code.
+func socks(at netip.AddrPort, host string, want byte) func(context.Context) outcome {
+	request := append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(host))}, host...) //nolint:gosec // G115: a short name of ours
+	request = append(request, 443>>8, 443&0xff)
+	return func(ctx context.Context) outcome {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
+		if err != nil {
+			return broken(reason(err))
+		}
+		defer func() { _ = conn.Close() }()
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		if _, err := conn.Write(request); err != nil {
+			return broken(reason(err))
+		}
+		answer := make([]byte, 4) // two of the greeting, two of the request
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			return broken(reason(err))
+		}
+		if answer[1] != 0 || answer[3] != want {
+			return broken(fmt.Sprintf("the gateway answered % x, not code %d", answer, want))
+		}
+		return works(fmt.Sprintf("answered %d", want))
+	}
 }
 
 // status sends a request and wants a status.

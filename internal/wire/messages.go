@@ -57,8 +57,8 @@ type GatewayBoot struct {
 
 // Ports are the gateway's listeners.
 type Ports struct {
-	Proxy int `json:"proxy"`           // HTTP proxy
-	SOCKS int `json:"socks,omitempty"` // SOCKS5
+	Proxy int `json:"proxy"`           // HTTP and SOCKS5, told apart by the first byte
+	SOCKS int `json:"socks,omitempty"` // the same, where SOCKS is looked for; 0 for none
 	DNS   int `json:"dns"`
 	HTTP  int `json:"http"` // plain, by Host
 	TLS   int `json:"tls"`  // plain, by SNI
@@ -66,6 +66,15 @@ type Ports struct {
 
 // StandardPorts are those of a bottle.
 var StandardPorts = Ports{Proxy: 3128, SOCKS: 1080, DNS: 53, HTTP: 80, TLS: 443}
+
+// All are the ports that are there.
+func (p Ports) All() []int {
+	all := []int{p.Proxy, p.DNS, p.HTTP, p.TLS}
+	if p.SOCKS != 0 {
+		all = append(all, p.SOCKS)
+	}
+	return all
+}
 
 // Start asks the guest to run one process.
 type Start struct {

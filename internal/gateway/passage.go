@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+)
+
+// passage is one allowed request or tunnel on its way: recorded as open, and
+// to be closed exactly once.
+type passage struct {
+	server  *server
+	policy  *policy.Policy // that allowed it
+	request policy.Request
+	event   audit.Event
+	host    string // normalised
+	port    int
+	addrs   []netip.Addr // checked; the first is dialled first
+
+	sent, received atomic.Int64
+
+	mu    sync.Mutex // guards the rest
+	conns []net.Conn // to the world
+	ended *refusal   // why it was cut
+}
+
+// spend counts n bytes that are about to leave. An error says that they may
+// not.
+func (p *passage) spend(n int) error {
+	p.sent.Add(int64(n))
+	return nil
+}
+
+// receive counts n bytes on their way to the bottle.
+func (p *passage) receive(n int) error {
+	p.received.Add(int64(n))
+	return nil
+}
+
+// bind makes conn end with the passage, should that be cut. The connection
+// of a passage that was cut already is closed.
+func (p *passage) bind(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, conn)
+	if p.ended != nil {
+		conn.Close()
+	}
+}
+
+// cut ends what the passage carries, because of why.
+func (p *passage) cut(why *refusal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended == nil {
+		p.ended = why
+	}
+	for _, conn := range p.conns {
+		conn.Close()
+	}
+}
+
+// cutBy says why the passage was cut; nil when it was not.
+func (p *passage) cutBy() *refusal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// close records the end with its totals. failed says what upstream did wrong,
+// nil for an ordinary end.
+func (p *passage) close(failed *refusal) {
+	p.server.forget(p)
+	if why := p.cutBy(); why != nil {
+		failed = why
+	}
+	e := p.event
+	e.Phase = audit.Close
+	e.Duration = time.Since(e.Time).Seconds()
+	e.Time = time.Time{}
+	e.Sent, e.Received = p.sent.Load(), p.received.Load()
+	if failed != nil {
+		e.Decision, e.Rule, e.Reason = failed.outcome, failed.decision.Rule, failed.decision.Reason
+	}
+	_ = p.server.journal.append(e) // a failure cuts everything; there is nobody to tell
+}
+
+// remember registers a passage, so that a change of the policy finds it.
+func (s *server) remember(p *passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passages[p] = struct{}{}
+}
+
+func (s *server) forget(p *passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.passages, p)
+}
