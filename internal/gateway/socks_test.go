@@ -79,7 +79,9 @@ func TestSOCKS(t *testing.T) {
 	} else {
 		conn.Close()
 	}
-	e := f.eventually("the tunnel's end", func(e audit.Event) bool { return e.Kind == kindSOCKS && e.Phase == audit.Close && e.Port == 443 && e.Received > 0 })
+	e := f.eventually("the tunnel's end", func(e audit.Event) bool {
+		return e.Kind == kindSOCKS && e.Phase == audit.Close && e.Port == 443 && e.Received > 0
+	})
 	if e.Host != "a.example" || e.Sent == 0 || e.Rule != "allow a.example (test)" {
 		t.Errorf("%+v", e)
 	}
