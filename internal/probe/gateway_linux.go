@@ -18,13 +18,15 @@ import (
 // Gateway is a gateway's look at itself, and at others of its kind. It hears
 // its own canaries, too. listeners are all that it should listen on.
 func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, word string, listeners []netip.AddrPort) wire.Probed {
-	local := func() []wire.Finding {
-		return slices.Concat(gatewayIdentity(p.UID, p.Kernel), []wire.Finding{
-			listening(listeners).in(check{kind: GatewayPort, target: "the gateway's listeners"}),
-			forwarding().in(check{kind: Forwarding, target: "packets between the gateway's legs"}),
-			rootIsReadOnly().in(check{kind: Setting, target: "the gateway's root"}),
-			notDumpable().in(check{kind: Memory, target: "memory of the gateway"}),
-		})
+	one := func(c check, try func() outcome) func() []wire.Finding {
+		return func() []wire.Finding { return []wire.Finding{try().in(c)} }
+	}
+	local := []func() []wire.Finding{
+		func() []wire.Finding { return gatewayIdentity(p.UID, p.Kernel) },
+		one(check{kind: GatewayPort, target: "the gateway's listeners"}, func() outcome { return listening(listeners) }),
+		one(check{kind: Forwarding, target: "packets between the gateway's legs"}, forwarding),
+		one(check{kind: Setting, target: "the gateway's root"}, rootIsReadOnly),
+		one(check{kind: Memory, target: "memory of the gateway"}, notDumpable),
 	}
 	// What comes late is the gateway's own concern no longer: nobody in it is
 	// to be kept from anything.

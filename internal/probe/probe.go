@@ -98,7 +98,7 @@ func (o outcome) in(c check) wire.Finding {
 type trial struct {
 	checks []check
 	// local are checks that ask nobody, made one after the other.
-	local func() []wire.Finding
+	local []func() []wire.Finding
 	skip  []string // kinds that mean nothing here
 	// deadline and late are those of silence.
 	deadline, late time.Duration
@@ -108,6 +108,7 @@ type trial struct {
 type tried struct {
 	index   int
 	outcome outcome
+	took    time.Duration
 }
 
 // run tries all. It returns when the deadline is over and all that must answer
@@ -119,7 +120,7 @@ func run(ctx context.Context, t trial) (wire.Probed, <-chan wire.Finding) {
 	checks := slices.DeleteFunc(t.checks, func(c check) bool { return slices.Contains(t.skip, c.kind) })
 	ctx, cancel := context.WithCancel(ctx)
 	local := make(chan []wire.Finding, 1)
-	go func() { local <- t.local() }()
+	go func() { local <- inTurn(t.local) }()
 	results := make(chan tried, len(checks))
 	waiting := 1 // for local, and for all that must answer
 	for i, c := range checks {
@@ -132,7 +133,8 @@ func run(ctx context.Context, t trial) (wire.Probed, <-chan wire.Finding) {
 		go func() { // ends with its limit; results has room for it
 			limited, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			results <- tried{i, c.try(limited)}
+			outcome := c.try(limited)
+			results <- tried{i, outcome, time.Since(began)}
 		}()
 	}
 	timer := time.NewTimer(t.deadline)
@@ -147,6 +149,7 @@ func run(ctx context.Context, t trial) (wire.Probed, <-chan wire.Finding) {
 			waiting--
 		case r := <-results:
 			findings[r.index] = r.outcome.in(checks[r.index])
+			findings[r.index].Took = r.took
 			left--
 			if !checks[r.index].silent {
 				waiting--
@@ -160,9 +163,25 @@ func run(ctx context.Context, t trial) (wire.Probed, <-chan wire.Finding) {
 	for i := range findings {
 		if findings[i].Kind == "" {
 			findings[i] = silence.in(checks[i])
+			findings[i].Took = took
 		}
 	}
 	return wire.Probed{Findings: findings, Took: took}, afterwards(checks, results, left, cancel)
+}
+
+// inTurn makes local checks. What several took together is shared among them.
+func inTurn(groups []func() []wire.Finding) []wire.Finding {
+	var all []wire.Finding
+	for _, try := range groups {
+		began := time.Now()
+		findings := try()
+		took := time.Since(began) / time.Duration(max(1, len(findings)))
+		for i := range findings {
+			findings[i].Took = took
+		}
+		all = append(all, findings...)
+	}
+	return all
 }
 
 // afterwards waits for the rest of the answers.

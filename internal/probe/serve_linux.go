@@ -41,8 +41,14 @@ func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 // the deadline; it is closed when no more can come.
 func Bottle(ctx context.Context, p wire.Probe) (probed wire.Probed, late <-chan wire.Finding) {
 	checks := slices.Concat(doors(p.Doors, p.Word), resolver(p), ways(p))
-	local := func() []wire.Finding {
-		return slices.Concat(identity(p), own(p.Own), files(), devices(p.Kernel), []wire.Finding{parent(), sockets()}, calls())
+	local := []func() []wire.Finding{
+		func() []wire.Finding { return identity(p) },
+		func() []wire.Finding { return own(p.Own) },
+		files,
+		func() []wire.Finding { return devices(p.Kernel) },
+		func() []wire.Finding { return []wire.Finding{parent()} },
+		func() []wire.Finding { return []wire.Finding{sockets()} },
+		calls,
 	}
 	return run(ctx, trial{checks: checks, local: local, skip: p.Kernel.Skip, deadline: p.Deadline, late: p.Late})
 }

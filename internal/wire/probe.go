@@ -86,6 +86,9 @@ type Finding struct {
 	Detail string `json:"detail"`
 	// Code is that of a program that could not be run, see Exit.
 	Code int `json:"code,omitempty"`
+	// Took is when the check was through, from the beginning of the probe; of
+	// checks that ask nobody, how long it took.
+	Took time.Duration `json:"took,omitempty"`
 }
 
 // Bounds of what a probe reports.

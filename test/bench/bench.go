@@ -41,7 +41,7 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{options: o, dir: dir, id: filepath.Base(dir)}
-	b.report.Machine = machine(ctx)
+	b.report.Machine, b.report.Load[0] = machine(ctx), load()
 	// The agent's user goes through it to its home.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -68,6 +68,16 @@ func machine(ctx context.Context) string {
 		text += ", " + strings.TrimSpace(string(out))
 	}
 	return text
+}
+
+// load is the machine's load average of the last minute (proc(5)).
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
 }
 
 // needEngine makes what measurements with an engine start from: the tiny

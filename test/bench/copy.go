@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"claude-bottle/internal/workspace"
@@ -16,14 +17,28 @@ import (
 // perDir is how many files a directory of the tree has.
 const perDir = 100
 
-// measureCopy copies a tree of many small files, by ours and by cp -a in turn.
+// measureCopy copies trees of many small files, by ours, by cp -a and by
+// docker cp in turn.
 func measureCopy(ctx context.Context, b *bench) error {
-	source := filepath.Join(b.dir, "project")
-	if err := makeProject(source, b.files); err != nil {
+	for text := range strings.SplitSeq(b.files, ",") {
+		files, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || files < 1 {
+			return fmt.Errorf("--files: %q is no number of files", text)
+		}
+		if err := b.copyTree(ctx, files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) copyTree(ctx context.Context, files int) (err error) {
+	source, copies := filepath.Join(b.dir, "project"), filepath.Join(b.dir, "copies")
+	if err := makeProject(source, files); err != nil {
 		return err
 	}
-	copies := filepath.Join(b.dir, "copies")
-	timedCopy := func(do func(ctx context.Context, to string) error) contender {
+	defer func() { err = errors.Join(err, os.RemoveAll(source)) }()
+	copied := func(do func(ctx context.Context, to string) error) contender {
 		return func(ctx context.Context) (took, error) {
 			if err := os.Mkdir(copies, 0o700); err != nil {
 				return took{}, err
@@ -34,23 +49,38 @@ func measureCopy(ctx context.Context, b *bench) error {
 			return took{whole, whole}, errors.Join(err, os.RemoveAll(copies))
 		}
 	}
-	times, err := takeTurns(ctx, []contender{
-		timedCopy(func(ctx context.Context, to string) error {
+	times, err := b.takeTurns(ctx, []contender{
+		copied(func(ctx context.Context, to string) error {
 			_, err := workspace.CopyIn(ctx, workspace.CopyOptions{
 				Source: source, Work: to, Git: filepath.Join(copies, "git"), UID: os.Getuid(), GID: os.Getgid(),
 			})
 			return err
 		}),
-		timedCopy(func(ctx context.Context, to string) error {
-			_, err := output(exec.CommandContext(ctx, "cp", "-a", source, to))
+		copied(func(ctx context.Context, to string) error {
+			_, err := output(b.tool(ctx, "cp", "-a", "--reflink=auto", source, to))
 			return err
 		}),
-	}, b.pairs)
+		func(ctx context.Context) (took, error) { return b.dockerCopy(ctx, source) },
+	})
 	if err != nil {
 		return err
 	}
-	b.report.compare(fmt.Sprintf("copy of %d files, of cp -a", b.files), 0, wholes(times[0]), wholes(times[1]))
-	return os.RemoveAll(source)
+	name := fmt.Sprintf("copy of %d files, of ", files)
+	b.report.compare(name+"cp -a --reflink=auto", 0, wholes(times[0]), wholes(times[1]))
+	b.report.compare(name+"docker cp", 0, wholes(times[0]), wholes(times[2]))
+	return nil
+}
+
+// dockerCopy copies into a container that does not run, as the existing tool
+// copies into one that does.
+func (b *bench) dockerCopy(ctx context.Context, source string) (took, error) {
+	name := b.id + "-copy"
+	if _, err := output(b.docker(ctx, "create", "--pull", "never", "--name", name, "--label", label+"="+b.id, b.image, "true")); err != nil {
+		return took{}, err
+	}
+	whole, err := timed(b.docker(ctx, "cp", source, name+":/home/node/workspace"))
+	_, removing := output(b.docker(context.WithoutCancel(ctx), "rm", "-f", name))
+	return took{whole, whole}, errors.Join(err, removing)
 }
 
 // makeProject makes a tree of files of 100 bytes to 8 KB.

@@ -59,27 +59,21 @@ func (h *held) end() error {
 }
 
 // measureFleet launches many bottles at once, of each size one fleet.
-func measureFleet(ctx context.Context, b *bench) error {
-	runtimes := []string{"runc"}
-	if b.hasGvisor(ctx) {
-		runtimes = append(runtimes, "runsc")
-	}
-	for _, runtime := range runtimes {
-		var each []float64
-		for text := range strings.SplitSeq(b.fleet, ",") {
-			size, err := strconv.Atoi(strings.TrimSpace(text))
-			if err != nil || size < 1 {
-				return fmt.Errorf("--fleet: %q is no number of bottles", text)
-			}
-			one, err := b.launchFleet(ctx, runtime, size)
-			if err != nil {
-				return fmt.Errorf("%d bottles at once: %w", size, err)
-			}
-			b.addFleet(runtime, size, one)
-			each = append(each, one.ready.Seconds()*1000/float64(size))
+func measureFleet(ctx context.Context, b *bench, runtime string) error {
+	var each []float64
+	for text := range strings.SplitSeq(b.fleet, ",") {
+		size, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || size < 1 {
+			return fmt.Errorf("--fleet: %q is no number of bottles", text)
 		}
-		b.report.add("docker, "+runtime+": time a bottle, of each fleet", "ms", 0, each, "linear when it does not grow")
+		one, err := b.launchFleet(ctx, runtime, size)
+		if err != nil {
+			return fmt.Errorf("%d bottles at once: %w", size, err)
+		}
+		b.addFleet(runtime, size, one)
+		each = append(each, one.ready.Seconds()*1000/float64(size))
 	}
+	b.report.add("docker, "+runtime+": time a bottle, of each fleet", "ms", 0, each, "linear when it does not grow")
 	return nil
 }
 
@@ -94,14 +88,14 @@ func (b *bench) addFleet(runtime string, size int, f fleet) {
 	b.report.add(name+"all ready", "ms", 0, milliseconds([]time.Duration{f.ready}),
 		number(f.ready.Seconds()*1000/float64(size), "ms")+" a bottle; removed in "+number(f.gone.Seconds()*1000, "ms"))
 	var total float64
-	var parts []string
-	for _, part := range []string{"launcher", "gateway", "guest", "gvisor", "shim", "harness"} {
+	var shown []string
+	for _, part := range parts {
 		if sum := f.memory[part] / float64(size); sum > 0 {
 			total += sum
-			parts = append(parts, part+" "+number(sum, ""))
+			shown = append(shown, part+" "+number(sum, ""))
 		}
 	}
-	b.report.add(name+"memory a bottle", "MiB", 0, []float64{total}, strings.Join(parts, ", "))
+	b.report.add(name+"memory a bottle", "MiB", 0, []float64{total}, strings.Join(shown, ", "))
 }
 
 func (b *bench) launchFleet(ctx context.Context, runtime string, size int) (f fleet, err error) {

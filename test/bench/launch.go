@@ -14,23 +14,26 @@ import (
 	"time"
 )
 
-// took is one launch: until a first program ran inside, and until all of it
-// was gone again.
-type took struct{ ready, whole time.Duration }
-
-// contender is one way to launch.
-type contender func(ctx context.Context) (took, error)
+// launchers are the contenders of a launch: ours, the existing tool's sequence,
+// and a bare container.
+func (b *bench) launchers(runtime string) ([]contender, error) {
+	peer, err := newPeer(b, runtime)
+	return []contender{
+		func(ctx context.Context) (took, error) {
+			return startOnce(b.ours(ctx, "start", "once-"+runtime, "--yes"))
+		},
+		peer.launch,
+		func(ctx context.Context) (took, error) {
+			return startOnce(b.docker(ctx, "run", "--pull", "never", "--rm", "--runtime", runtime, b.image, "echo", "ready"))
+		},
+	}, err
+}
 
 // measureLaunch lets ours, the existing tool's sequence, a bare container and
-// the engine's own part of ours take turns: first with nothing of ours in the
-// engine, so that the shared egress network is made and removed each time,
-// then beside a bottle that runs and keeps it.
-func measureLaunch(ctx context.Context, b *bench, runtime string) (err error) {
-	if runtime == "runsc" && !b.hasGvisor(ctx) {
-		fmt.Fprintln(os.Stderr, "bench: this engine has no runtime runsc, its rows are left out")
-		return nil
-	}
-	peer, err := newPeer(b, runtime)
+// the engine's own part of ours take turns, with nothing of ours in the engine,
+// so that the shared egress network is made and removed each time.
+func measureLaunch(ctx context.Context, b *bench, runtime string) error {
+	contenders, err := b.launchers(runtime)
 	if err != nil {
 		return err
 	}
@@ -38,28 +41,26 @@ func measureLaunch(ctx context.Context, b *bench, runtime string) (err error) {
 	if err != nil {
 		return err
 	}
-	contenders := []contender{
-		func(ctx context.Context) (took, error) {
-			return startOnce(b.ours(ctx, "start", "once-"+runtime, "--yes"))
-		},
-		peer.launch,
-		func(ctx context.Context) (took, error) {
-			whole, err := timed(b.docker(ctx, "run", "--pull", "never", "--rm", "--runtime", runtime, b.image, "true"))
-			return took{whole, whole}, err
-		},
-		floor.launch,
-	}
-	name := "docker, " + runtime + ": "
-	times, err := takeTurns(ctx, contenders, b.pairs)
+	times, err := b.takeTurns(ctx, append(contenders, floor.launch))
 	if err != nil {
 		return err
 	}
+	name := "docker, " + runtime + ": "
 	b.addLaunch(name, times)
-	engine := times[3]
-	b.report.compare(name+"start to ready, of the engine's own part", 0, readies(times[0]), readies(engine))
-	b.report.compare(name+"start to removed, of the engine's own part", 0, wholes(times[0]), wholes(engine))
-	b.report.compare(name+"the engine's own part, of the existing tool's", 0, wholes(engine), wholes(times[1]))
+	ours, existing, engine := times[0], times[1], times[3]
+	b.report.compare(name+"start to ready, of the engine's own part", 0, readies(ours), readies(engine))
+	b.report.compare(name+"start to removed, of the engine's own part", 0, wholes(ours), wholes(engine))
+	b.report.compare(name+"the engine's own part, of the existing tool's", 0, wholes(engine), wholes(existing))
+	return nil
+}
 
+// measureBeside is measureLaunch beside a bottle that runs and keeps the egress
+// network.
+func measureBeside(ctx context.Context, b *bench, runtime string) (err error) {
+	contenders, err := b.launchers(runtime)
+	if err != nil {
+		return err
+	}
 	other, err := hold(b.ours(ctx, "start", "hold-runc", "--yes"))
 	if err != nil {
 		return err
@@ -68,10 +69,11 @@ func measureLaunch(ctx context.Context, b *bench, runtime string) (err error) {
 	if err := other.ready(); err != nil {
 		return err
 	}
-	if times, err = takeTurns(ctx, contenders[:3], b.pairs); err != nil {
+	times, err := b.takeTurns(ctx, contenders)
+	if err != nil {
 		return err
 	}
-	b.addLaunch(name+"beside another bottle, ", times)
+	b.addLaunch("docker, "+runtime+", beside another bottle: ", times)
 	return nil
 }
 
@@ -83,41 +85,8 @@ func (b *bench) addLaunch(name string, times [][]took) {
 	b.report.compare(name+"start to ready, of a bare docker run --rm", 1.8, readies(ours), wholes(bare))
 	b.report.compare(name+"start to ready, of the existing tool's", 0, readies(ours), readies(existing))
 	b.report.compare(name+"start to removed, of a bare docker run --rm", 0, wholes(ours), wholes(bare))
-}
-
-// takeTurns runs every contender once a round, in another order each, after a
-// round that warms the caches and does not count.
-func takeTurns(ctx context.Context, contenders []contender, rounds int) ([][]took, error) {
-	times := make([][]took, len(contenders))
-	for round := range rounds + 1 {
-		for i := range contenders {
-			which := (i + round) % len(contenders)
-			one, err := contenders[which](ctx)
-			if err != nil {
-				return nil, err
-			}
-			if round > 0 {
-				times[which] = append(times[which], one)
-			}
-		}
-	}
-	return times, nil
-}
-
-func readies(all []took) []time.Duration {
-	times := make([]time.Duration, len(all))
-	for i, t := range all {
-		times[i] = t.ready
-	}
-	return times
-}
-
-func wholes(all []took) []time.Duration {
-	times := make([]time.Duration, len(all))
-	for i, t := range all {
-		times[i] = t.whole
-	}
-	return times
+	b.report.compare(name+"removal, of the existing tool's", 0, removals(ours), removals(existing))
+	b.report.compare(name+"removal, of a bare docker run --rm's", 0, removals(ours), removals(bare))
 }
 
 // startOnce runs a launch whose harness prints a line and ends. The line is

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // options are the flags.
@@ -23,17 +24,26 @@ type options struct {
 	only   string
 	format string
 	fleet  string
-	files  int
+	files  string
+	limit  time.Duration
 }
 
 func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := confined(role); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/claude-bottle", "the `program` to measure")
 	flag.IntVar(&o.pairs, "pairs", 10, "how many alternating rounds of ours and the peers'")
 	flag.StringVar(&o.only, "only", "", "measure these `groups` alone, separated by commas: "+strings.Join(groupNames(), ", "))
 	flag.StringVar(&o.format, "format", "text", "text or json")
-	flag.StringVar(&o.fleet, "fleet", "1,8,32,64", "how many bottles at once, separated by `commas`")
-	flag.IntVar(&o.files, "files", 50_000, "how many files the tree to copy has")
+	flag.StringVar(&o.fleet, "fleet", "1,8,64", "how many bottles at once, separated by `commas`")
+	flag.StringVar(&o.files, "files", "10000,100000", "how many files the trees to copy have, separated by `commas`")
+	flag.DurationVar(&o.limit, "limit", 5*time.Minute, "begin no other round of a measurement after this time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -43,26 +53,36 @@ func main() {
 	}
 }
 
-// group is what is measured together; need says what of the machine.
+// group is what is measured together. Those with a runtime need an engine that
+// has it.
 type group struct {
 	name    string
-	engine  bool
-	measure func(ctx context.Context, b *bench) error
+	runtime string
+	measure func(ctx context.Context, b *bench, runtime string) error
 }
 
-var groups = []group{
-	{"process", false, measureProcess},
-	{"launch", true, func(ctx context.Context, b *bench) error { return measureLaunch(ctx, b, "runc") }},
-	{"gvisor", true, func(ctx context.Context, b *bench) error { return measureLaunch(ctx, b, "runsc") }},
-	{"exec", true, measureExec},
-	{"copy", false, measureCopy},
-	{"fleet", true, measureFleet},
-	{"trace", true, measureTrace},
+// groups are in the order in which they are measured.
+func groups() []group {
+	all := []group{{"process", "", measureProcess}, {"confine", "", measureConfine}}
+	for _, runtime := range []string{"runc", "runsc"} {
+		suffix := map[string]string{"runsc": "-gvisor"}[runtime]
+		all = append(all,
+			group{"launch" + suffix, runtime, measureLaunch},
+			group{"beside" + suffix, runtime, measureBeside},
+			group{"checks" + suffix, runtime, measureChecks},
+			group{"exec" + suffix, runtime, measureExec},
+			group{"memory" + suffix, runtime, measureMemory},
+			group{"trace" + suffix, runtime, measureTrace})
+	}
+	return append(all,
+		group{"copy", "runc", func(ctx context.Context, b *bench, _ string) error { return measureCopy(ctx, b) }},
+		group{"fleet", "runc", measureFleet},
+		group{"fleet-gvisor", "runsc", measureFleet})
 }
 
 func groupNames() []string {
 	var names []string
-	for _, g := range groups {
+	for _, g := range groups() {
 		names = append(names, g.name)
 	}
 	return names
@@ -81,33 +101,38 @@ func run(ctx context.Context, o options) (err error) {
 	var failed error
 	for _, g := range chosen {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", g.name)
-		if g.engine {
+		if g.runtime != "" {
 			if err := b.needEngine(ctx); err != nil {
-				return err
+				return errors.Join(failed, err)
 			}
 		}
-		if err := g.measure(ctx, b); err != nil {
+		if g.runtime == "runsc" && !b.hasGvisor(ctx) {
+			fmt.Fprintln(os.Stderr, "bench: this engine has no runtime runsc, its rows are left out")
+			continue
+		}
+		if err := g.measure(ctx, b, g.runtime); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", g.name, err))
 		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
+	b.report.Load[1] = load()
 	// What was measured is shown, whatever failed.
 	return errors.Join(b.report.write(os.Stdout, o.format), failed)
 }
 
 func choose(only string) ([]group, error) {
 	if only == "" {
-		return groups, nil
+		return groups(), nil
 	}
 	var chosen []group
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(groups, func(g group) bool { return g.name == name })
+		i := slices.IndexFunc(groups(), func(g group) bool { return g.name == strings.TrimSpace(name) })
 		if i < 0 {
 			return nil, fmt.Errorf("no group %q: there are %s", name, strings.Join(groupNames(), ", "))
 		}
-		chosen = append(chosen, groups[i])
+		chosen = append(chosen, groups()[i])
 	}
 	return chosen, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,6 +47,32 @@ func memoryOf(pid int) (memory, error) {
 type process struct {
 	pid, parent int
 	args        []string
+}
+
+// parts of a bottle, by whose process it is.
+var parts = []string{"launcher", "gateway", "guest", "gvisor", "shim", "harness"}
+
+// bottles are how many are measured one after the other.
+const bottles = 3
+
+// measureMemory adds what each part of one bottle has.
+func measureMemory(ctx context.Context, b *bench, runtime string) error {
+	used := map[string][]float64{}
+	for range bottles {
+		one, err := b.launchFleet(ctx, runtime, 1)
+		if err != nil {
+			return err
+		}
+		for part, sum := range one.memory {
+			used[part] = append(used[part], sum)
+		}
+	}
+	for _, part := range parts {
+		if len(used[part]) > 0 {
+			b.report.add("docker, "+runtime+": memory of one bottle, "+part, "MiB", 0, used[part], "what is shared counts by its part")
+		}
+	}
+	return nil
 }
 
 // processes are all of the machine's.

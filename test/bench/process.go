@@ -12,7 +12,7 @@ import (
 )
 
 // measureProcess is what the program itself costs.
-func measureProcess(ctx context.Context, b *bench) error {
+func measureProcess(ctx context.Context, b *bench, _ string) error {
 	info, err := os.Stat(b.binary)
 	if err != nil {
 		return err

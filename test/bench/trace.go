@@ -22,17 +22,25 @@ type phase struct {
 	Took  float64 `json:"took"`  // ms; 0 for a moment
 }
 
+// trace is where launches with one runtime spend their time.
+type trace struct {
+	Runtime string  `json:"runtime"`
+	Phases  []phase `json:"phases"`
+}
+
 // measureTrace launches a build of the program that says when each of its
 // phases begins and ends, and shows where the time goes.
-func measureTrace(ctx context.Context, b *bench) error {
+func measureTrace(ctx context.Context, b *bench, runtime string) error {
 	traced := filepath.Join(b.dir, "traced")
 	if _, err := output(b.tool(ctx, "go", "build", "-tags", "failpoints", "-o", traced, "./cmd/claude-bottle")); err != nil {
 		return err
 	}
 	all := map[string]*samples{}
-	for round := range b.pairs + 1 {
-		file := filepath.Join(b.dir, fmt.Sprintf("trace-%d", round))
-		cmd := b.ours(ctx, "start", "once-runc", "--yes")
+	var engine, own []float64
+	rounds := b.rounds()
+	for rounds.next() {
+		file := filepath.Join(b.dir, fmt.Sprintf("trace-%s-%d", runtime, rounds.done))
+		cmd := b.ours(ctx, "start", "once-"+runtime, "--yes")
 		cmd.Path, cmd.Args[0] = traced, traced
 		cmd.Env = append(cmd.Env, "CLAUDE_BOTTLE_FAILPOINT_TRACE="+file)
 		begin := time.Now()
@@ -40,20 +48,45 @@ func measureTrace(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		if round == 0 {
+		if rounds.warming() {
 			continue // it makes the gateway's image
 		}
 		phases, err := readTrace(file, begin)
 		if err != nil {
 			return err
 		}
+		whole := milliseconds([]time.Duration{times.whole})[0]
+		calls := underWay(phases, isCall)
+		engine, own = append(engine, calls/whole), append(own, whole-calls)
 		phases = append(phases,
 			phase{Name: "first output of the harness", Begin: milliseconds([]time.Duration{times.ready})[0]},
-			phase{Name: "end of the command", Begin: milliseconds([]time.Duration{times.whole})[0]})
+			phase{Name: "end of the command", Begin: whole})
 		gather(all, phases)
 	}
-	b.report.Phases = summarise(all, b.pairs)
+	name := "docker, " + runtime + ": "
+	b.report.add(name+"part of a run in which the engine is at work", "", 0, engine, "a call of it is under way")
+	b.report.add(name+"the rest of a run", "ms", 0, own, "process start, files, guest and gateway alone, the probe")
+	b.report.Traces = append(b.report.Traces, trace{runtime, summarise(all, len(engine))})
 	return nil
+}
+
+// isCall says whether a phase is a call of the engine.
+func isCall(name string) bool {
+	call, ok := strings.CutPrefix(name, "docker.")
+	return ok && !strings.HasSuffix(call, "-boot") && call != "install-program"
+}
+
+// underWay is how long, in ms, at least one of the chosen phases was.
+func underWay(phases []phase, chosen func(name string) bool) float64 {
+	sorted := slices.SortedFunc(slices.Values(phases), func(a, b phase) int { return cmp.Compare(a.Begin, b.Begin) })
+	var sum, until float64
+	for _, p := range sorted {
+		if end := p.Begin + p.Took; chosen(p.Name) && end > until {
+			sum += end - max(until, p.Begin)
+			until = end
+		}
+	}
+	return sum
 }
 
 // readTrace reads lines "NANOSECONDS begin|end|point NAME", the time being
@@ -129,16 +162,16 @@ func summarise(all map[string]*samples, launches int) []phase {
 // chart is how wide the picture of a launch is, in characters.
 const chart = 60
 
-// writePhases draws when each phase was under way.
-func writePhases(w io.Writer, phases []phase) error {
+// write draws when each phase was under way.
+func (t trace) write(w io.Writer) error {
 	var last float64
-	for _, p := range phases {
+	for _, p := range t.Phases {
 		last = max(last, p.Begin+p.Took)
 	}
-	fmt.Fprintln(w, "\nWhere a launch spends its time (runc, medians, ms):")
+	fmt.Fprintf(w, "\nWhere a launch spends its time (%s, medians, ms):\n", t.Runtime)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BEGIN\tTOOK\tPHASE\t")
-	for _, p := range phases {
+	for _, p := range t.Phases {
 		from := int(p.Begin / last * chart)
 		long := max(1, int(p.Took/last*chart))
 		fmt.Fprintf(table, "%.1f\t%.1f\t%s\t%s\n", p.Begin, p.Took, p.Name,

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +82,13 @@ func (o *Observer) ofNobody(text string, k known) bool {
 // counters are what a rule has let through.
 var counters = regexp.MustCompile(`\[\d+:\d+\]| counter packets \d+ bytes \d+`)
 
+// jumps are the engine's own rules that lead to its chains, one each, for all
+// of its networks. It takes each away and puts it back whenever it makes a
+// network, not atomically (moby pull request 43585): two that are made at once
+// may leave two of one rule, which do what one does, and which nobody but the
+// engine may remove.
+var jumps = regexp.MustCompile(`(-j|jump) DOCKER-(USER|ISOLATION-STAGE-1)$`)
+
 // rules are those of the packet filter, as each program for them lists them.
 // A program that is not there lists nothing.
 func (o *Observer) rules(ctx context.Context, k known) ([]string, error) {
@@ -106,8 +114,12 @@ func (o *Observer) rules(ctx context.Context, k known) ([]string, error) {
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue
 			}
+			line = fmt.Sprintf("rule %s %s %s", lister[0], table, line)
+			if jumps.MatchString(line) && slices.Contains(lines, line) {
+				continue
+			}
 			if o.Alone || bridges.MatchString(line) && o.ofNobody(line, k) {
-				lines = append(lines, fmt.Sprintf("rule %s %s %s", lister[0], table, line))
+				lines = append(lines, line)
 			}
 		}
 	}
