@@ -22,7 +22,7 @@ try: build
 # Everything, with a real engine and a real agent. `go test ./...` alone skips
 # what needs an engine where none answers.
 test:
-	go run ./test/engine/cmd/engine --gvisor -- go test -race -shuffle=on -count=1 -timeout 40m ./...
+	go run ./test/engine/cmd/engine --gvisor --tools -- go test -race -shuffle=on -count=1 -timeout 40m ./...
 
 # The launcher, the engine and the bottle's parts killed and disturbed wherever
 # they can be, and the machine compared before and after; at the end it says at
@@ -44,7 +44,7 @@ lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck
 # the program itself, which cleans up.
 bench: build
 	go build -o bin/bench ./test/bench
-	go run ./test/engine/cmd/engine --gvisor -- bin/bench --binary bin/claude-bottle $(BENCH)
+	go run ./test/engine/cmd/engine --gvisor --tools -- bin/bench --binary bin/claude-bottle $(BENCH)
 
 $(CACHE)/golangci-lint: Makefile
 	GOBIN=$(CACHE) go install $(GOLANGCI_LINT)

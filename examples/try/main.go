@@ -29,7 +29,7 @@ func main() {
 	binary := flag.String("binary", "bin/claude-bottle", "the `program` to start the agent with")
 	examples := flag.String("examples", "examples", "the `directory` of the examples")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// Ctrl-C is claude-bottle's, which is in the same foreground group.
 	signal.Ignore(os.Interrupt)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/test/engine"
 )
 
 // TestProgramsTrustRoots runs programs with the environment that a bottle gets
@@ -56,9 +57,7 @@ func TestProgramsTrustRoots(t *testing.T) {
 		"node":   {[]string{"node", "-e", "fetch(process.argv[1]).then(r => r.text()).then(console.log)", server.URL}, "trusted"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(test.argv[0]); err != nil {
-				t.Skipf("%s is not installed here", test.argv[0])
-			}
+			engine.Tool(t, test.argv[0])
 			run := func(env []string) string {
 				cmd := exec.CommandContext(t.Context(), test.argv[0], test.argv[1:]...)
 				cmd.Env = env

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"claude-bottle/test/engine"
 )
 
 // foreign makes calls of other ABIs from a 64-bit program.
@@ -57,9 +59,7 @@ void _start(void) { __asm__ volatile("int $0x80" : : "a"(1), "b"(7)); }
 // compiled is a C program.
 func compiled(t *testing.T, source string, flags ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("needs gcc")
-	}
+	engine.Tool(t, "gcc")
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "program.c"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)

@@ -4,10 +4,11 @@ package confine
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"claude-bottle/test/engine"
 )
 
 // TestToolsWork: what people run in a bottle runs under the filter as it does
@@ -102,9 +103,7 @@ X
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := exec.LookPath(test.needs); err != nil {
-				t.Skip("needs " + test.needs)
-			}
+			engine.Tool(t, test.needs)
 			if got := strings.TrimSpace(output(t, inRole(t, roleRun, "sh", "-c", test.script))); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}

@@ -4,13 +4,12 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"claude-bottle/test/engine"
 )
 
 func TestCurl(t *testing.T) {
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("curl is not installed")
-	}
+	curl := engine.Tool(t, "curl")
 	w := newWorld()
 	cert, _ := certificate(t, "tls.example")
 	w.host("a.example", 80, originServer(t, echo))

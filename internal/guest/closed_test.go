@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"claude-bottle/internal/wire"
+	"claude-bottle/test/engine"
 )
 
 const someUID = 54321 // nobody's
@@ -151,9 +152,7 @@ print("held",flush=True)
 all[-1].settimeout(10)
 print(all[-1].recv(200),flush=True)
 `
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("needs python3")
-	}
+	engine.Tool(t, "python3")
 	got := run(t, b.GuestClient, wire.Start{Argv: []string{"python3", "-c", hold}}, "")
 	if !strings.Contains(got.stdout, "conversations are open") {
 		t.Errorf("%+v", got)

@@ -3,23 +3,19 @@
 package guest
 
 import (
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"claude-bottle/internal/wire"
+	"claude-bottle/test/engine"
 )
 
 // underGVisor runs the guest as process 1 of a gVisor sandbox.
 func underGVisor(t *testing.T) option {
 	t.Helper()
-	runsc, err := exec.LookPath("runsc")
+	runsc, err := engine.FindGvisor()
 	if err != nil {
-		runsc = filepath.Join(os.Getenv("HOME"), "go", "bin", "runsc")
-	}
-	if _, err := os.Stat(runsc); err != nil {
-		t.Skip("needs runsc")
+		engine.Missing(t, engine.PartGvisor, err.Error())
 	}
 	state := t.TempDir()
 	return func(cmd *exec.Cmd, boot *wire.GuestBoot) {

@@ -60,8 +60,10 @@ ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 CMD ["node"]
 `
 
-// Base makes BaseImage when the engine has none, or one that was made here
-// from something else. Somebody else's image of that name is left alone.
+// Base sees to it that the engine has BaseImage. Somebody else's engine pulls
+// it; ours, and one that cannot, gets a stand-in made here, which is made again
+// when what it is made from changes. Somebody else's image of that name is left
+// alone.
 func (e *Engine) Base(ctx context.Context) error {
 	roots, err := ExtraRoots()
 	if err != nil {
@@ -79,6 +81,11 @@ func (e *Engine) Base(ctx context.Context) error {
 		}
 	case err != nil && !errdefs.IsNotFound(err):
 		return fmt.Errorf("look for %s: %w", BaseImage, err)
+	case err != nil && e.daemon == nil:
+		if err := e.pull(ctx); err == nil {
+			return nil
+		}
+		fmt.Fprintf(e.log, "engine: %s cannot be pulled; `docker rmi %s` removes the one that is made now\n", BaseImage, BaseImage)
 	}
 	fmt.Fprintf(e.log, "engine: making %s\n", BaseImage)
 	parts := map[string]string{}
@@ -92,6 +99,18 @@ func (e *Engine) Base(ctx context.Context) error {
 		return err
 	}
 	return e.build(ctx, parts, key)
+}
+
+func (e *Engine) pull(ctx context.Context) error {
+	fmt.Fprintf(e.log, "engine: pulling %s\n", BaseImage)
+	response, err := e.api.ImagePull(ctx, BaseImage, client.ImagePullOptions{})
+	if err == nil {
+		err = errors.Join(response.Wait(ctx), response.Close())
+	}
+	if err != nil {
+		fmt.Fprintf(e.log, "engine: %v\n", err)
+	}
+	return err
 }
 
 func baseKey(roots []string) (string, error) {

@@ -21,6 +21,7 @@ const (
 	PartGvisor = "gvisor" // that engine has the runtime runsc
 	PartBase   = "base"   // that engine has BaseImage
 	PartOwn    = "own"    // that engine was started for this one command
+	PartTools  = "tools"  // the programs that tests run are there
 )
 
 // Promised says whether a part was promised by name.

@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"os/exec"
+	"testing"
+)
+
+// tools are the programs that tests run beside the engine, by the Debian
+// package that brings each. Compilers, git and Node.js are not among them: a
+// machine on which this is built has those.
+var tools = map[string]string{
+	"busybox": "busybox-static",
+	"bwrap":   "bubblewrap",
+	"curl":    "curl",
+	"java":    "default-jre-headless",
+	"python3": "python3",
+	"script":  "bsdutils",
+	"strace":  "strace",
+	"tmux":    "tmux",
+}
+
+// Tools installs the programs that tests run, where they are missing and this
+// is root on a machine with Debian's package manager. Elsewhere the tests say
+// what they miss.
+func Tools(ctx context.Context, log io.Writer) error { return install(ctx, log, tools) }
+
+// Tool returns the path of a program, or skips the test; it fails when the
+// tools were promised.
+func Tool(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		Missing(t, PartTools, err.Error())
+	}
+	return path
+}
