@@ -75,4 +75,5 @@ type Plan struct {
 	Warnings []string `json:"warnings"` // the platform's, beside the spec's
 
 	Docker *DockerPlan `json:"docker,omitempty"`
+	Native *NativePlan `json:"native,omitempty"`
 }

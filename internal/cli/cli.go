@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"claude-bottle/internal/platform/docker"
+	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/term"
 )
 
@@ -66,7 +67,7 @@ func Process(version string, exit func(code int)) Env {
 		},
 		Exit:            exit,
 		Version:         version,
-		Platforms:       map[string]NewPlatform{docker.Name: newDocker},
+		Platforms:       map[string]NewPlatform{docker.Name: newDocker, native.Name: newNative},
 		DefaultPlatform: docker.Name,
 	}
 }

@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 
 	"claude-bottle/internal/attack"
 	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/guest"
+	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/probe"
 )
 
@@ -24,10 +26,19 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return a.served(probe.Serve(ctx, a.In, a.Out)), true
 	case slices.Equal(args, []string{"guest", "attack"}):
 		return a.served(attack.Run(ctx, a.In, a.Out)), true
+	case len(args) > 0 && args[0] == native.SuperviseCommand:
+		return a.served(native.Supervise(ctx, args[1:], a.serveHanded)), true
+	case len(args) > 0 && args[0] == native.InsideCommand:
+		return a.served(native.Inside(ctx, args[1:])), true
 	case slices.Equal(args, []string{"gateway", "run"}):
 		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
 	}
 	return 0, false
+}
+
+// serveHanded is the gateway of a native bottle.
+func (a *App) serveHanded(ctx context.Context, ways *net.UnixConn, confine func() error) error {
+	return gateway.ServeHanded(ctx, a.In, a.Out, gateway.Handed{Conn: ways, UID: a.UID, Confine: confine})
 }
 
 // served is the exit code of a server that ended with err.

@@ -12,6 +12,7 @@ import (
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
 	"claude-bottle/internal/platform/docker"
+	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/runs"
 )
 
@@ -42,6 +43,11 @@ func newDocker(config PlatformConfig) bottle.Platform {
 	return docker.New(docker.Config{
 		Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID, Progress: config.Progress,
 	})
+}
+
+// newNative is the NewPlatform of native.
+func newNative(config PlatformConfig) bottle.Platform {
+	return native.New(native.Config{Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID})
 }
 
 // host is where runs are remembered and bottles run.

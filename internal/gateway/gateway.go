@@ -40,7 +40,7 @@ func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	conn := wire.NewConn(stdio{stdin, stdout})
 	err := confineSelf()
 	if err == nil {
-		err = serve(ctx, conn, outside{})
+		err = serve(ctx, conn, outside{}, bind)
 	}
 	if err != nil {
 		_ = conn.WriteError(err)
@@ -48,7 +48,14 @@ func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return err
 }
 
-func serve(ctx context.Context, conn *wire.Conn, out outside) error {
+// opener gives the ways in that a boot frame asks for.
+type opener func(ctx context.Context, boot wire.GatewayBoot) (listeners, error)
+
+func bind(ctx context.Context, boot wire.GatewayBoot) (listeners, error) {
+	return listenBottle(ctx, boot.Address, boot.Ports)
+}
+
+func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error {
 	f, err := conn.Read()
 	if err != nil {
 		return fmt.Errorf("read boot frame: %w", err)
@@ -69,7 +76,7 @@ func serve(ctx context.Context, conn *wire.Conn, out outside) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ls, err := listenBottle(ctx, boot.Address, boot.Ports)
+	ls, err := open(ctx, boot)
 	if err != nil {
 		return errors.Join(err, s.close())
 	}

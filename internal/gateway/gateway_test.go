@@ -41,7 +41,7 @@ func bootStream(ctx context.Context, t *testing.T, out outside) (*wire.GatewayCl
 	done := make(chan error, 1)
 	go func() {
 		conn := wire.NewConn(stdio{inR, outW})
-		err := serve(ctx, conn, out)
+		err := serve(ctx, conn, out, bind)
 		if err != nil {
 			_ = conn.WriteError(err)
 		}

@@ -66,6 +66,13 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		}
 		defer stop()
 	}
+	if boot.Listener {
+		stop, err := g.inherit()
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	defer killAll(reaper.reap)
 	if boot.Probe {
 		if g.prober, err = g.startProber(); err != nil {
@@ -81,7 +88,7 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 	for {
 		select {
 		case err := <-served:
-			if boot.Attached || boot.DialUID < 0 {
+			if boot.Attached || boot.DialUID < 0 && !boot.Listener {
 				return err
 			}
 			served = nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -33,20 +34,47 @@ func (g *guest) listen(name string, uid uint32) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", name, err)
 	}
-	s := &sockets{guest: g, uid: uid, open: map[*wire.Conn]bool{}}
+	return g.serveSocket(listener, func(peer uint32) bool { return peer == uid }), nil
+}
+
+// inheritedListener is the descriptor of GuestBoot.Listener.
+const inheritedListener = 3
+
+// inherit serves conversations on a socket whose file is outside the bottle,
+// where its directory and its mode say who may connect: nobody inside can.
+func (g *guest) inherit() (stop func(), err error) {
+	file := os.NewFile(inheritedListener, "conversations")
+	inherited, err := net.FileListener(file)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take over the socket of conversations: %w", err)
+	}
+	listener, ok := inherited.(*net.UnixListener)
+	if !ok {
+		_ = inherited.Close()
+		return nil, errors.New("take over the socket of conversations: it is no unix socket")
+	}
+	listener.SetUnlinkOnClose(false)
+	return g.serveSocket(listener, func(uint32) bool { return true }), nil
+}
+
+func (g *guest) serveSocket(listener *net.UnixListener, allowed func(uid uint32) bool) (stop func()) {
+	s := &sockets{guest: g, allowed: allowed, open: map[*wire.Conn]bool{}}
 	var accepting sync.WaitGroup
 	accepting.Go(func() { s.accept(listener) })
 	return func() {
 		_ = listener.Close()
 		accepting.Wait()
 		s.closeAll()
-	}, nil
+	}
 }
 
 // sockets are the conversations on the socket.
 type sockets struct {
-	guest *guest
-	uid   uint32
+	guest   *guest
+	allowed func(uid uint32) bool
 
 	mu   sync.Mutex // guards open
 	open map[*wire.Conn]bool
@@ -62,7 +90,7 @@ func (s *sockets) accept(listener *net.UnixListener) {
 			<-time.After(backoff) // out of descriptors for a moment
 			continue
 		}
-		if uid, err := peerUID(peer); err != nil || uid != s.uid {
+		if uid, err := peerUID(peer); err != nil || !s.allowed(uid) {
 			_ = peer.Close()
 			continue
 		}

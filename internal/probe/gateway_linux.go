@@ -57,7 +57,7 @@ func gatewayIdentity(uid int, kernel wire.Kernel) []wire.Finding {
 	}
 	return []wire.Finding{
 		is.in(check{kind: User, target: "of the gateway"}),
-		capabilities(fields).in(check{kind: Capabilities, target: "of the gateway"}),
+		capabilities(fields, kernel).in(check{kind: Capabilities, target: "of the gateway"}),
 		privileges(fields, kernel).in(check{kind: Privileges, target: "of the gateway"}),
 		filter(fields, kernel).in(check{kind: Filter, target: "of the gateway"}),
 	}

@@ -17,7 +17,7 @@ import (
 // what it will say about the agent.
 func identity(p wire.Probe) []wire.Finding {
 	findings := []wire.Finding{
-		user(p.UID, p.GID).in(check{kind: User, target: fmt.Sprintf("uid %d, gid %d and no other", p.UID, p.GID)}),
+		user(p.UID, p.GID, p.Kernel).in(check{kind: User, target: fmt.Sprintf("uid %d, gid %d and no other", p.UID, p.GID)}),
 	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -25,12 +25,12 @@ func identity(p wire.Probe) []wire.Finding {
 	}
 	fields := parseStatus(string(status))
 	return append(findings,
-		capabilities(fields).in(check{kind: Capabilities, target: "none, in no set"}),
+		capabilities(fields, p.Kernel).in(check{kind: Capabilities, target: "none, in no set"}),
 		privileges(fields, p.Kernel).in(check{kind: Privileges, target: "no new ones"}),
 		filter(fields, p.Kernel).in(check{kind: Filter, target: "seccomp"}))
 }
 
-func user(uid, gid int) outcome {
+func user(uid, gid int, kernel wire.Kernel) outcome {
 	r, e, s := unix.Getresuid()
 	rg, eg, sg := unix.Getresgid()
 	groups, err := unix.Getgroups()
@@ -45,12 +45,16 @@ func user(uid, gid int) outcome {
 		return open("groups: " + reason(err))
 	}
 	for _, group := range groups {
-		if group != gid {
+		if group != gid && !(group == overflowGroup && kernel.Unmapped) {
 			return open(fmt.Sprintf("it is in group %d", group))
 		}
 	}
 	return closed("so the kernel says")
 }
+
+// overflowGroup is how a group is shown that a user namespace has no number
+// for: /proc/sys/kernel/overflowgid, user_namespaces(7).
+const overflowGroup = 65534
 
 // parseStatus reads /proc/PID/status, proc(5).
 func parseStatus(text string) map[string]string {
@@ -62,8 +66,11 @@ func parseStatus(text string) map[string]string {
 	return fields
 }
 
-func capabilities(status map[string]string) outcome {
+func capabilities(status map[string]string, kernel wire.Kernel) outcome {
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+		if set == "CapBnd" && kernel.Unbounded {
+			continue
+		}
 		value, ok := status[set]
 		if !ok {
 			return open("the kernel does not report " + set)

@@ -103,7 +103,7 @@ func unfiltered() []string {
 func TestCapabilities(t *testing.T) {
 	none := "0000000000000000"
 	fields := map[string]string{"CapInh": none, "CapPrm": none, "CapEff": none, "CapBnd": none, "CapAmb": none}
-	if got := capabilities(fields); got.failed {
+	if got := capabilities(fields, wire.Kernel{}); got.failed {
 		t.Errorf("none: %+v", got)
 	}
 	for set := range fields {
@@ -112,11 +112,11 @@ func TestCapabilities(t *testing.T) {
 			one[name] = value
 		}
 		one[set] = "0000000000000400"
-		if got := capabilities(one); !got.failed || !strings.Contains(got.detail, set) {
+		if got := capabilities(one, wire.Kernel{}); !got.failed || !strings.Contains(got.detail, set) {
 			t.Errorf("one in %s: %+v", set, got)
 		}
 		delete(one, set)
-		if got := capabilities(one); !got.failed {
+		if got := capabilities(one, wire.Kernel{}); !got.failed {
 			t.Errorf("%s is not reported: %+v", set, got)
 		}
 	}

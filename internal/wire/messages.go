@@ -34,6 +34,9 @@ type GuestBoot struct {
 	// Probe says that a probe will be asked for, so that the process that
 	// makes it can start at once.
 	Probe bool `json:"probe,omitempty"`
+	// Listener says that descriptor 3 is a listening unix socket of further
+	// conversations, which only the launcher's side can reach.
+	Listener bool `json:"listener,omitempty"`
 }
 
 // GatewayBoot is the first frame a gateway reads.

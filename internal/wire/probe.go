@@ -63,6 +63,13 @@ type Kernel struct {
 	Filters int    `json:"filters,omitempty"`
 	// NoNewPrivs is "1" where it is reported.
 	NoNewPrivs string `json:"noNewPrivs,omitempty"`
+	// Unbounded says that the bounding set of capabilities is whole, which
+	// means nothing to a process that can gain no privileges.
+	Unbounded bool `json:"unbounded,omitempty"`
+	// Unmapped says that groups of the person's, which a user namespace of an
+	// ordinary user's cannot give up, may be there under no number of their
+	// own.
+	Unmapped bool `json:"unmapped,omitempty"`
 	// Devices are nodes in /dev, beside those of every bottle, that are the
 	// runtime's own and not the host's.
 	Devices []string `json:"devices,omitempty"`

@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"claude-bottle/internal/handover"
+	"claude-bottle/internal/wire"
+)
+
+// Handed is how a gateway that has no leg in its bottle gets its ways in: as
+// sockets that were opened inside, by the peer of a socketpair.
+type Handed struct {
+	// Conn is the gateway's end.
+	Conn *net.UnixConn
+	// UID made the socketpair.
+	UID int
+	// Confine, if set, is called when the boot frame was not read yet and
+	// nothing of the bottle's was: what it leaves open is all that the process
+	// will ever open.
+	Confine func() error
+}
+
+// ServeHanded is Serve for a gateway whose ways in are handed over: the boot
+// frame's word is the handover's nonce, its address and ports are what the
+// sockets must be bound to.
+func ServeHanded(ctx context.Context, stdin io.Reader, stdout io.Writer, handed Handed) error {
+	if err := harden(); err != nil {
+		return fmt.Errorf("harden gateway: %w", err)
+	}
+	conn := wire.NewConn(stdio{stdin, stdout})
+	err := error(nil)
+	if handed.Confine != nil {
+		err = handed.Confine()
+	}
+	if err == nil {
+		err = confineSelf()
+	}
+	if err == nil {
+		err = serve(ctx, conn, outside{}, handed.open)
+	}
+	if err != nil {
+		_ = conn.WriteError(err)
+	}
+	return err
+}
+
+// open takes the ways in.
+func (h Handed) open(ctx context.Context, boot wire.GatewayBoot) (listeners, error) {
+	if boot.Word == "" {
+		return listeners{}, errors.New("the boot frame has no word to hand the ways in over by")
+	}
+	set, err := handover.Receive(ctx, h.Conn, handover.Want{
+		Nonce: boot.Word, UID: h.UID, Address: boot.Address, Ports: boot.Ports,
+	})
+	if err != nil {
+		return listeners{}, err
+	}
+	return listeners{
+		proxy: set.Proxy, http: set.HTTP, tls: set.TLS, dnsTCP: set.DNS, dnsUDP: set.Packets, address: boot.Address,
+	}, nil
+}

@@ -1,0 +1,143 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/handover"
+	"claude-bottle/internal/wire"
+)
+
+// order is what the launcher tells `inside` once everything is staged. It holds
+// no secret.
+type order struct {
+	Word       string     `json:"word"` // the launch's, for the handover
+	Ports      wire.Ports `json:"ports"`
+	Bubblewrap string     `json:"bubblewrap"`
+	Args       []string   `json:"args"`
+	PIDs       int64      `json:"pids"`
+}
+
+// maxOrder bounds an order, in bytes.
+const maxOrder = 1 << 20
+
+// guestListenerFD is where the guest expects its socket.
+const guestListenerFD = 3
+
+// Inside is the process that stands in the bottle's network namespace first. It
+// opens the ways in and hands them out, and when the order comes it becomes
+// bubblewrap, which starts the guest.
+func Inside(ctx context.Context, args []string) error {
+	runtime.LockOSThread() // capabilities and the signal of a parent's death are a thread's
+	if len(args) != 2 {
+		return errors.New("inside is started by a supervisor alone")
+	}
+	groups, err := strconv.Atoi(args[1])
+	if err != nil || groups < 0 || groups > maxGroups {
+		return fmt.Errorf("inside: %q groups", args[1])
+	}
+	if err := raiseLoopback(); err != nil {
+		return fmt.Errorf("bring up loopback: %w", err)
+	}
+	ports := wire.StandardPorts
+	ports.SOCKS = 0
+	sockets, err := handover.Open(handover.Address(), ports)
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	order, err := readOrder(os.NewFile(insideOrderFD, "order"))
+	if err != nil {
+		return fmt.Errorf("read the launcher's order: %w", err)
+	}
+	conn, err := net.FileConn(os.NewFile(insideWaysFD, "ways"))
+	if err != nil {
+		return fmt.Errorf("hand the ways in over: %w", err)
+	}
+	if err := sockets.Send(ctx, conn.(*net.UnixConn), order.Word); err != nil {
+		return err
+	}
+	for i := range groups {
+		if err := joinGroup(insideGroupsFD + i); err != nil {
+			return fmt.Errorf("join a control group: %w", err)
+		}
+	}
+	return become(order)
+}
+
+func readOrder(from *os.File) (order, error) {
+	defer func() { _ = from.Close() }()
+	data, err := io.ReadAll(io.LimitReader(from, maxOrder))
+	if err != nil {
+		return order{}, err
+	}
+	if len(data) == 0 {
+		return order{}, errors.New("it did not come")
+	}
+	var o order
+	return o, json.Unmarshal(data, &o)
+}
+
+// raiseLoopback sets the flag IFF_UP (netdevice(7)), which CAP_NET_ADMIN over
+// the namespace allows.
+func raiseLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP | unix.IFF_LOOPBACK | unix.IFF_RUNNING)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(request)))
+	runtime.KeepAlive(request)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// become gives up what let this process make the ways in, and executes
+// bubblewrap. It returns an error or not at all.
+func become(o order) error {
+	// Counted in this user namespace and those below it: outside, the person's
+	// other processes would count (getrlimit(2), Linux 5.14).
+	limit := uint64(o.PIDs) //nolint:gosec // G115: a positive number
+	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return fmt.Errorf("limit the number of processes: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("give up capabilities: %w", err)
+	}
+	// Nothing goes on but the streams, the guest's socket, and what bubblewrap
+	// closes itself.
+	if err := unix.CloseRange(guestListenerFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close descriptors: %w", err)
+	}
+	if err := unix.Dup3(insideListenerFD, guestListenerFD, 0); err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(insideInfoFD, unix.F_SETFD, 0); err != nil {
+		return err
+	}
+	// This thread is the process from here on, and has no such signal yet.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	argv := append([]string{bubblewrap, "--info-fd", strconv.Itoa(insideInfoFD)}, o.Args...)
+	return fmt.Errorf("execute %s: %w", o.Bubblewrap, unix.Exec(o.Bubblewrap, argv, []string{}))
+}

@@ -1,0 +1,202 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/platform"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+	"claude-bottle/internal/workspace"
+)
+
+// instance is one bottle that runs. One that was launched here holds the
+// streams of gateway and guest and the run's lock; one that was opened has
+// neither.
+type instance struct {
+	platform *Platform
+	id       runs.ID
+	name     string
+
+	// Of one that was launched here:
+	parts    *supervisor
+	gateway  *wire.GatewayClient
+	guest    *wire.GuestClient
+	boot     *platform.BootStream
+	teardown *bottle.Teardown
+
+	lost     chan struct{}
+	stop     context.CancelFunc // ends what watches
+	watchers sync.WaitGroup
+
+	mu     sync.Mutex // guards reason
+	reason error
+
+	closing  sync.Once
+	closeErr error
+}
+
+var _ bottle.Bottle = (*instance)(nil)
+
+func (l *launch) instance() *instance {
+	guest := wire.NewGuestClient(l.parts.guest)
+	return &instance{
+		platform: l.platform, id: l.Run.ID(), name: l.object.Name, parts: l.parts,
+		gateway: wire.NewGatewayClient(l.parts.gateway), guest: guest, boot: platform.NewBootStream(guest),
+		lost: make(chan struct{}),
+	}
+}
+
+// Run is the run's id.
+func (b *instance) Run() runs.ID { return b.id }
+
+// Name is the bottle's.
+func (b *instance) Name() string { return b.name }
+
+// Lost is closed when gateway or guest have ended, or a limit was passed.
+func (b *instance) Lost() <-chan struct{} { return b.lost }
+
+// Err says why the bottle is lost.
+func (b *instance) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reason
+}
+
+// lose marks the bottle as lost, for the first reason it is given.
+func (b *instance) lose(reason error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reason == nil {
+		b.reason = reason
+		close(b.lost)
+	}
+}
+
+// Exec runs one process. The first takes the boot stream; those beside it have
+// a conversation of their own each.
+func (b *instance) Exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	if err := b.Err(); err != nil {
+		return wire.Exit{}, err
+	}
+	exit, err := b.exec(ctx, start, streams)
+	if reason := b.Err(); err != nil && reason != nil {
+		return exit, reason
+	}
+	return exit, err
+}
+
+func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
+	if b.boot != nil && b.boot.Take() {
+		defer b.boot.Give()
+		return b.boot.Exec(ctx, start, streams)
+	}
+	conn, err := b.platform.dialGuest(ctx, b.id)
+	if err != nil {
+		return wire.Exit{}, fmt.Errorf("reach bottle %s: %w", b.name, err)
+	}
+	guest := wire.NewGuestClient(conn)
+	defer func() { _ = guest.Close() }()
+	return guest.Exec(ctx, start, streams)
+}
+
+// together is how long after the guest the supervisor, which takes it along,
+// may be seen to end.
+const together = 100 * time.Millisecond
+
+// watch notices when the bottle is lost, until it is closed.
+func (b *instance) watch(limit int64, at paths) {
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	gatewayEnded := make(chan struct{})
+	b.watchers.Go(func() {
+		said := b.gateway.Wait()
+		close(gatewayEnded)
+		if ctx.Err() == nil {
+			b.lose(b.ended("gateway", said))
+		}
+	})
+	b.watchers.Go(func() {
+		<-b.guest.Done()
+		timer := time.NewTimer(together)
+		defer timer.Stop()
+		select {
+		case <-gatewayEnded: // which the guest never outlives
+			return
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		if ctx.Err() == nil {
+			b.lose(b.ended("guest", b.guest.Said()))
+		}
+	})
+	if limit > 0 {
+		b.watchers.Go(func() {
+			reason := platform.WatchDisk(ctx, limit, func(ctx context.Context) (int64, error) {
+				measured, err := workspace.Usage(ctx, at.Work, at.Git, at.Home)
+				return measured.Bytes, err
+			})
+			if reason != nil {
+				b.lose(reason)
+				_ = b.parts.cmd.Process.Kill()
+			}
+		})
+	}
+}
+
+// unwatch ends the watching; from then on nothing makes the bottle lost.
+func (b *instance) unwatch() { b.stop() }
+
+// ended says why a part of the bottle ended: what it said itself, with its last
+// output.
+func (b *instance) ended(part string, said error) error {
+	if said != nil {
+		return fmt.Errorf("the bottle's %s ended: %w%s", part, said, b.parts.said())
+	}
+	return fmt.Errorf("the bottle's %s ended%s", part, b.parts.said())
+}
+
+// opened is a bottle that another process launched.
+func (p *Platform) opened(o object) (*instance, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	b := &instance{platform: p, id: o.Run, name: o.Name, lost: make(chan struct{}), stop: stop}
+	fd, err := o.Guest.open()
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	if fd < 0 {
+		stop()
+		return nil, fmt.Errorf("open run %s: its bottle has just ended", o.Run)
+	}
+	process := os.NewFile(uintptr(fd), "guest")
+	b.watchers.Go(func() {
+		defer func() { _ = process.Close() }()
+		if await(ctx, int(process.Fd())) == nil {
+			b.lose(fmt.Errorf("the bottle's guest ended"))
+		}
+	})
+	return b, nil
+}
+
+// Close ends the bottle and removes what it left.
+func (b *instance) Close() error {
+	b.closing.Do(func() { b.closeErr = b.end() })
+	return b.closeErr
+}
+
+func (b *instance) end() error {
+	b.unwatch()
+	if b.teardown != nil {
+		return b.teardown.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bottle.CloseDeadline)
+	defer cancel()
+	return bottle.End(ctx, b.platform.config.Store, b.platform, b.id)
+}

@@ -1,0 +1,96 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/probe"
+	"claude-bottle/internal/wire"
+)
+
+// kernel is what the kernel reports of a confined process: our filter, and no
+// other.
+func kernel() wire.Kernel {
+	return wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1, Unmapped: os.Getuid() != 0}
+}
+
+// gatewayKernel is kernel for a process that no namespace holds.
+func gatewayKernel() wire.Kernel {
+	k := kernel()
+	k.Unbounded = true
+	return k
+}
+
+// gatewayUnprobed are checks of a gateway that has a machine of its own. This
+// one is a process of the host's, whose sockets, routes and root file system
+// are there for others too.
+var gatewayUnprobed = []string{probe.GatewayPort, probe.Forwarding, probe.Setting}
+
+// prove shows that the bottle is closed. Any door that is open is an error,
+// which undoes the launch. Canaries are the launcher's on every address of the
+// host, and the gateway's own.
+func (l *launch) prove(ctx context.Context, b *instance) error {
+	defer failpoint.Span("native.prove")()
+	began := time.Now()
+	hosts, err := probe.OpenHosts(ctx, l.word)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = hosts.Close() }()
+	doors, err := hosts.Doors()
+	if err != nil {
+		return err
+	}
+	var inside, gateway wire.Probed
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		inside, err = b.guest.Probe(together, l.request(b, doors))
+		return err
+	})
+	group.Go(func() (err error) {
+		gateway, err = b.gateway.Probe(together, wire.GatewayProbe{
+			Deadline: probe.Deadline, UID: l.plan.Spec.UID, Kernel: gatewayKernel(), Skip: gatewayUnprobed,
+		})
+		return err
+	})
+	control := hosts.Control(ctx, doors)
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	l.Verdict.Add(control)
+	l.Verdict.Add(inside.Findings...)
+	l.Verdict.Add(gateway.Findings...)
+	l.Verdict.Took = time.Since(began)
+	if err := l.Verdict.Err(); err != nil {
+		return err
+	}
+	return b.gateway.Settle(ctx, wire.Settle{Summary: l.Verdict.Summary()})
+}
+
+// request is what the guest is asked to try.
+func (l *launch) request(b *instance, doors []wire.Door) wire.Probe {
+	part, spec := l.plan.Native, l.plan.Spec
+	doors = slices.Clone(doors)
+	for _, canary := range b.gateway.Canaries() {
+		doors = append(doors,
+			wire.Door{Kind: probe.EgressLeg, Address: canary.Address()},
+			wire.Door{Kind: probe.GatewayPort, Address: netip.AddrPortFrom(part.Address, canary.Port)})
+	}
+	request := wire.Probe{
+		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
+		Gateway: part.Address, Ports: part.Ports, UID: spec.UID, GID: spec.GID, Kernel: kernel(), Dir: spec.Workspace,
+	}
+	if len(spec.Argv) > 0 {
+		request.Program = spec.Argv[0]
+	}
+	request.Allowed, request.AllowedPort, request.Refused = probe.NamesFor(spec.Egress, l.word)
+	return request
+}

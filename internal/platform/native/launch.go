@@ -1,0 +1,239 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/platform"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// kindBottle is a bottle's name in a ledger: its object says what there is.
+const kindBottle = runs.Kind("native-bottle")
+
+// launch is one launch under way.
+type launch struct {
+	*bottle.Launching
+	platform *Platform
+	plan     bottle.Plan
+	word     string // the launch's own: what the probe's canaries say
+	nonce    string
+	object   object
+	groups   []*os.File // files to join control groups by
+	parts    *supervisor
+}
+
+// Launch does what plan says, all or nothing.
+func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (_ bottle.Bottle, err error) {
+	if plan.Native == nil {
+		return nil, fmt.Errorf("launch %s: the plan is not native's", plan.Name)
+	}
+	launching, err := bottle.Begin(p.config.Store, plan, "")
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{Launching: launching, platform: p, plan: plan, word: strings.ToLower(rand.Text()), nonce: rand.Text()}
+	defer func() {
+		if err != nil {
+			err = l.Fail(ctx, err)
+		}
+	}()
+	b, err := l.do(ctx, secrets)
+	if err != nil {
+		return nil, err
+	}
+	if b.teardown, err = l.Ready(); err != nil {
+		b.unwatch()
+		return nil, err
+	}
+	return b, nil
+}
+
+// do starts the supervisor first: while the bottle is staged, its processes
+// start.
+func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, error) {
+	if err := l.claim(); err != nil {
+		return nil, err
+	}
+	program, err := platform.InstallProgram(l.platform.config.Binary, l.platform.config.Store.Root())
+	if err != nil {
+		return nil, err
+	}
+	l.Undo.Add("bottle "+l.object.Name, l.end)
+	if l.parts, err = l.startSupervisor(program.Path); err != nil {
+		return nil, err
+	}
+	if l.object.Supervisor, err = identify(l.parts.cmd.Process.Pid); err != nil {
+		return nil, fmt.Errorf("identify the supervisor: %w", err)
+	}
+	if err := l.platform.objects().update(l.object); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Hit("native.started"); err != nil {
+		return nil, err
+	}
+	if err := l.stage(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.writeFiles(); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Hit("native.staged"); err != nil {
+		return nil, err
+	}
+	return l.boot(ctx, program.Path, secrets)
+}
+
+// claim wins a name: the proposed one, or the next that is free when another
+// launch was faster.
+func (l *launch) claim() error {
+	spec, objects := l.plan.Spec, l.platform.objects()
+	l.object = object{Run: l.Run.ID(), Name: l.plan.Name, Agent: spec.Agent, Started: l.Run.Info().Started}
+	for n := 1; n <= platform.LastSuffix; n++ {
+		resource := runs.Resource{Kind: kindBottle, Name: l.object.Name}
+		if err := l.Run.Record(resource); err != nil {
+			return err
+		}
+		if err := failpoint.Hit("native.claim"); err != nil {
+			return err
+		}
+		err := objects.create(l.object)
+		if err == nil {
+			l.Undo.Add("name "+l.object.Name, func(context.Context) error { return objects.remove(l.object) })
+			if l.object.Name == l.plan.Name {
+				return nil
+			}
+			return l.Run.Update(func(info *runs.Info) { info.Name = l.object.Name })
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if l.plan.Native.Pinned {
+			return errPinned(l.object.Name)
+		}
+		if err := l.Run.Forget(resource); err != nil {
+			return err
+		}
+		l.object.Name = platform.BottleName(spec.Slug, n+1)
+	}
+	return errNames(spec.Slug)
+}
+
+// end ends what runs, and removes the socket.
+func (l *launch) end(ctx context.Context) error {
+	var err error
+	if l.parts != nil {
+		err = l.parts.end(ctx)
+	}
+	if removed := os.Remove(l.Run.Path(guestSocket)); !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
+}
+
+func (l *launch) stage(ctx context.Context) error {
+	config := l.platform.config
+	report, err := bottle.Stage(ctx, l.Run, l.plan, config.Copying)
+	if err == nil && config.Copied != nil && l.plan.Spec.Cwd != "" {
+		config.Copied(report)
+	}
+	return err
+}
+
+// writeFiles writes the files of /etc that depend on the person and on the
+// gateway, and the nonce that proves to the guest that it sees our files.
+func (l *launch) writeFiles() error {
+	spec := l.plan.Spec
+	files := map[string]string{
+		filepath.Join(bottle.EtcDir, "passwd"):        platform.Passwd(spec, 0),
+		filepath.Join(bottle.EtcDir, "group"):         platform.Group(spec, 0),
+		filepath.Join(bottle.EtcDir, "hosts"):         fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug),
+		filepath.Join(bottle.EtcDir, "resolv.conf"):   fmt.Sprintf("nameserver %s\n", l.plan.Native.Address),
+		filepath.Join(bottle.EtcDir, "nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files dns\n",
+		bottle.NonceFile: l.nonce,
+	}
+	for name, text := range files {
+		path := l.Run.Path(name)
+		err := os.WriteFile(path, []byte(text), 0o644)
+		if err == nil {
+			err = os.Chmod(path, 0o644) // also under a strict umask: the agent reads them
+		}
+		if err != nil {
+			return fmt.Errorf("write the bottle's files: %w", err)
+		}
+	}
+	return nil
+}
+
+// boot starts the rest, hands gateway and guest their boot frames at once, and
+// proves that the bottle is closed.
+func (l *launch) boot(ctx context.Context, program string, secrets environ.Secrets) (*instance, error) {
+	part := l.plan.Native
+	at := paths{
+		Home: l.Run.Path(bottle.HomeDir), Work: l.Run.Path(bottle.WorkDir), Git: l.Run.Path(bottle.GitDir),
+		Etc: l.Run.Path(bottle.EtcDir), Nonce: l.Run.Path(bottle.NonceFile), Program: program,
+	}
+	err := l.parts.give(order{
+		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: arguments(l.plan, at), PIDs: part.PIDs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b := l.instance()
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.bootGateway(together, b) })
+	group.Go(func() error { return l.bootGuest(together, b, secrets) })
+	if err = group.Wait(); err == nil {
+		err = l.prove(ctx, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w%s", err, l.parts.said())
+	}
+	b.watch(l.plan.Spec.Limits.Disk, at)
+	return b, nil
+}
+
+func (l *launch) bootGateway(ctx context.Context, b *instance) error {
+	defer failpoint.Span("native.gateway-boot")()
+	part := l.plan.Native
+	return b.gateway.Boot(ctx, wire.GatewayBoot{
+		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
+		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
+	})
+}
+
+// recordFile is the record, in its directory.
+const recordFile = "egress.jsonl"
+
+func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Secrets) error {
+	defer failpoint.Span("native.guest-boot")()
+	var err error
+	if l.object.Guest, err = l.parts.whoIsInside(ctx); err != nil {
+		return err
+	}
+	if err := l.platform.objects().update(l.object); err != nil {
+		return err
+	}
+	part := l.plan.Native
+	proxy := netip.AddrPortFrom(part.Address, uint16(part.Ports.Proxy)) //nolint:gosec // G115: a port
+	base := append([]string{"PATH=" + part.Path}, part.Env...)
+	return b.guest.Boot(ctx, wire.GuestBoot{
+		Run: string(l.Run.ID()), Env: platform.Environment(l.plan.Spec, base, proxy), Secrets: secrets.Env(),
+		DialUID: -1, Listener: true, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
+	})
+}

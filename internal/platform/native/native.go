@@ -1,0 +1,65 @@
+// Package native runs bottles as Linux namespaces around the host's own
+// programs: no daemon, no root, no image. Three of our processes and
+// bubblewrap make one:
+//
+//	launcher -> supervise -> inside -> bwrap -> guest
+//
+// The launcher writes what the bottle starts with into the run's directory and
+// starts `claude-bottle supervise`, which is the gateway and ends with its
+// standard input. That starts `claude-bottle inside` in a user and a network
+// namespace of its own, which opens the gateway's ways in there, hands them out
+// (package handover), gives up what let it do so, and becomes bubblewrap. The
+// guest is process 1 of what bubblewrap makes; its standard streams are the
+// launcher's boot stream. Each process is killed when the one before it ends.
+//
+// No process of a bottle has the host's uid 0: started as root, all but the
+// launcher run under the agent's uid, from before any namespace is made, since
+// uid 0 of the host writes /proc/sys/kernel/core_pattern also without any
+// capability (TestNoSettingIsWritable).
+package native
+
+import (
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/workspace"
+)
+
+// Name is the platform's, as --platform and CLAUDE_BOTTLE_PLATFORM take it.
+const Name = "native"
+
+// Commands of our program that are parts of a bottle; see Supervise and
+// Inside.
+const (
+	SuperviseCommand = "supervise"
+	InsideCommand    = "inside"
+)
+
+// Config is what a Platform needs from its surroundings.
+type Config struct {
+	Store *runs.Store
+	// Getenv reads the launcher's environment: where programs are, the locale,
+	// the overrides.
+	Getenv func(string) string
+	// Home is the person's home directory.
+	Home string
+	// UID is the launcher's own.
+	UID int
+	// Binary is the program that becomes supervisor and guest; empty means the
+	// one that is running.
+	Binary string
+	// Copying is told, now and then, how much of a project was copied so far;
+	// Copied, what the copy came to. Both may be nil.
+	Copying func(files, bytes int64)
+	Copied  func(workspace.Report)
+}
+
+// Platform is bottles as namespaces of this machine.
+type Platform struct{ config Config }
+
+var _ bottle.Platform = (*Platform)(nil)
+
+// New makes a Platform.
+func New(config Config) *Platform { return &Platform{config} }
+
+// Name is "native".
+func (p *Platform) Name() string { return Name }

@@ -1,0 +1,123 @@
+//go:build linux
+
+package native
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"claude-bottle/internal/runs"
+)
+
+// objects is a directory with one file for each bottle, under the bottle's
+// name: whoever makes the file has won the name, and what is in it finds the
+// bottle's processes again when its ledger is lost. It is not synced: no
+// process outlives the machine.
+type objects struct{ dir string }
+
+// object is one bottle.
+type object struct {
+	Run     runs.ID   `json:"run"`
+	Name    string    `json:"name"`
+	Agent   string    `json:"agent"`
+	Started time.Time `json:"started"`
+	// Supervisor is the process whose end is the bottle's; zero before it was
+	// started.
+	Supervisor identity `json:"supervisor"`
+	// Guest is process 1 of the bottle; zero before it was started.
+	Guest identity `json:"guest"`
+	// Groups are the control groups made for it, as directories.
+	Groups []string `json:"groups,omitempty"`
+}
+
+const objectSuffix = ".json"
+
+func (p *Platform) objects() objects { return objects{filepath.Join(p.config.Store.Root(), Name)} }
+
+func (o objects) path(name string) string { return filepath.Join(o.dir, name+objectSuffix) }
+
+// create takes the object's name; fs.ErrExist says that it is taken.
+func (o objects) create(made object) error {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return err
+	}
+	// Linked into place as a whole, so that nobody reads half of it.
+	draft, err := o.draft(made)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(draft) }()
+	return os.Link(draft, o.path(made.Name))
+}
+
+// update replaces an object that exists.
+func (o objects) update(made object) error {
+	draft, err := o.draft(made)
+	if err != nil {
+		return err
+	}
+	return os.Rename(draft, o.path(made.Name))
+}
+
+func (o objects) draft(made object) (string, error) {
+	data, err := json.Marshal(made)
+	if err != nil {
+		return "", err
+	}
+	draft := filepath.Join(o.dir, ".next-"+string(made.Run))
+	return draft, os.WriteFile(draft, data, 0o600)
+}
+
+// remove gives the name up. One that is free already is.
+func (o objects) remove(gone object) error {
+	err := os.Remove(o.path(gone.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// all are the bottles of the store. One that cannot be read is an error, with
+// the others beside it.
+func (o objects) all() ([]object, error) {
+	entries, err := os.ReadDir(o.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var found []object
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") || !strings.HasSuffix(entry.Name(), objectSuffix) {
+			continue
+		}
+		data, failed := os.ReadFile(filepath.Join(o.dir, entry.Name()))
+		if errors.Is(failed, fs.ErrNotExist) {
+			continue // it has just ended
+		}
+		var one object
+		if failed == nil {
+			failed = json.Unmarshal(data, &one)
+		}
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		found = append(found, one)
+	}
+	return found, err
+}
+
+// find returns the run's; nil when it has none.
+func (o objects) find(run runs.ID) (*object, error) {
+	all, err := o.all()
+	for _, one := range all {
+		if one.Run == run {
+			return &one, nil
+		}
+	}
+	return nil, err
+}

@@ -1,0 +1,159 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/bottle"
+)
+
+// Prepare looks at the machine and creates nothing.
+func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, error) {
+	if err := ctx.Err(); err != nil {
+		return bottle.Plan{}, err
+	}
+	seen := observed{
+		UID: p.config.UID, Pinned: p.config.Getenv("CLAUDE_BOTTLE_CONTAINER"), Names: map[string]bool{},
+		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: namespacesAllowed(),
+		Env: p.environment(),
+	}
+	seen.Mounts, seen.Links = system()
+	if spec.Harness != "command" && len(spec.Argv) > 0 {
+		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
+	}
+	seen.Run = p.config.Store.Propose()
+	seen.Dir = p.config.Store.Dir(seen.Run)
+	objects, err := p.objects().all()
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	for _, o := range objects {
+		seen.Names[o.Name] = true
+	}
+	return plan(spec, seen)
+}
+
+const bubblewrap = "bwrap"
+
+// lookPath finds a program as execvp(3) does, but never in a relative
+// directory.
+func lookPath(name, path string) string {
+	if path == "" {
+		path = searchPath
+	}
+	for _, dir := range filepath.SplitList(path) {
+		candidate := filepath.Join(dir, name)
+		if info, err := os.Stat(candidate); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && unix.Access(candidate, unix.X_OK) == nil {
+			return candidate
+		}
+	}
+	return ""
+}
+
+// findProgram finds the agent's program on the host, and the package it
+// belongs to: the directory above it that holds a package.json, as npm
+// installs it.
+func findProgram(name, path string) program {
+	found := lookPath(name, path)
+	if found == "" {
+		return program{}
+	}
+	real, err := filepath.EvalSymlinks(found)
+	if err != nil {
+		return program{}
+	}
+	for dir := filepath.Dir(real); dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "package.json")); err == nil {
+			return program{name, real, dir}
+		}
+		if filepath.Base(filepath.Dir(dir)) == "node_modules" {
+			break
+		}
+	}
+	return program{name, real, real}
+}
+
+// environment is what of the launcher's own a bottle gets: how to show text and
+// time.
+func (p *Platform) environment() []string {
+	var env []string
+	for _, name := range []string{"LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "TZ", "COLORTERM"} {
+		if value := p.config.Getenv(name); value != "" && !strings.ContainsAny(value, "\x00\n") {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// rootLinks are directories of the host's root that are links on most systems
+// and directories on others.
+var rootLinks = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
+
+// systemFiles are what programs of /usr read in /etc and /sys. Nothing in the list is a
+// person's own, and nothing holds a credential: /etc/ssl as a whole, with its
+// private keys, is not in it, nor is what npm, pip and git are configured by.
+var systemFiles = []string{
+	"/etc/alternatives", "/etc/bash.bashrc", "/etc/bash_completion.d", "/etc/ca-certificates", "/etc/ca-certificates.conf",
+	"/etc/crypto-policies", "/etc/debian_version", "/etc/fonts", "/etc/inputrc", "/etc/ld.so.cache", "/etc/ld.so.conf",
+	"/etc/ld.so.conf.d", "/etc/locale.alias", "/etc/localtime", "/etc/magic", "/etc/manpath.config", "/etc/mime.types",
+	"/etc/os-release", "/etc/perl", "/etc/pki/ca-trust/extracted", "/etc/pki/tls/cert.pem", "/etc/pki/tls/certs",
+	"/etc/profile", "/etc/protocols", "/etc/python3", "/etc/python3.11", "/etc/python3.12", "/etc/python3.13",
+	"/etc/services", "/etc/shells", "/etc/ssl/cert.pem", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/terminfo",
+	"/etc/timezone", "/etc/vim", "/sys/devices/system/cpu",
+}
+
+// system is the host's /usr and what belongs to it, as a bottle sees it.
+func system() (mounts []bottle.NativeMount, links []bottle.NativeLink) {
+	mounts = append(mounts, bottle.NativeMount{Source: "/usr", Target: "/usr"})
+	for _, name := range rootLinks {
+		path := "/" + name
+		info, err := os.Lstat(path)
+		switch {
+		case err != nil:
+		case info.Mode()&fs.ModeSymlink != 0:
+			if target, err := os.Readlink(path); err == nil {
+				links = append(links, bottle.NativeLink{Name: path, Target: target})
+			}
+		case info.IsDir():
+			mounts = append(mounts, bottle.NativeMount{Source: path, Target: path})
+		}
+	}
+	for _, path := range systemFiles {
+		// What a link leads to may be elsewhere: /etc/localtime is one into
+		// /usr, and another system's leads to /etc/static.
+		info, err := os.Lstat(path)
+		if err != nil {
+			continue
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := filepath.EvalSymlinks(path)
+			if err != nil {
+				continue
+			}
+			if within(target, "/usr") {
+				links = append(links, bottle.NativeLink{Name: path, Target: target})
+				continue
+			}
+		}
+		mounts = append(mounts, bottle.NativeMount{Source: path, Target: path})
+	}
+	return mounts, links
+}
+
+// readSetting is a file of the kernel's, without white space; empty when it is
+// not there.
+func readSetting(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(text)), err
+}

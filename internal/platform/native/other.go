@@ -1,0 +1,42 @@
+//go:build !linux
+
+package native
+
+import (
+	"context"
+	"errors"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/runs"
+)
+
+func errPlatform() error {
+	return hint.With(errors.New("native bottles are namespaces of Linux, which this machine does not run"), "--platform docker")
+}
+
+// Prepare refuses.
+func (p *Platform) Prepare(context.Context, bottle.Spec) (bottle.Plan, error) {
+	return bottle.Plan{}, errPlatform()
+}
+
+// Launch refuses.
+func (p *Platform) Launch(context.Context, bottle.Plan, environ.Secrets) (bottle.Bottle, error) {
+	return nil, errPlatform()
+}
+
+// Open refuses.
+func (p *Platform) Open(context.Context, runs.ID) (bottle.Bottle, error) { return nil, errPlatform() }
+
+// List finds none.
+func (p *Platform) List(context.Context) ([]bottle.Status, error) { return nil, nil }
+
+// Remove finds nothing to remove.
+func (p *Platform) Remove(context.Context, runs.ID) error { return nil }
+
+// Supervise refuses.
+func Supervise(context.Context, []string, Serve) error { return errPlatform() }
+
+// Inside refuses.
+func Inside(context.Context, []string) error { return errPlatform() }

@@ -1,0 +1,168 @@
+//go:build linux
+
+package native
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/handover"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
+	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
+)
+
+// observed is all that a plan depends on beside the spec. Plain values, so that
+// plan is a function of its arguments.
+type observed struct {
+	Run runs.ID
+	Dir string
+	// UID is the launcher's own.
+	UID int
+
+	Pinned string // CLAUDE_BOTTLE_CONTAINER
+	// Names in use by bottles of the store.
+	Names map[string]bool
+
+	Bubblewrap string // the program's path; empty when there is none
+	// Namespaces says why no user namespace can be made; nil when one can.
+	Namespaces error
+	Mounts     []bottle.NativeMount
+	Links      []bottle.NativeLink
+	Env        []string
+	Harness    program // the zero value when it is not on the host
+}
+
+// program is the agent's on the host.
+type program struct {
+	Name string // by which it is called
+	Path string // of the file, links resolved
+	Dir  string // what of the host it needs: the package it belongs to, or Path
+}
+
+// Where the agent's program is inside, when it is not a part of the system.
+const (
+	harnessDir = "/.claude-bottle/harness"
+	harnessBin = "/.claude-bottle/bin"
+)
+
+// searchPath is where programs are inside.
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// defaultPIDs is a bottle's limit when its manifest sets none.
+const defaultPIDs = 4096
+
+// plan resolves a spec into what a launch will do. It refuses by name what
+// this machine cannot honour.
+func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
+	if err := refuse(spec, seen); err != nil {
+		return bottle.Plan{}, err
+	}
+	name, err := chooseName(spec.Slug, seen)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
+	part := &bottle.NativePlan{
+		Pinned: seen.Pinned != "", Bubblewrap: seen.Bubblewrap, Path: searchPath, Env: seen.Env, PIDs: spec.Limits.PIDs,
+		Address: handover.Address(), Ports: wire.StandardPorts,
+	}
+	part.Ports.SOCKS = 0
+	if part.PIDs == 0 {
+		part.PIDs = defaultPIDs
+	}
+	if !spec.Bare {
+		part.Mounts, part.Links = seen.Mounts, seen.Links
+		addHarness(part, seen.Harness)
+	}
+	return bottle.Plan{
+		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec, Warnings: spec.Warnings, Native: part,
+	}, nil
+}
+
+// refuse refuses what would be less than was asked.
+func refuse(spec bottle.Spec, seen observed) error {
+	switch {
+	case seen.Bubblewrap == "":
+		return hint.With(errors.New("bubblewrap is not installed: there is no bwrap in PATH"),
+			"install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker")
+	case seen.Namespaces != nil:
+		return seen.Namespaces
+	case spec.Isolation == bottle.Runsc:
+		return hint.With(errors.New("isolation runsc: native bottles share the host's kernel"),
+			"use --platform docker, or set isolation: auto")
+	case seen.UID != 0 && spec.UID != seen.UID:
+		return fmt.Errorf("uid %d: an ordinary user's bottles run under that user's own, %d", spec.UID, seen.UID)
+	case spec.Limits.Memory > 0:
+		return errLimit("memory")
+	case spec.Limits.CPUs > 0:
+		return errLimit("cpus")
+	}
+	return refusePlaces(spec)
+}
+
+func errLimit(name string) error {
+	return hint.With(fmt.Errorf("limits %s: this machine gives you no control group to enforce it by", name),
+		"take the limit out, or use --platform docker")
+}
+
+// refusePlaces refuses a home that would lie over the system.
+func refusePlaces(spec bottle.Spec) error {
+	for _, system := range []string{"/usr", "/bin", "/lib", "/lib64", "/sbin", "/etc", "/proc", "/dev", "/sys", "/run", "/tmp", "/var"} {
+		if spec.Home == system || strings.HasPrefix(spec.Home, system+"/") {
+			return hint.With(fmt.Errorf("home %s: it is a part of the system", spec.Home), "unset CLAUDE_BOTTLE_CONTAINER_HOME, or name a directory such as /home/me")
+		}
+	}
+	return nil
+}
+
+func chooseName(slug string, seen observed) (string, error) {
+	if seen.Pinned != "" {
+		if seen.Names[seen.Pinned] {
+			return "", errPinned(seen.Pinned)
+		}
+		return seen.Pinned, nil
+	}
+	for n := 1; n <= platform.LastSuffix; n++ {
+		if name := platform.BottleName(slug, n); !seen.Names[name] {
+			return name, nil
+		}
+	}
+	return "", errNames(slug)
+}
+
+func errPinned(name string) error {
+	return hint.With(fmt.Errorf("bottle %s already exists (pinned by CLAUDE_BOTTLE_CONTAINER)", name),
+		"claude-bottle stop "+name+", or unset CLAUDE_BOTTLE_CONTAINER")
+}
+
+func errNames(slug string) error {
+	return hint.With(fmt.Errorf("no free name: %s to %s are all taken",
+		platform.BottleName(slug, 1), platform.BottleName(slug, platform.LastSuffix)), "claude-bottle ps, and stop some")
+}
+
+// addHarness makes the agent's program seen inside, where it is not already.
+func addHarness(part *bottle.NativePlan, harness program) {
+	if harness.Path == "" {
+		return
+	}
+	part.Harness = harness.Path
+	if slices.ContainsFunc(part.Mounts, func(m bottle.NativeMount) bool { return within(harness.Path, m.Source) }) {
+		return
+	}
+	target := path.Join(harnessDir, filepath.Base(harness.Dir))
+	inside := target
+	if rest, ok := strings.CutPrefix(harness.Path, harness.Dir+"/"); ok {
+		inside = path.Join(target, rest)
+	}
+	part.Mounts = append(slices.Clone(part.Mounts), bottle.NativeMount{Source: harness.Dir, Target: target})
+	part.Links = append(slices.Clone(part.Links), bottle.NativeLink{Name: path.Join(harnessBin, harness.Name), Target: inside})
+	part.Path = harnessBin + ":" + part.Path
+}
+
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

@@ -1,0 +1,102 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/runs"
+)
+
+// List finds the store's bottles, those whose ledger is lost included.
+func (p *Platform) List(context.Context) ([]bottle.Status, error) {
+	objects, err := p.objects().all()
+	var found []bottle.Status
+	for _, o := range objects {
+		found = append(found, bottle.Status{
+			Run: o.Run, Name: o.Name, Agent: o.Agent, Started: o.Started, Running: o.Guest.alive(),
+		})
+	}
+	return found, err
+}
+
+// Open returns a bottle that another process launched.
+func (p *Platform) Open(_ context.Context, run runs.ID) (bottle.Bottle, error) {
+	o, err := p.objects().find(run)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil || !o.Guest.alive() {
+		return nil, hint.With(fmt.Errorf("open run %s: no bottle of it is running", run), "claude-bottle ps")
+	}
+	return p.opened(*o)
+}
+
+// Remove ends a run's processes and removes what else it left.
+func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
+	o, err := p.objects().find(run)
+	if err != nil || o == nil {
+		return err
+	}
+	if err := o.kill(ctx); err != nil {
+		return fmt.Errorf("end bottle %s: %w", o.Name, err)
+	}
+	socket := filepath.Join(p.config.Store.Dir(run), guestSocket)
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return p.objects().remove(*o)
+}
+
+// kill ends the supervisor, with which all below it ends, and waits for that.
+func (o object) kill(ctx context.Context) error {
+	var waiting []int
+	defer func() {
+		for _, fd := range waiting {
+			_ = unix.Close(fd)
+		}
+	}()
+	for _, who := range append([]identity{o.Supervisor, o.Guest}, o.below()...) {
+		fd, err := who.open()
+		if err != nil {
+			return err
+		}
+		if fd >= 0 {
+			waiting = append(waiting, fd)
+		}
+	}
+	for _, fd := range waiting { // the supervisor first; it takes the others along
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	for _, fd := range waiting {
+		if err := await(ctx, fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below are the processes that hang below the supervisor.
+func (o object) below() []identity {
+	if !o.Supervisor.alive() {
+		return nil
+	}
+	var found []identity
+	for _, pid := range descendants(o.Supervisor.PID) {
+		if who, err := identify(pid); err == nil {
+			found = append(found, who)
+		}
+	}
+	return found
+}

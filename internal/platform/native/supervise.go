@@ -1,0 +1,108 @@
+//go:build linux
+
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors of `supervise`, beside the standard ones, which are the gateway's
+// stream. Those from groupsFD on are files to join control groups by, as many
+// as its last argument says.
+const (
+	orderFD    = 3 + iota // the order of `inside`, when the bottle is staged
+	guestInFD             // the guest's standard input
+	guestOutFD            // and output
+	infoFD                // where bubblewrap says which process the guest is
+	listenerFD            // the guest's socket
+	groupsFD
+)
+
+// Descriptors of `inside`, whose standard streams are the guest's.
+const (
+	insideWaysFD = 3 + iota // where the ways in are handed out
+	insideOrderFD
+	insideInfoFD
+	insideListenerFD
+	insideGroupsFD
+)
+
+// Supervise is the process whose life is a bottle's: it starts `inside`, then
+// serves as the gateway until its standard input ends. When it ends, however
+// that comes, the kernel kills what it started.
+func Supervise(ctx context.Context, args []string, serve Serve) error {
+	if len(args) != 2 {
+		return errors.New("supervise is started by a launch alone")
+	}
+	groups, err := strconv.Atoi(args[1])
+	if err != nil || groups < 0 || groups > maxGroups {
+		return fmt.Errorf("supervise: %q groups", args[1])
+	}
+	ways, err := startInside(args[0], groups)
+	if err != nil {
+		return fmt.Errorf("start the bottle's namespaces: %w", err)
+	}
+	return serve(ctx, ways, func() error { return nil })
+}
+
+// startInside starts `inside` and returns the gateway's end of the socketpair
+// that it has the other of. What is its alone is closed here.
+func startInside(run string, groups int) (*net.UnixConn, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, infoFD, listenerFD}
+	for i := range groups {
+		files = append(files, uintptr(groupsFD+i))
+	}
+	err = fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
+	for _, fd := range files {
+		if fd != 2 {
+			_ = unix.Close(int(fd)) //nolint:gosec // G115: a descriptor
+		}
+	}
+	if err != nil {
+		_ = unix.Close(pair[0])
+		return nil, err
+	}
+	end := os.NewFile(uintptr(pair[0]), "ways") //nolint:gosec // G115: a descriptor
+	defer func() { _ = end.Close() }()
+	conn, err := net.FileConn(end)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
+}
+
+// fork starts our program in a user and a network namespace of its own, where
+// it has the caller's ids and what it takes to bring up loopback and to listen
+// on low ports. The kernel kills it when the thread that forked ends: the caller
+// stays on its thread as long as the process lives.
+func fork(argv []string, files []uintptr) error {
+	runtime.LockOSThread()
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		return errors.New("no namespace is made as root")
+	}
+	_, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
+		Dir: "/", Env: []string{}, Files: files,
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
+			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
+			Pdeathsig:   syscall.SIGKILL,
+		},
+	})
+	return err
+}

@@ -1,0 +1,36 @@
+//go:build linux
+
+package native
+
+import (
+	"errors"
+	"fmt"
+
+	"claude-bottle/internal/hint"
+)
+
+// Settings of the kernel that keep ordinary users from making user namespaces:
+// the kernel's own, Debian's, and Ubuntu's (24.04 and later).
+const (
+	maxUserNamespaces  = "/proc/sys/user/max_user_namespaces"
+	unprivilegedClone  = "/proc/sys/kernel/unprivileged_userns_clone"
+	apparmorRestricted = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+)
+
+// namespacesAllowed says why no user namespace can be made here, or nil.
+func namespacesAllowed() error {
+	for _, setting := range []struct{ path, off, mend string }{
+		{maxUserNamespaces, "0", "sudo sysctl user.max_user_namespaces=15000"},
+		{unprivilegedClone, "0", "sudo sysctl kernel.unprivileged_userns_clone=1"},
+	} {
+		value, err := readSetting(setting.path)
+		if err == nil && value == setting.off {
+			return hint.With(fmt.Errorf("user namespaces are switched off: %s is %s", setting.path, value), setting.mend+", or use --platform docker")
+		}
+	}
+	if value, err := readSetting(apparmorRestricted); err == nil && value == "1" {
+		return hint.With(errors.New("user namespaces are restricted by AppArmor: "+apparmorRestricted+" is 1"),
+			"`claude-bottle doctor --platform native` prints a profile for bwrap, or use --platform docker")
+	}
+	return nil
+}
