@@ -115,29 +115,3 @@ func await(ctx context.Context, fd int) error {
 	}
 	return ctx.Err()
 }
-
-// descendants are the processes below one, each before its children.
-func descendants(root int) []int {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = dir.Close() }()
-	names, _ := dir.Readdirnames(-1)
-	children := map[int][]int{}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if stat, err := readStat(pid); err == nil { // else it has ended
-			children[stat.parent] = append(children[stat.parent], pid)
-		}
-	}
-	var below []int
-	for next := []int{root}; len(next) > 0; next = next[1:] {
-		below = append(below, children[next[0]]...)
-		next = append(next, children[next[0]]...)
-	}
-	return below
-}

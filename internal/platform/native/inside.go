@@ -123,21 +123,17 @@ func become(o order) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up capabilities: %w", err)
 	}
-	// Nothing goes on but the streams, the guest's socket, and what bubblewrap
-	// closes itself.
+	// Nothing goes on but the streams and the guest's socket.
 	if err := unix.CloseRange(guestListenerFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
 	}
 	if err := unix.Dup3(insideListenerFD, guestListenerFD, 0); err != nil {
 		return err
 	}
-	if _, err := unix.FcntlInt(insideInfoFD, unix.F_SETFD, 0); err != nil {
-		return err
-	}
 	// This thread is the process from here on, and has no such signal yet.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
-	argv := append([]string{bubblewrap, "--info-fd", strconv.Itoa(insideInfoFD)}, o.Args...)
+	argv := append([]string{bubblewrap}, o.Args...)
 	return fmt.Errorf("execute %s: %w", o.Bubblewrap, unix.Exec(o.Bubblewrap, argv, []string{}))
 }

@@ -166,7 +166,7 @@ func (b *instance) ended(part string, said error) error {
 func (p *Platform) opened(o object) (*instance, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &instance{platform: p, id: o.Run, name: o.Name, lost: make(chan struct{}), stop: stop}
-	fd, err := o.Guest.open()
+	fd, err := o.Inside.open()
 	if err != nil {
 		stop()
 		return nil, err

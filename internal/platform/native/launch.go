@@ -188,7 +188,14 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		Home: l.Run.Path(bottle.HomeDir), Work: l.Run.Path(bottle.WorkDir), Git: l.Run.Path(bottle.GitDir),
 		Etc: l.Run.Path(bottle.EtcDir), Nonce: l.Run.Path(bottle.NonceFile), Program: program,
 	}
-	err := l.parts.give(order{
+	var err error
+	if l.object.Inside, err = l.parts.whoIsInside(ctx); err != nil {
+		return nil, fmt.Errorf("%w%s", err, l.parts.said())
+	}
+	if err := l.platform.objects().update(l.object); err != nil {
+		return nil, err
+	}
+	err = l.parts.give(order{
 		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: arguments(l.plan, at), PIDs: part.PIDs,
 	})
 	if err != nil {
@@ -222,13 +229,6 @@ const recordFile = "egress.jsonl"
 
 func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Secrets) error {
 	defer failpoint.Span("native.guest-boot")()
-	var err error
-	if l.object.Guest, err = l.parts.whoIsInside(ctx); err != nil {
-		return err
-	}
-	if err := l.platform.objects().update(l.object); err != nil {
-		return err
-	}
 	part := l.plan.Native
 	proxy := netip.AddrPortFrom(part.Address, uint16(part.Ports.Proxy)) //nolint:gosec // G115: a port
 	base := append([]string{"PATH=" + part.Path}, part.Env...)

@@ -29,8 +29,9 @@ type object struct {
 	// Supervisor is the process whose end is the bottle's; zero before it was
 	// started.
 	Supervisor identity `json:"supervisor"`
-	// Guest is process 1 of the bottle; zero before it was started.
-	Guest identity `json:"guest"`
+	// Inside is bubblewrap, and process 1 of a namespace that all of the bottle
+	// is in; zero before it was started.
+	Inside identity `json:"inside"`
 	// Groups are the control groups made for it, as directories.
 	Groups []string `json:"groups,omitempty"`
 }

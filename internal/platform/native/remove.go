@@ -23,7 +23,7 @@ func (p *Platform) List(context.Context) ([]bottle.Status, error) {
 	var found []bottle.Status
 	for _, o := range objects {
 		found = append(found, bottle.Status{
-			Run: o.Run, Name: o.Name, Agent: o.Agent, Started: o.Started, Running: o.Guest.alive(),
+			Run: o.Run, Name: o.Name, Agent: o.Agent, Started: o.Started, Running: o.Inside.alive(),
 		})
 	}
 	return found, err
@@ -35,7 +35,7 @@ func (p *Platform) Open(_ context.Context, run runs.ID) (bottle.Bottle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o == nil || !o.Guest.alive() {
+	if o == nil || !o.Inside.alive() {
 		return nil, hint.With(fmt.Errorf("open run %s: no bottle of it is running", run), "claude-bottle ps")
 	}
 	return p.opened(*o)
@@ -65,7 +65,7 @@ func (o object) kill(ctx context.Context) error {
 			_ = unix.Close(fd)
 		}
 	}()
-	for _, who := range append([]identity{o.Supervisor, o.Guest}, o.below()...) {
+	for _, who := range []identity{o.Supervisor, o.Inside} {
 		fd, err := who.open()
 		if err != nil {
 			return err
@@ -85,18 +85,4 @@ func (o object) kill(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// below are the processes that hang below the supervisor.
-func (o object) below() []identity {
-	if !o.Supervisor.alive() {
-		return nil
-	}
-	var found []identity
-	for _, pid := range descendants(o.Supervisor.PID) {
-		if who, err := identify(pid); err == nil {
-			found = append(found, who)
-		}
-	}
-	return found
 }

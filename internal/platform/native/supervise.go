@@ -22,7 +22,7 @@ const (
 	orderFD    = 3 + iota // the order of `inside`, when the bottle is staged
 	guestInFD             // the guest's standard input
 	guestOutFD            // and output
-	infoFD                // where bubblewrap says which process the guest is
+	childFD               // where the supervisor says which process it started
 	listenerFD            // the guest's socket
 	groupsFD
 )
@@ -31,7 +31,6 @@ const (
 const (
 	insideWaysFD = 3 + iota // where the ways in are handed out
 	insideOrderFD
-	insideInfoFD
 	insideListenerFD
 	insideGroupsFD
 )
@@ -61,15 +60,18 @@ func startInside(run string, groups int) (*net.UnixConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, infoFD, listenerFD}
+	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, listenerFD}
 	for i := range groups {
 		files = append(files, uintptr(groupsFD+i))
 	}
-	err = fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
+	pid, err := fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
 	for _, fd := range files {
 		if fd != 2 {
 			_ = unix.Close(int(fd)) //nolint:gosec // G115: a descriptor
 		}
+	}
+	if err == nil {
+		err = tell(pid)
 	}
 	if err != nil {
 		_ = unix.Close(pair[0])
@@ -84,25 +86,33 @@ func startInside(run string, groups int) (*net.UnixConn, error) {
 	return conn.(*net.UnixConn), nil
 }
 
-// fork starts our program in a user and a network namespace of its own, where
-// it has the caller's ids and what it takes to bring up loopback and to listen
-// on low ports. The kernel kills it when the thread that forked ends: the caller
-// stays on its thread as long as the process lives.
-func fork(argv []string, files []uintptr) error {
+// tell says which process was started.
+func tell(pid int) error {
+	file := os.NewFile(childFD, "child")
+	_, err := fmt.Fprintf(file, "%d\n", pid)
+	return errors.Join(err, file.Close())
+}
+
+// fork starts our program in a user, a network and a process namespace of its
+// own, where it has the caller's ids and what it takes to bring up loopback and
+// to listen on low ports. The kernel kills it when the thread that forked ends:
+// the caller stays on its thread as long as the process lives. With it ends all
+// that is in its namespace: bubblewrap alone leaves a child that waits for good
+// when it is killed while it starts.
+func fork(argv []string, files []uintptr) (pid int, err error) {
 	runtime.LockOSThread()
 	uid, gid := os.Getuid(), os.Getgid()
 	if uid == 0 {
-		return errors.New("no namespace is made as root")
+		return 0, errors.New("no namespace is made as root")
 	}
-	_, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
+	return syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: files,
 		Sys: &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
 			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
 			Pdeathsig:   syscall.SIGKILL,
 		},
 	})
-	return err
 }

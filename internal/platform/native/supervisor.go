@@ -23,8 +23,8 @@ type supervisor struct {
 	gateway io.ReadWriteCloser // the gateway's stream, which is the supervisor's life
 	guest   io.ReadWriteCloser // the boot stream
 	order   *os.File           // nil once it was given
-	info    *os.File           // where bubblewrap says which process the guest is
-	inside  *os.File           // a descriptor of that process; nil before it is known
+	child   *os.File           // where the supervisor says which process it started
+	inside  *os.File           // a descriptor of that, process 1 of a namespace; nil before it is known
 	stderr  tail
 	ended   chan struct{} // closed when it has ended, and with it all that it started
 }
@@ -49,21 +49,21 @@ func (l *launch) startSupervisor(program string) (*supervisor, error) {
 	orderIn, order := pipe()
 	guestIn, toGuest := pipe()
 	fromGuest, guestOut := pipe()
-	info, infoOut := pipe()
-	defer closeFiles(socket, gatewayIn, gatewayOut, orderIn, guestIn, guestOut, infoOut)
-	ours := []*os.File{toGateway, fromGateway, order, toGuest, fromGuest, info}
+	child, childOut := pipe()
+	defer closeFiles(socket, gatewayIn, gatewayOut, orderIn, guestIn, guestOut, childOut)
+	ours := []*os.File{toGateway, fromGateway, order, toGuest, fromGuest, child}
 	if err != nil {
 		closeFiles(ours...)
 		return nil, err
 	}
 	s := &supervisor{
-		gateway: duplex{fromGateway, toGateway}, guest: duplex{fromGuest, toGuest}, order: order, info: info,
+		gateway: duplex{fromGateway, toGateway}, guest: duplex{fromGuest, toGuest}, order: order, child: child,
 		ended: make(chan struct{}),
 	}
 	s.cmd = &exec.Cmd{
 		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(l.Run.ID()), strconv.Itoa(len(l.groups))},
 		Env: []string{}, Dir: "/", Stdin: gatewayIn, Stdout: gatewayOut, Stderr: &s.stderr,
-		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, infoOut, socket}, l.groups...),
+		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, childOut, socket}, l.groups...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(spec.UID, spec.GID)},
 		WaitDelay:   endPatience,
 	}
@@ -134,7 +134,7 @@ func (s *supervisor) end(ctx context.Context) error {
 	case <-time.After(2 * endPatience):
 		return errors.New("the supervisor does not end")
 	}
-	_ = s.info.Close()
+	_ = s.child.Close()
 	if s.inside == nil {
 		return nil
 	}
@@ -146,31 +146,29 @@ func (s *supervisor) end(ctx context.Context) error {
 	return nil
 }
 
-// whoIsInside waits until bubblewrap has started the guest and says which
-// process that is.
+// whoIsInside waits until the supervisor has started what becomes the bottle,
+// and says which process that is.
 func (s *supervisor) whoIsInside(ctx context.Context) (identity, error) {
-	defer context.AfterFunc(ctx, func() { _ = s.info.SetReadDeadline(time.Unix(1, 0)) })()
-	var info struct {
-		PID int `json:"child-pid"`
-	}
-	if err := json.NewDecoder(io.LimitReader(s.info, maxOrder)).Decode(&info); err != nil {
+	defer context.AfterFunc(ctx, func() { _ = s.child.SetReadDeadline(time.Unix(1, 0)) })()
+	var pid int
+	if _, err := fmt.Fscanln(s.child, &pid); err != nil {
 		if ctx.Err() != nil {
 			return identity{}, ctx.Err()
 		}
 		return identity{}, errors.New("the bottle's namespaces could not be made")
 	}
-	who, err := identify(info.PID)
+	who, err := identify(pid)
 	if err != nil {
-		return identity{}, fmt.Errorf("identify the guest: %w", err)
+		return identity{}, fmt.Errorf("identify the bottle: %w", err)
 	}
 	fd, err := who.open()
 	if err != nil {
 		return identity{}, err
 	}
 	if fd < 0 {
-		return identity{}, errors.New("the guest ended at once")
+		return identity{}, errors.New("the bottle ended at once")
 	}
-	s.inside = os.NewFile(uintptr(fd), "guest")
+	s.inside = os.NewFile(uintptr(fd), "bottle")
 	return who, nil
 }
 

@@ -1,0 +1,154 @@
+//go:build linux
+
+package native
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/bottle/bottletest"
+	"claude-bottle/internal/probe"
+	"claude-bottle/internal/runs"
+)
+
+// TestConformance holds the platform to the contract of all platforms, as the
+// user who runs the tests. TestConformanceAsUser is the same as an ordinary
+// one.
+func TestConformance(t *testing.T) {
+	needBubblewrap(t)
+	bottletest.Run(t, bottletest.Config{
+		New: func(_ *testing.T, store *runs.Store, lookup func(string) (string, bool)) bottle.Platform {
+			return newPlatform(t, store, lookup)
+		},
+		Root:    reachableDir,
+		Observe: observe,
+		Kill: func(t *testing.T, b bottle.Bottle, part bottletest.Part) {
+			object, err := b.(*instance).platform.objects().find(b.Run())
+			if err != nil || object == nil {
+				t.Fatalf("find the bottle: %v", err)
+			}
+			pid := object.Supervisor.PID
+			if part == bottletest.Guest {
+				pid = object.Inside.PID
+			}
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		},
+		// There is no far side, no engine and no other bottle's address: no
+		// network leads anywhere. The gateway is a process of the host's, where
+		// packets between other networks are none of its business.
+		Unprobed: []string{probe.FarSide, probe.Neighbour, probe.Resolver, probe.Forwarding},
+	})
+}
+
+func newPlatform(t testing.TB, store *runs.Store, lookup func(string) (string, bool)) *Platform {
+	return New(Config{
+		Store: store, Home: t.TempDir(), UID: os.Getuid(), Binary: ourBinary(t),
+		Getenv: func(name string) string {
+			if value, ok := lookup(name); ok {
+				return value
+			}
+			return map[string]string{"PATH": searchPath}[name]
+		},
+	})
+}
+
+// needBubblewrap skips the test where the machine has none; where the
+// environment promises it, that is a failure.
+func needBubblewrap(t testing.TB) {
+	t.Helper()
+	if lookPath(bubblewrap, searchPath) != "" {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("bubblewrap is not installed: apt-get install bubblewrap")
+	}
+	t.Skip("bubblewrap is not installed: apt-get install bubblewrap")
+}
+
+// reachableDir is a directory that every uid can pass through, and that is gone
+// with the test.
+func reachableDir(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for dir := root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// observe lists our processes, and the mounts and sockets that bottles leave.
+func observe(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		if err != nil {
+			continue
+		}
+		argv := strings.Split(string(line), "\x00")
+		if len(argv) > 2 && (argv[0] == "claude-bottle" || argv[0] == bubblewrap || argv[0] == bottle.Program) &&
+			strings.Contains(string(line), os.TempDir()+"/TestConformance") {
+			found = append(found, fmt.Sprintf("process %s: %q", entry.Name(), argv[:2]))
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, "/TestConformance") {
+			found = append(found, "mount "+line)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func ourBinary(t testing.TB) string {
+	t.Helper()
+	path, err := builtBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var builtBinary = sync.OnceValues(func() (string, error) {
+	path := os.Getenv(binaryVariable)
+	if path != "" {
+		return path, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "claude-bottle-test", "claude-bottle-native")
+	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/claude-bottle")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", errors.Join(err, errors.New(string(out)))
+	}
+	return path, nil
+})
+
+// binaryVariable names the program under test, for a test that runs as a user
+// who cannot build it.
+const binaryVariable = "CLAUDE_BOTTLE_TEST_BINARY"
