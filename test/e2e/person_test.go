@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type person struct {
 	state   string
 	project string
 	env     []string
+	uid     uint32 // whom the commands run as
 	agent   string // a name that no other test uses
 	owner   string // what all of the person's objects in the engine are labelled with
 }
@@ -121,6 +123,9 @@ func (p *person) command(args ...string) *exec.Cmd {
 	p.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, p.binary, args...)
 	cmd.Dir, cmd.Env = p.project, p.env
+	if p.uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: p.uid, Gid: p.uid}}
+	}
 	return cmd
 }
 

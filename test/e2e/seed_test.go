@@ -93,7 +93,7 @@ func TestOnlyTheGatewayLeadsOut(t *testing.T) {
 		p := newPerson(t, isolation, "", "")
 		p.manifest(p.home, strings.Replace(manifest(isolation, "", shell), "ca: ca.pem",
 			"ca: ca.pem\n      allowlist: [api.anthropic.com]", 1))
-		address := p.server.Address.String()
+		address := p.server.Address.Addr().String()
 		out := p.script(`
 			curl -sS --max-time 20 https://api.anthropic.com/api/hello; echo " <- by proxy"
 			env -u HTTPS_PROXY -u https_proxy curl -sS --max-time 20 https://api.anthropic.com/api/hello; echo " <- by name"

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/moby/moby/client"
@@ -24,15 +25,15 @@ import (
 // Server is a Messages API that serves until it is closed.
 type Server struct {
 	messagesapi.Server
-	Address netip.Addr
+	Address netip.AddrPort
 
 	roots []byte
 	close context.CancelFunc
 	ended chan error
 }
 
-// Start serves at port 443 of an address of this machine that the engine's
-// containers reach, which only root may.
+// Start serves at an address of this machine that the engine's containers
+// reach: at port 443, else, where only root may, at any.
 func Start(ctx context.Context, api *client.Client, requests *log.Logger) (*Server, error) {
 	addresses, err := candidates(ctx, api)
 	if err != nil {
@@ -57,7 +58,7 @@ func Start(ctx context.Context, api *client.Client, requests *log.Logger) (*Serv
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{
 		Server:  messagesapi.Server{Log: requests},
-		Address: netip.MustParseAddrPort(listener.Addr().String()).Addr(),
+		Address: netip.MustParseAddrPort(listener.Addr().String()),
 		roots:   append(authority.PEM(), roots...), close: cancel, ended: make(chan error, 1),
 	}
 	go func() { s.ended <- s.Serve(ctx, listener, config) }()
@@ -70,11 +71,11 @@ func (s *Server) Close() error {
 	return <-s.ended
 }
 
-// Manifest fills in a manifest in which ADDRESS stands for the server, and
-// writes it to dir with the roots that it names, ca.pem: the server's, and
+// Manifest fills in a manifest in which ADDRESS and PORT stand for the server,
+// and writes it to dir with the roots that it names, ca.pem: the server's, and
 // those that this machine's package clients need.
 func (s *Server) Manifest(dir, manifest string) error {
-	text := strings.ReplaceAll(manifest, "ADDRESS", s.Address.String())
+	text := strings.NewReplacer("ADDRESS", s.Address.Addr().String(), "PORT", strconv.Itoa(int(s.Address.Port()))).Replace(manifest)
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "claude-bottle.yaml"), []byte(text), 0o644),
 		os.WriteFile(filepath.Join(dir, "ca.pem"), s.roots, 0o644),
@@ -109,12 +110,14 @@ func candidates(ctx context.Context, api *client.Client) ([]netip.Addr, error) {
 
 func listen(ctx context.Context, addresses []netip.Addr) (net.Listener, error) {
 	var errs []error
-	for _, address := range addresses {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", netip.AddrPortFrom(address, 443).String())
-		if err == nil {
-			return listener, nil
+	for _, port := range []uint16{443, 0} {
+		for _, address := range addresses {
+			listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", netip.AddrPortFrom(address, port).String())
+			if err == nil {
+				return listener, nil
+			}
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 	}
 	return nil, fmt.Errorf("serve where containers reach it: %w", errors.Join(errs...))
 }
