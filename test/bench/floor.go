@@ -16,15 +16,17 @@ import (
 	"claude-bottle/test/engine"
 )
 
-// floor is what the engine alone takes for two containers and two networks
-// like those of a bottle, asked for as early and as much at once as it can be:
-// no process of ours, no file, no ledger, no probe. It is ready when both
-// containers run.
+// floor is what the engine alone takes for containers and networks like those
+// of a bottle, asked for as early and as much at once as it can be: no process
+// of ours, no file, no ledger, no probe. It is ready when both containers run.
 type floor struct {
 	*bench
 	runtime string
 	api     *client.Client
 	round   int
+	// apart says that a bottle's agent has no network of the engine's at all,
+	// so that the shared one, which its gateway is on, is the only one.
+	apart bool
 }
 
 func newFloor(ctx context.Context, b *bench, runtime string) (*floor, error) {
@@ -33,7 +35,32 @@ func newFloor(ctx context.Context, b *bench, runtime string) (*floor, error) {
 		return nil, err
 	}
 	api, err := client.New(client.WithHost(host))
-	return &floor{bench: b, runtime: runtime, api: api}, err
+	if err != nil {
+		return nil, err
+	}
+	f := &floor{bench: b, runtime: runtime, api: api}
+	return f, f.learn(ctx)
+}
+
+// learn looks at what a bottle has.
+func (f *floor) learn(ctx context.Context) (err error) {
+	h, err := hold(f.ours(ctx, "start", "hold-"+f.runtime, "--yes"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.end()) }()
+	if err := h.ready(); err != nil {
+		return err
+	}
+	name, err := f.bottleName(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := f.api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
+	if err == nil {
+		f.apart = found.Container.HostConfig.NetworkMode.IsNone()
+	}
+	return err
 }
 
 // floorSubnet is in a range that neither the engine nor bottles take from.
@@ -57,13 +84,18 @@ func (f *floor) up(ctx context.Context) (made, error) {
 	inside, outside := make(chan struct{}), make(chan struct{})
 	agent := container.HostConfig{NetworkMode: container.NetworkMode(name), Runtime: f.runtime}
 	gateway := container.HostConfig{NetworkMode: container.NetworkMode(name), Runtime: "runc"}
+	if f.apart {
+		agent.NetworkMode, gateway.NetworkMode = "none", container.NetworkMode(name+"-outside")
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		defer close(inside)
-		ids.inside, err = f.network(ctx, client.NetworkCreateOptions{
-			Internal: true, IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: floorSubnet}}},
-			Options: map[string]string{"com.docker.network.bridge.inhibit_ipv4": "true"},
-		}, name)
+		if !f.apart {
+			ids.inside, err = f.network(ctx, client.NetworkCreateOptions{
+				Internal: true, IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: floorSubnet}}},
+				Options: map[string]string{"com.docker.network.bridge.inhibit_ipv4": "true"},
+			}, name)
+		}
 		return err
 	})
 	group.Go(func() (err error) {
@@ -83,10 +115,7 @@ func (f *floor) up(ctx context.Context) (made, error) {
 			return err
 		}
 		<-outside
-		_, err = f.api.NetworkConnect(ctx, ids.outside, client.NetworkConnectOptions{
-			Container: ids.gateway, EndpointConfig: &network.EndpointSettings{},
-		})
-		if err != nil {
+		if err := f.connect(ctx, ids); err != nil {
 			return err
 		}
 		<-inside
@@ -94,6 +123,17 @@ func (f *floor) up(ctx context.Context) (made, error) {
 	})
 	err := group.Wait()
 	return ids, err
+}
+
+// connect gives the gateway its second network, where it has two.
+func (f *floor) connect(ctx context.Context, ids made) error {
+	if f.apart {
+		return nil
+	}
+	_, err := f.api.NetworkConnect(ctx, ids.outside, client.NetworkConnectOptions{
+		Container: ids.gateway, EndpointConfig: &network.EndpointSettings{},
+	})
+	return err
 }
 
 func (f *floor) network(ctx context.Context, options client.NetworkCreateOptions, name string) (string, error) {

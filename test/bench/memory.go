@@ -50,7 +50,7 @@ type process struct {
 }
 
 // parts of a bottle, by whose process it is.
-var parts = []string{"launcher", "gateway", "guest", "gvisor", "shim", "harness"}
+var parts = []string{"launcher", "gateway", "guest", "probe", "gvisor", "shim", "harness"}
 
 // bottles are how many are measured one after the other.
 const bottles = 3
@@ -166,6 +166,8 @@ func partOf(args []string) string {
 		return "gvisor"
 	case strings.Contains(line, "guest init"):
 		return "guest"
+	case strings.Contains(line, "guest probe"):
+		return "probe" // it listens for some seconds for what comes late
 	}
 	return "harness"
 }
