@@ -45,8 +45,10 @@ func killed(p *place, at point, act func(env ...string) result) (result, bool) {
 	return got, true
 }
 
-func TestLauncherKilled(t *testing.T) {
-	p := newPlace(t)
+func TestLauncherKilled(t *testing.T) { isolations(t, launcherKilled) }
+
+func launcherKilled(t *testing.T, isolation string) {
+	p := newPlaceOf(t, isolation)
 	first := discover(p, p.life)
 	p.backByFirst("a first launch", true)
 	p.warm()
@@ -74,7 +76,7 @@ func TestLauncherKilled(t *testing.T) {
 		if slices.ContainsFunc(usual, func(other point) bool { return other.name == at.name }) {
 			continue
 		}
-		fresh := newPlace(t)
+		fresh := newPlaceOf(t, isolation)
 		got, _ := killed(fresh, at, fresh.life)
 		fresh.backByFirst(at.String(), got.wrote())
 	}
@@ -123,8 +125,10 @@ func TestExecKilled(t *testing.T) {
 	p.back("exec", true)
 }
 
-func TestSweepKilled(t *testing.T) {
-	p := newPlace(t).warm()
+func TestSweepKilled(t *testing.T) { isolations(t, sweepKilled) }
+
+func sweepKilled(t *testing.T, isolation string) {
+	p := newPlaceOf(t, isolation).warm()
 	ps := func(env ...string) result { return p.runWith(env, "ps") }
 	for _, leave := range []struct {
 		name   string

@@ -31,8 +31,10 @@ func (p *place) killPart(role string) bool {
 
 // TestPartKilled stops the launcher at every failpoint, kills the gateway or
 // the guest there, and lets the launcher go on: it ends, and leaves nothing.
-func TestPartKilled(t *testing.T) {
-	p := newPlace(t).warm()
+func TestPartKilled(t *testing.T) { isolations(t, partKilled) }
+
+func partKilled(t *testing.T, isolation string) {
+	p := newPlaceOf(t, isolation).warm()
 	found := discover(p, p.life)
 	p.back("a launch", true)
 	// Before the first start there is nothing to kill.

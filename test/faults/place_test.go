@@ -56,11 +56,39 @@ type place struct {
 
 func newPlace(t testing.TB) *place {
 	t.Helper()
-	api, host := engine.Need(t)
-	return newPlaceAt(t, api, host, hoststate.Options{Alone: all() && engine.Promised(engine.PartOwn)})
+	return newPlaceOf(t, runc)
 }
 
-func newPlaceAt(t testing.TB, api *client.Client, host string, options hoststate.Options) *place {
+// The runtimes of a bottle: where they differ, so does what a launch makes.
+const (
+	runc  = "runc"
+	runsc = "runsc"
+)
+
+// newPlaceOf is a place whose bottles have the isolation.
+func newPlaceOf(t testing.TB, isolation string) *place {
+	t.Helper()
+	need := engine.Need
+	if isolation == runsc {
+		need = engine.NeedGvisor
+	}
+	api, host := need(t)
+	return newPlaceAt(t, api, host, isolation, hoststate.Options{Alone: all() && engine.Promised(engine.PartOwn)})
+}
+
+// isolations runs a test for each of them, in the sample for the first alone.
+func isolations(t *testing.T, test func(t *testing.T, isolation string)) {
+	for _, isolation := range []string{runc, runsc} {
+		t.Run(isolation, func(t *testing.T) {
+			if isolation != runc {
+				needAll(t)
+			}
+			test(t, isolation)
+		})
+	}
+}
+
+func newPlaceAt(t testing.TB, api *client.Client, host, isolation string, options hoststate.Options) *place {
 	t.Helper()
 	if err := engine.Shell(t.Context(), api); err != nil {
 		engine.Missing(t, engine.PartEngine, err.Error())
@@ -83,7 +111,7 @@ func newPlaceAt(t testing.TB, api *client.Client, host string, options hoststate
 	for _, dir := range []string{p.home, p.state, p.project} {
 		p.check(os.Mkdir(dir, 0o755))
 	}
-	manifest := "bottles: {b: {isolation: runc}}\nagents: {" + p.agent + ": {bottle: b, harness: {command: [sh, -c]}}}\n"
+	manifest := "bottles: {b: {isolation: " + isolation + "}}\nagents: {" + p.agent + ": {bottle: b, harness: {command: [sh, -c]}}}\n"
 	p.check(os.WriteFile(filepath.Join(p.home, "claude-bottle.yaml"), []byte(manifest), 0o644))
 	p.check(os.WriteFile(filepath.Join(p.project, "source"), []byte("of the person\n"), 0o644))
 	p.proxy, err = faultproxy.Start(t.Context(), host, dir)

@@ -35,7 +35,7 @@ func (k *killable) replace() {
 	}
 	k.t.Cleanup(func() { api.Close() })
 	options := hoststate.Options{Alone: true, Network: apart.Network(), Dirs: apart.Dirs()}
-	k.apart, k.place = apart, newPlaceAt(k.t, api, apart.Host(), options).warm()
+	k.apart, k.place = apart, newPlaceAt(k.t, api, apart.Host(), runc, options).warm()
 	// Of a network that it was making when it was killed, an engine forgets the
 	// bridge and its rules. Nobody else may remove those.
 	k.place.but = []string{"interface", "rule"}
