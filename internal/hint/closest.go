@@ -13,11 +13,16 @@ func Closest(word string, candidates []string) []string {
 		name string
 		cost int
 	}
-	limit := min(3, len(word)/3) // in two letters everything is near
+	const longest = 64 // longer words are no slips of the finger
+	if len(word) > longest {
+		return nil
+	}
+	limit := min(3, max(1, len(word)/3), len(word)-1) // in one letter everything is near
 	var near []scored
 	for _, name := range candidates {
 		cost := distance(strings.ToLower(word), strings.ToLower(name), limit)
-		if cost > limit && len(word) >= 3 && strings.HasPrefix(name, word) {
+		begins := len(word) >= 3 && strings.HasPrefix(name, word) || len(name) >= 3 && strings.HasPrefix(word, name)
+		if cost > limit && begins {
 			cost = limit
 		}
 		if cost <= limit {
