@@ -45,6 +45,10 @@ const (
 // before anything of the agent's ran. It is about no host.
 const Isolation policy.Kind = "isolation"
 
+// Change is the kind of the line that says that a person changed the policy of
+// a bottle that runs. Its host is the rule's, and no request was made.
+const Change policy.Kind = "change"
+
 // Event is one line of the record. It never holds a secret: no header, no
 // query, no body.
 type Event struct {

@@ -6,6 +6,7 @@ package bottle
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"claude-bottle/internal/environ"
@@ -42,6 +43,9 @@ type Bottle interface {
 	// Exec runs one process inside, to its end. The error is the bottle's
 	// (it died, the stream broke), never the process's.
 	Exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error)
+	// Control opens a control stream to the gateway (wire.ControlClient), one
+	// conversation long. It leads past everything that the bottle can reach.
+	Control(ctx context.Context) (io.ReadWriteCloser, error)
 	// Lost is closed when the bottle can no longer work: its gateway or its
 	// guest ended. Err then says which, with its last output.
 	Lost() <-chan struct{}

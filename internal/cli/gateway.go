@@ -19,9 +19,10 @@ import (
 
 type gatewayOptions struct {
 	*App
-	Policy string
-	Listen string
-	Record string
+	Policy  string
+	Listen  string
+	Record  string
+	Control string
 }
 
 func newGateway(app *App) *cobra.Command {
@@ -29,8 +30,8 @@ func newGateway(app *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gateway --policy FILE --listen ADDR --record FILE",
 		Short: "Run the gateway by itself, without a bottle",
-		Long: `Run the gateway of a bottle by itself, as an HTTP proxy for whatever is pointed at
-it. It reads the policy that claude-bottle policy AGENT prints, says on standard
+		Long: `Run the gateway of a bottle by itself, as an HTTP and SOCKS5 proxy for whatever is
+pointed at it. It reads the policy that claude-bottle policy AGENT prints, says on standard
 error where it listens, serves until a signal ends it, and appends one line of
 JSON for each decision to the record.`,
 		Example: `  claude-bottle policy reviewer > policy.json
@@ -53,6 +54,7 @@ JSON for each decision to the record.`,
 	flags.StringVar(&opts.Policy, "policy", "", "the policy `file`, JSON")
 	flags.StringVar(&opts.Listen, "listen", "", "the `address` and port to listen on")
 	flags.StringVar(&opts.Record, "record", "", "the `file` that the record is appended to")
+	flags.StringVar(&opts.Control, "control", "", "listen on this `socket` for changes, counters and answers")
 	return cmd
 }
 
@@ -64,7 +66,7 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	ctx, _, release := opts.catch(ctx)
 	defer release()
 	return gateway.ListenAndServe(ctx, gateway.Options{
-		Policy: egress, Listen: opts.Listen, Record: opts.Record,
+		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control,
 		Ready: func(at net.Addr) { fmt.Fprintf(opts.Err, "claude-bottle: the gateway listens on %s\n", at) },
 	})
 }

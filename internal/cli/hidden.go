@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 
 	"claude-bottle/internal/attack"
@@ -32,13 +33,15 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return a.served(native.Inside(ctx, args[1:])), true
 	case slices.Equal(args, []string{"gateway", "run"}):
 		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
+	case slices.Equal(args, []string{"gateway", "ctl"}):
+		return a.served(gateway.Control(ctx, a.In, a.Out)), true
 	}
 	return 0, false
 }
 
 // serveHanded is the gateway of a native bottle.
-func (a *App) serveHanded(ctx context.Context, ways *net.UnixConn, confine func() error) error {
-	return gateway.ServeHanded(ctx, a.In, a.Out, gateway.Handed{Conn: ways, UID: a.UID, Confine: confine})
+func (a *App) serveHanded(ctx context.Context, ways *net.UnixConn, control *os.File, confine func() error) error {
+	return gateway.ServeHanded(ctx, a.In, a.Out, gateway.Handed{Conn: ways, UID: a.UID, Control: control, Confine: confine})
 }
 
 // served is the exit code of a server that ended with err.

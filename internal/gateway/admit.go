@@ -32,26 +32,34 @@ func failure(host string, port int, reason string, err error) *refusal {
 // address the name resolves to, once. What it returns is recorded: a passage
 // as open, which the caller closes, or a refusal, which the caller gives.
 func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusal) {
-	rules := s.policy()
-	d := rules.Decide(r)
+	began := time.Now()
+	if refused := s.journal.ready(r); refused != nil {
+		return nil, refused
+	}
+	rules, d, waited := s.decide(ctx, r, askHold)
 	if !d.Allow {
-		return nil, s.journal.refused(r, denied(d, r.Port))
+		refused := s.journal.refused(r, denied(d, r.Port))
+		s.gauges.took(r.Kind, time.Since(began)-waited)
+		return nil, refused
 	}
 	if s.trial.on() {
 		return nil, s.trial.refuse(r)
 	}
-	if refused := s.journal.ready(r); refused != nil {
-		return nil, refused
-	}
+	looking := time.Now()
 	addrs, refused := s.addresses(ctx, rules, d.Host, r.Port)
 	if refused != nil {
 		return nil, s.journal.refused(r, refused)
 	}
+	waited += time.Since(looking)
 	address := ""
 	if len(addrs) > 0 {
 		address = addrs[0].String()
 	}
-	return s.open(rules, r, d, addrs, address)
+	p, refused := s.open(rules, r, d, addrs, address)
+	if p != nil {
+		p.began, p.waited = began, waited
+	}
+	return p, refused
 }
 
 // open records an allowed request and makes it a passage to address, where
@@ -60,14 +68,23 @@ func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision,
 	p := &passage{
 		server: s, policy: rules, request: r, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d),
 	}
+	once := s.onceGrant(d)
+	p.exempt = once != nil
 	p.event.ID = s.ids.Add(1)
 	p.event.Phase = audit.Open
 	p.event.Time = time.Now()
 	p.event.Address = address
+	p.began = p.event.Time
 	s.remember(p) // before it is recorded: whatever changes from now on finds it
 	if refused := s.journal.append(p.event); refused != nil {
 		s.forget(p)
 		return nil, refused
+	}
+	if now := s.policy(); now != rules { // it changed while this was decided
+		s.reconsider(p, now)
+	}
+	if once != nil && !d.Inspect { // inspected, the first request inside uses it
+		s.revoke(once, "it was used")
 	}
 	return p, nil
 }

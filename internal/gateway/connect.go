@@ -105,6 +105,7 @@ func (t *connection) run(ctx context.Context) *refusal {
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.head)); err != nil {
 		return nil
 	}
+	t.pass.ready()
 	if err := t.say.established(t.session); err != nil {
 		return nil
 	}

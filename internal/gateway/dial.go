@@ -20,14 +20,18 @@ func (s *server) dial(ctx context.Context, p *passage) (net.Conn, *refusal) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
 	defer cancel()
 	if proxy := p.policy.Proxy(); proxy != nil {
+		began := time.Now()
+		defer func() { p.waited += time.Since(began) }()
 		return s.tunnelThrough(ctx, p, proxy)
 	}
+	began := time.Now()
 	conn, addr, err := s.race(ctx, p.addrs, p.port)
+	p.waited += time.Since(began)
 	if err != nil {
 		return nil, failure(p.host, p.port, fmt.Sprintf("connecting to %s port %d: %s", p.host, p.port, dialReason(err)), err)
 	}
 	p.event.Address = addr.String()
-	p.bind(conn)
+	p.bind(conn, addr)
 	return conn, nil
 }
 

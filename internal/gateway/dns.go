@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -33,6 +35,9 @@ const (
 // servePackets answers over UDP until ctx ends.
 func (d dnsServer) servePackets(ctx context.Context, pc net.PacketConn) error {
 	buffer := make([]byte, 4096)
+	var held sync.WaitGroup
+	defer held.Wait()
+	slots := make(chan struct{}, maxHeld)
 	for {
 		n, from, err := pc.ReadFrom(buffer)
 		if err != nil {
@@ -44,14 +49,30 @@ func (d dnsServer) servePackets(ctx context.Context, pc net.PacketConn) error {
 			}
 			continue // an error of one packet
 		}
-		if answer := d.answer(buffer[:n]); answer != nil {
-			_, _ = pc.WriteTo(answer, from) // a client that is gone
+		reply := func(message []byte) {
+			if answer := d.answer(ctx, message); answer != nil {
+				_, _ = pc.WriteTo(answer, from) // a client that is gone
+			}
+		}
+		if !d.asking.attended() {
+			reply(buffer[:n])
+			continue
+		}
+		// A person may be asked, and other questions must not wait for that.
+		select {
+		case slots <- struct{}{}:
+			message := bytes.Clone(buffer[:n])
+			held.Go(func() {
+				defer func() { <-slots }()
+				reply(message)
+			})
+		default: // lost, as packets are; resolvers ask again
 		}
 	}
 }
 
 // serveStream answers over TCP (RFC 7766).
-func (d dnsServer) serveStream(_ context.Context, conn net.Conn) {
+func (d dnsServer) serveStream(ctx context.Context, conn net.Conn) {
 	for {
 		if err := conn.SetDeadline(time.Now().Add(dnsTCPIdle)); err != nil {
 			return
@@ -64,7 +85,7 @@ func (d dnsServer) serveStream(_ context.Context, conn net.Conn) {
 		if _, err := io.ReadFull(conn, question); err != nil {
 			return
 		}
-		answer := d.answer(question)
+		answer := d.answer(ctx, question)
 		if answer == nil {
 			return
 		}
@@ -76,13 +97,13 @@ func (d dnsServer) serveStream(_ context.Context, conn net.Conn) {
 }
 
 // answer is the answer to one message, nil where none is due.
-func (d dnsServer) answer(message []byte) []byte {
+func (d dnsServer) answer(ctx context.Context, message []byte) []byte {
 	q, ok := parseQuestion(message)
 	if !ok {
 		return nil
 	}
 	if q.code == dnsmessage.RCodeSuccess {
-		q.code = d.decide(q)
+		q.code = d.judge(ctx, q)
 	}
 	b, err := q.reply(d.address)
 	if err != nil {
@@ -91,14 +112,16 @@ func (d dnsServer) answer(message []byte) []byte {
 	return b
 }
 
-// decide records the question and gives the answer's code.
-func (d dnsServer) decide(q question) dnsmessage.RCode {
+// judge records the question and gives the answer's code.
+func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 	name := strings.TrimSuffix(q.asked.Name.String(), ".")
 	if d.trial.asks(name) {
 		return dnsmessage.RCodeSuccess
 	}
 	r := policy.Request{Kind: policy.DNS, Host: name, Method: typeName(q.asked.Type)}
-	decision := d.policy().Decide(r)
+	began := time.Now()
+	_, decision, waited := d.server.decide(ctx, r, lookupHold)
+	defer func() { d.gauges.took(policy.DNS, time.Since(began)-waited) }()
 	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
 		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}
 	}
@@ -115,8 +138,8 @@ func typeName(t dnsmessage.Type) string {
 	return strings.TrimPrefix(t.String(), "Type")
 }
 
-// question is one DNS question and what to say about it.
-type question struct {
+// dnsQuestion is one DNS question and what to say about it.
+type dnsQuestion struct {
 	id    uint16
 	rd    bool
 	op    dnsmessage.OpCode
@@ -128,13 +151,13 @@ type question struct {
 
 // parseQuestion reads a message; false for what must not be answered at all
 // (an answer, or less than a header).
-func parseQuestion(message []byte) (question, bool) {
+func parseQuestion(message []byte) (dnsQuestion, bool) {
 	var p dnsmessage.Parser
 	header, err := p.Start(message)
 	if err != nil || header.Response {
-		return question{}, false
+		return dnsQuestion{}, false
 	}
-	q := question{id: header.ID, rd: header.RecursionDesired, op: header.OpCode, code: dnsmessage.RCodeFormatError}
+	q := dnsQuestion{id: header.ID, rd: header.RecursionDesired, op: header.OpCode, code: dnsmessage.RCodeFormatError}
 	if header.OpCode != 0 {
 		q.code = dnsmessage.RCodeNotImplemented
 		return q, true
@@ -165,7 +188,7 @@ func parseQuestion(message []byte) (question, bool) {
 }
 
 // reply is the answer with q's code, and with address where it is asked for.
-func (q question) reply(address netip.Addr) ([]byte, error) {
+func (q dnsQuestion) reply(address netip.Addr) ([]byte, error) {
 	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{
 		ID: q.id, Response: true, OpCode: q.op, RecursionDesired: q.rd, RecursionAvailable: true, RCode: q.code,
 	})
@@ -196,7 +219,7 @@ func (q question) reply(address netip.Addr) ([]byte, error) {
 
 // answerWith adds the gateway's address for its own family; every other type
 // of an allowed name exists and is empty.
-func (q question) answerWith(b *dnsmessage.Builder, address netip.Addr) error {
+func (q dnsQuestion) answerWith(b *dnsmessage.Builder, address netip.Addr) error {
 	h := dnsmessage.ResourceHeader{Name: q.asked.Name, Class: dnsmessage.ClassINET, TTL: dnsTTL}
 	switch {
 	case q.asked.Type == dnsmessage.TypeA && address.Is4():

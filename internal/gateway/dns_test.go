@@ -169,7 +169,7 @@ func TestDNSAnswersNoAnswer(t *testing.T) {
 	answer := query(t, "api.example.", dnsmessage.TypeA)
 	answer[2] |= 0x80
 	for _, message := range [][]byte{answer, answer[:11], nil} {
-		if b := d.answer(message); b != nil {
+		if b := d.answer(t.Context(), message); b != nil {
 			t.Errorf("%x: answered %x", message, b)
 		}
 	}
@@ -186,7 +186,7 @@ func TestDNSRepeats(t *testing.T) {
 		}
 		for i := range maxQuestions + 10 {
 			d := dnsServer{f.server, addr("127.0.0.1")}
-			d.answer(query(t, fmt.Sprintf("%d.example.", i), dnsmessage.TypeA))
+			d.answer(t.Context(), query(t, fmt.Sprintf("%d.example.", i), dnsmessage.TypeA))
 		}
 		if n := len(f.server.questions.last); n > maxQuestions {
 			t.Errorf("%d questions are remembered", n)

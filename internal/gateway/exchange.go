@@ -82,6 +82,7 @@ type upstream struct {
 	// address is where conn leads, for the record.
 	address string
 	addrs   []netip.Addr // that it was chosen from
+	reached netip.Addr   // the one of them; invalid behind a proxy
 	used    bool
 	// prefix and auth are for a proxy on the way: what stands before a path,
 	// and its credentials.
@@ -105,7 +106,7 @@ func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authorit
 		if refused != nil {
 			return nil, nil, refused
 		}
-		pass.bind(c.up.conn)
+		pass.bind(c.up.conn, c.up.reached)
 		return pass, c.up, nil
 	}
 	pass, refused := c.admit(ctx, p)
@@ -144,7 +145,7 @@ func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstr
 	if failed != nil {
 		return nil, failed
 	}
-	up.address, up.addrs = p.event.Address, p.addrs
+	up.address, up.addrs, up.reached = p.event.Address, p.addrs, p.to
 	up.br = bufio.NewReaderSize(up.conn, readerSize)
 	return up, nil
 }

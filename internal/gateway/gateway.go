@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"claude-bottle/internal/audit"
@@ -80,6 +81,10 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
+	if err := s.listenForPeople(ls, boot); err != nil {
+		ls.close()
+		return errors.Join(err, s.close())
+	}
 	var ready wire.GatewayReady
 	if boot.Word != "" {
 		if err := s.try(ctx, boot); err != nil {
@@ -102,6 +107,17 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	return s.serve(ctx, ls)
 }
 
+// listenForPeople opens the control stream, if there is to be one.
+func (s *server) listenForPeople(ls listeners, boot wire.GatewayBoot) (err error) {
+	switch {
+	case ls.control != nil:
+		s.desk = s.newDesk(ls.control, boot.ControlUID)
+	case boot.Control != "":
+		s.desk, err = s.openDesk(boot.Control, boot.ControlUID)
+	}
+	return err
+}
+
 // Options are those of the gateway by itself.
 type Options struct {
 	Policy policy.Egress
@@ -109,6 +125,9 @@ type Options struct {
 	Listen string
 	// Record is the path of the record file.
 	Record string
+	// Control is the path of the control stream's socket, for this uid alone;
+	// empty is none.
+	Control string
 	// Ready, if set, is called once with the address that is listened on.
 	Ready func(net.Addr)
 }
@@ -122,6 +141,14 @@ func ListenAndServe(ctx context.Context, opts Options) error {
 	s, err := newServer(opts.Policy, "", opts.Record, nil, outside{})
 	if err != nil {
 		return err
+	}
+	if opts.Control != "" {
+		if err := removeStale(ctx, opts.Control); err != nil {
+			return errors.Join(fmt.Errorf("listen for control: %w", err), s.close())
+		}
+		if s.desk, err = s.openDesk(opts.Control, os.Getuid()); err != nil {
+			return errors.Join(err, s.close())
+		}
 	}
 	l, err := listenConfig().Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
@@ -143,7 +170,7 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{writer: w, run: run}
+	j := &journal{writer: w, path: record, run: run}
 	s := &server{
 		journal:   j,
 		own:       &ownAddresses{fixed: own},
@@ -152,6 +179,8 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 		questions: questions{journal: j},
 	}
 	s.rules.Store(p)
+	s.live.base = egress
+	j.counted = s.gauges.counted
 	return s, nil
 }
 
@@ -161,6 +190,7 @@ type listeners struct {
 	dnsTCP                  net.Listener
 	dnsUDP                  net.PacketConn
 	address                 netip.Addr // what DNS answers with
+	control                 *net.UnixListener
 }
 
 // listenBottle binds every port on address alone: which interface is which

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"claude-bottle/internal/handover"
 	"claude-bottle/internal/wire"
@@ -18,6 +19,9 @@ type Handed struct {
 	Conn *net.UnixConn
 	// UID made the socketpair.
 	UID int
+	// Control, if set, is the socket to listen on for control streams; the
+	// boot frame names the uid that may speak there. It is taken over.
+	Control *os.File
 	// Confine, if set, is called when the boot frame was not read yet and
 	// nothing of the bottle's was: what it leaves open is all that the process
 	// will ever open.
@@ -59,7 +63,25 @@ func (h Handed) open(ctx context.Context, boot wire.GatewayBoot) (listeners, err
 	if err != nil {
 		return listeners{}, err
 	}
-	return listeners{
-		proxy: set.Proxy, http: set.HTTP, tls: set.TLS, dnsTCP: set.DNS, dnsUDP: set.Packets, address: boot.Address,
-	}, nil
+	ls := listeners{
+		proxy: set.Proxy, socks: set.SOCKS, http: set.HTTP, tls: set.TLS, dnsTCP: set.DNS, dnsUDP: set.Packets, address: boot.Address,
+	}
+	if h.Control == nil {
+		return ls, nil
+	}
+	defer h.Control.Close()
+	l, err := net.FileListener(h.Control)
+	if err != nil {
+		ls.close()
+		return listeners{}, fmt.Errorf("listen for control: %w", err)
+	}
+	control, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		ls.close()
+		return listeners{}, errors.New("listen for control: that is no unix socket")
+	}
+	control.SetUnlinkOnClose(false) // the file is the launcher's
+	ls.control = control
+	return ls, nil
 }

@@ -13,11 +13,13 @@ import (
 // connection when it cannot.
 type journal struct {
 	writer *audit.Writer
+	path   string
 	run    string
 	broken func()
 	trial  *trial
 	// failing says that the last line could not be written.
 	failing atomic.Bool
+	counted func(audit.Event)
 }
 
 // ruleRecord is the rule of what is refused because it cannot be recorded.
@@ -35,6 +37,7 @@ func (j *journal) append(e audit.Event) *refusal {
 	err := j.writer.Append(e)
 	j.failing.Store(err != nil)
 	if err == nil {
+		j.counted(e)
 		return nil
 	}
 	j.broken()

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,7 @@ type fixture struct {
 	proxy, http, tls, dnsTCP string
 	dnsUDP                   string
 	record                   string
+	socket                   string // of the control stream, where there is one
 }
 
 type option func(*server)
@@ -327,3 +329,14 @@ func (s *scripted) Close() error                     { return nil }
 func (s *scripted) SetDeadline(time.Time) error      { return nil }
 func (s *scripted) SetReadDeadline(time.Time) error  { return nil }
 func (s *scripted) SetWriteDeadline(time.Time) error { return nil }
+
+func prefixes(list ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range list {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
+}
+
+// exposition is a line of Prometheus' text format.
+var exposition = regexp.MustCompile(`^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [-+.0-9einfN]+\n$`)

@@ -21,33 +21,50 @@ type passage struct {
 	host    string // normalised
 	port    int
 	addrs   []netip.Addr // checked; the first is dialled first
+	exempt  bool         // allowed this once: no change of the policy cuts it
+
+	began  time.Time     // when it was asked for
+	waited time.Duration // of the time since, for others: a person, a name, a connection
+	sentOn sync.Once
 
 	sent, received atomic.Int64
 
 	mu    sync.Mutex // guards the rest
 	conns []net.Conn // to the world
+	to    netip.Addr // that they lead to, where the gateway itself dialled it
 	ended *refusal   // why it was cut
 }
 
 // spend counts n bytes that are about to leave. An error says that they may
 // not.
 func (p *passage) spend(n int) error {
+	p.ready()
 	p.sent.Add(int64(n))
+	p.server.gauges.sent.Add(int64(n))
 	return nil
+}
+
+// ready counts what the gateway added to the time until here, where what was
+// asked for goes on. Only the first call counts.
+func (p *passage) ready() {
+	p.sentOn.Do(func() { p.server.gauges.took(p.request.Kind, time.Since(p.began)-p.waited) })
 }
 
 // receive counts n bytes on their way to the bottle.
 func (p *passage) receive(n int) error {
 	p.received.Add(int64(n))
+	p.server.gauges.received.Add(int64(n))
 	return nil
 }
 
-// bind makes conn end with the passage, should that be cut. The connection
-// of a passage that was cut already is closed.
-func (p *passage) bind(conn net.Conn) {
+// bind makes conn, which leads to addr where that is known, end with the
+// passage, should that be cut. The connection of a passage that was cut
+// already is closed.
+func (p *passage) bind(conn net.Conn, addr netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns = append(p.conns, conn)
+	p.to = addr
 	if p.ended != nil {
 		conn.Close()
 	}
@@ -63,6 +80,16 @@ func (p *passage) cut(why *refusal) {
 	for _, conn := range p.conns {
 		conn.Close()
 	}
+}
+
+// reaches are the addresses that the passage leads to, or may.
+func (p *passage) reaches() []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.to.IsValid() {
+		return []netip.Addr{p.to}
+	}
+	return p.addrs
 }
 
 // cutBy says why the passage was cut; nil when it was not.

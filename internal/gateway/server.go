@@ -23,6 +23,10 @@ type server struct {
 	limits  limits
 
 	questions questions
+	live      live
+	asking    asking
+	desk      *desk // nil for a gateway that nobody controls
+	gauges    gauges
 
 	slots   chan struct{} // one per client connection
 	large   chan struct{} // one per exchange with a large head
@@ -69,8 +73,12 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	if ls.dnsUDP != nil {
 		group.Go(func() error { return dnsServer{s, ls.address}.servePackets(ctx, ls.dnsUDP) })
 	}
+	if s.desk != nil {
+		group.Go(func() error { return s.desk.serve(ctx) })
+	}
 	err := group.Wait()
 	s.clients.Wait()
+	s.endLive()
 	s.questions.flush()
 	return errors.Join(err, s.close())
 }
@@ -168,4 +176,10 @@ func (s *server) end() {
 	}
 }
 
-func (s *server) close() error { return s.journal.writer.Close() }
+// close gives up the record and the control stream.
+func (s *server) close() error {
+	if s.desk != nil {
+		s.desk.listener.Close()
+	}
+	return s.journal.writer.Close()
+}

@@ -53,7 +53,7 @@ func (s *server) dialToProxy(ctx context.Context, p *passage, proxy *url.URL) (n
 	conn, addr, err := s.race(ctx, addrs, port)
 	if err == nil {
 		p.event.Address = addr.String()
-		p.bind(conn)
+		p.bind(conn, netip.Addr{})
 		return conn, nil
 	}
 	return nil, failure(p.host, p.port, "the upstream proxy does not answer: "+dialReason(err), err)

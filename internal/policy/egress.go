@@ -25,6 +25,11 @@ type Egress struct {
 	// Proxy is the gateway's own way out, http://[user:password@]host:port;
 	// empty means direct.
 	Proxy string `json:"proxy,omitempty"`
+	// Rules are decided beside Allow; the order has no meaning.
+	Rules []Rule `json:"rules,omitempty"`
+	// Unlisted is what becomes of a name that nothing lists: "" or "deny", or
+	// [Ask].
+	Unlisted string `json:"unlisted,omitempty"`
 }
 
 // Allow is one allowed name.
@@ -83,4 +88,7 @@ type Decision struct {
 	// Remedy is the line of a bottle's manifest by which a person would allow
 	// what was refused; empty where nothing would.
 	Remedy string `json:"remedy,omitempty"`
+	// Inspect, of a tunnel or a TLS connection that is allowed, says that TLS
+	// in it must be terminated, so that each request is decided for itself.
+	Inspect bool `json:"inspect,omitempty"`
 }

@@ -19,6 +19,7 @@ type Policy struct {
 	private []netip.Prefix
 	resolve map[string]netip.Addr
 	proxy   *url.URL
+	asks    bool
 }
 
 // Compile checks e and makes it ready to decide. The error joins everything
@@ -26,7 +27,16 @@ type Policy struct {
 // proxy's credentials.
 func Compile(e Egress) (*Policy, error) {
 	p := &Policy{exact: map[string][]entry{}, below: map[string][]entry{}, resolve: map[string]netip.Addr{}}
+	p.asks = e.Unlisted == Ask
 	var errs []error
+	for _, r := range e.Rules {
+		a, err := r.plain()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.Allow = append(e.Allow[:len(e.Allow):len(e.Allow)], a)
+	}
 	for _, a := range e.Allow {
 		entry, err := parseAllow(a)
 		if err != nil {

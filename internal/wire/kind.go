@@ -44,6 +44,28 @@ const (
 	KindStderr Kind = 24
 	// KindExit: guest; an Exit, the last frame about a process.
 	KindExit Kind = 25
+
+	// KindAllow: a person, over a control stream to a gateway; an Allow.
+	// KindChanged answers it.
+	KindAllow Kind = 32
+	// KindReplace: the same; a Replace. KindChanged answers it.
+	KindReplace Kind = 33
+	// KindChanged: gateway; a Changed.
+	KindChanged Kind = 34
+	// KindCounters: a person; asks for the counters. KindCounted answers it.
+	KindCounters Kind = 35
+	// KindCounted: gateway; a text, as a JSON string.
+	KindCounted Kind = 36
+	// KindFollow: a person; asks for the record, line by line.
+	KindFollow Kind = 37
+	// KindRecorded: gateway; one line of the record.
+	KindRecorded Kind = 38
+	// KindAttend: a person; is there to answer questions.
+	KindAttend Kind = 39
+	// KindQuestion: gateway; a Question.
+	KindQuestion Kind = 40
+	// KindAnswer: a person; an Answer.
+	KindAnswer Kind = 41
 )
 
 // Bounds of a payload, in bytes.
@@ -67,7 +89,9 @@ func (k Kind) limit() (int, bool) {
 	switch k {
 	case KindError:
 		return MaxText, true
-	case KindReady, KindGuestBoot, KindGatewayBoot, KindProbe, KindProbed, KindSettle, KindStart, KindExit:
+	case KindReady, KindGuestBoot, KindGatewayBoot, KindProbe, KindProbed, KindSettle, KindStart, KindExit,
+		KindAllow, KindReplace, KindChanged, KindCounters, KindCounted, KindFollow, KindRecorded,
+		KindAttend, KindQuestion, KindAnswer:
 		return MaxControl, true
 	case KindStdin, KindStdout, KindStderr:
 		return MaxData, true
@@ -88,6 +112,8 @@ var kindNames = map[Kind]string{
 	KindProbe: "probe", KindProbed: "probed", KindSettle: "settle",
 	KindStart: "start", KindStdin: "stdin", KindStdinEOF: "stdin eof", KindResize: "resize", KindSignal: "signal",
 	KindCloseOutput: "close output", KindWindow: "window", KindStdout: "stdout", KindStderr: "stderr", KindExit: "exit",
+	KindAllow: "allow", KindReplace: "replace", KindChanged: "changed", KindCounters: "counters", KindCounted: "counted",
+	KindFollow: "follow", KindRecorded: "recorded", KindAttend: "attend", KindQuestion: "question", KindAnswer: "answer",
 }
 
 func (k Kind) String() string {

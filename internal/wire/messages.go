@@ -51,6 +51,11 @@ type GatewayBoot struct {
 	HostAddresses []netip.Addr `json:"hostAddresses"`
 	// Record is the path of the record file.
 	Record string `json:"record"`
+	// Control is the unix socket of the gateway's control stream, abstract when
+	// it begins with "@"; empty is none. A bottle cannot reach it, and peers of
+	// any uid but ControlUID (SO_PEERCRED) are turned away.
+	Control    string `json:"control,omitempty"`
+	ControlUID int    `json:"controlUID,omitempty"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
 	// Word puts the gateway on trial until Settle: nothing leaves, nothing is

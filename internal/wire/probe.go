@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"time"
 )
@@ -190,7 +189,7 @@ func (c *GatewayClient) Canaries() []Canary { return c.ready.Canaries }
 // Probe has a gateway on trial look at itself.
 func (c *GatewayClient) Probe(ctx context.Context, probe GatewayProbe) (Probed, error) {
 	var probed Probed
-	err := c.exchange(ctx, KindProbe, probe, KindProbed, &probed)
+	err := c.conn.exchange(ctx, KindProbe, probe, KindProbed, &probed)
 	if err == nil {
 		probed, err = probed.bounded()
 	}
@@ -202,37 +201,8 @@ func (c *GatewayClient) Probe(ctx context.Context, probe GatewayProbe) (Probed, 
 
 // Settle ends the trial.
 func (c *GatewayClient) Settle(ctx context.Context, settle Settle) error {
-	if err := c.exchange(ctx, KindSettle, settle, KindReady, nil); err != nil {
+	if err := c.conn.exchange(ctx, KindSettle, settle, KindReady, nil); err != nil {
 		return fmt.Errorf("settle the gateway: %w", err)
 	}
 	return nil
-}
-
-// exchange sends one frame and reads the one that answers it.
-func (c *GatewayClient) exchange(ctx context.Context, ask Kind, question any, want Kind, answer any) error {
-	stop := c.conn.CloseOn(ctx)
-	defer stop()
-	err := func() error {
-		if err := c.conn.WriteJSON(ask, question); err != nil {
-			return err
-		}
-		f, err := c.conn.Read()
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errors.New("it ended")
-		case err != nil:
-			return err
-		case f.Kind == KindError:
-			return remoteError(f)
-		case f.Kind != want:
-			return fmt.Errorf("%w: %v frame instead of %v", ErrProtocol, f.Kind, want)
-		case answer == nil:
-			return nil
-		}
-		return f.Decode(answer)
-	}()
-	if !stop() { // ctx ended: the stream is being closed, whatever came of it
-		return context.Cause(ctx)
-	}
-	return err
 }

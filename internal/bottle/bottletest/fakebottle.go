@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"sync"
 
@@ -62,6 +64,16 @@ func (b *fakeBottle) Exec(ctx context.Context, start wire.Start, streams wire.St
 	client := wire.NewGuestClient(conn)
 	defer func() { _ = client.Close() }()
 	return client.Exec(ctx, start, streams)
+}
+
+// Control reaches whatever gateway a test has put beside the run.
+func (b *fakeBottle) Control(ctx context.Context) (io.ReadWriteCloser, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", b.engine.control(b.name))
+	if err != nil {
+		return nil, fmt.Errorf("reach the gateway of %s: %w", b.name, err)
+	}
+	return conn, nil
 }
 
 func (b *fakeBottle) Lost() <-chan struct{} {

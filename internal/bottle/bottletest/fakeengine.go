@@ -34,6 +34,9 @@ type object struct {
 
 func (e engine) path(name string) string { return filepath.Join(e.dir, name+".json") }
 
+// control is the socket of a gateway that a test has put beside a bottle.
+func (e engine) control(name string) string { return filepath.Join(e.dir, name+".ctl") }
+
 func (e engine) has(name string) bool {
 	_, err := os.Lstat(e.path(name))
 	return err == nil

@@ -145,7 +145,7 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 		return nil, withLastOutput(err, l.made)
 	}
 	l.made.whole = true
-	b.made = l.made
+	b.made, b.gatewayID = l.made, l.made.Gateway
 	b.watch(l.plan.Spec.Limits.Disk, l.parts.Paths)
 	return b, nil
 }

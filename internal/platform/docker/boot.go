@@ -37,6 +37,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,
 		Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
+		Control: wire.GatewayControl, ControlUID: b.dialUID,
 	})
 }
 

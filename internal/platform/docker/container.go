@@ -24,6 +24,8 @@ import (
 const (
 	insideBinary = bottle.Program
 	insideNonce  = "/.claude-bottle/nonce"
+	// gatewayBinary is the same program in the gateway's image.
+	gatewayBinary = "/claude-bottle"
 )
 
 // Limits of a bottle whose manifest sets none.
@@ -118,7 +120,7 @@ func gatewayOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 		Name: b.Names.Gateway,
 		Config: &container.Config{
 			Image: b.GatewayImage, User: userOf(plan.Spec), Labels: labels,
-			Entrypoint: []string{"/claude-bottle", "gateway", "run"}, Cmd: []string{},
+			Entrypoint: []string{gatewayBinary, "gateway", "run"}, Cmd: []string{},
 			StopSignal:  "SIGTERM",
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,

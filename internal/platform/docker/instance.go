@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"sync"
 
@@ -21,7 +22,9 @@ type instance struct {
 	id       runs.ID
 	name     string
 	agentID  string
-	dialUID  int
+	// gatewayID is of the gateway's container; empty when it is gone.
+	gatewayID string
+	dialUID   int
 
 	// Of one that was launched here:
 	guest    *wire.GuestClient
@@ -116,6 +119,15 @@ func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Stre
 		err = fmt.Errorf("%w (%s)", err, last)
 	}
 	return exit, err
+}
+
+// Control opens a stream to the gateway's control socket, by an exec under a
+// user that is neither the gateway's nor the agent's.
+func (b *instance) Control(ctx context.Context) (io.ReadWriteCloser, error) {
+	if b.gatewayID == "" {
+		return nil, fmt.Errorf("reach the gateway of %s: it is gone", b.name)
+	}
+	return b.engine.exec(ctx, b.gatewayID, strconv.Itoa(b.dialUID), gatewayBinary, "gateway", "ctl")
 }
 
 // Close ends the bottle and removes what it left in the engine.

@@ -192,7 +192,7 @@ func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error)
 			parts["guest"], b.agentID = container.ID, container.ID
 			b.name = strings.TrimPrefix(container.Names[0], "/")
 		case roleGateway:
-			parts["gateway"] = container.ID
+			parts["gateway"], b.gatewayID = container.ID, container.ID
 		}
 	}
 	if b.agentID == "" {

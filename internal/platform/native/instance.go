@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -59,6 +60,15 @@ func (b *instance) Run() runs.ID { return b.id }
 // Name is the bottle's.
 func (b *instance) Name() string { return b.name }
 
+// Control opens a stream to the gateway's control socket.
+func (b *instance) Control(ctx context.Context) (io.ReadWriteCloser, error) {
+	conn, err := b.platform.dialRun(ctx, b.id, controlSocket)
+	if err != nil {
+		return nil, fmt.Errorf("reach the gateway of %s: %w", b.name, err)
+	}
+	return conn, nil
+}
+
 // Lost is closed when gateway or guest have ended, or a limit was passed.
 func (b *instance) Lost() <-chan struct{} { return b.lost }
 
@@ -97,7 +107,7 @@ func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Stre
 		defer b.boot.Give()
 		return b.boot.Exec(ctx, start, streams)
 	}
-	conn, err := b.platform.dialGuest(ctx, b.id)
+	conn, err := b.platform.dialRun(ctx, b.id, guestSocket)
 	if err != nil {
 		return wire.Exit{}, fmt.Errorf("reach bottle %s: %w", b.name, err)
 	}

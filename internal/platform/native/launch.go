@@ -140,8 +140,10 @@ func (l *launch) end(ctx context.Context) error {
 	if l.parts != nil {
 		err = l.parts.end(ctx)
 	}
-	if removed := os.Remove(l.Run.Path(guestSocket)); !errors.Is(removed, fs.ErrNotExist) {
-		err = errors.Join(err, removed)
+	for _, socket := range []string{guestSocket, controlSocket} {
+		if removed := os.Remove(l.Run.Path(socket)); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
 	}
 	return err
 }
@@ -165,7 +167,7 @@ func (l *launch) writeFiles() error {
 		filepath.Join(bottle.EtcDir, "hosts"):         fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug),
 		filepath.Join(bottle.EtcDir, "resolv.conf"):   fmt.Sprintf("nameserver %s\n", l.plan.Native.Address),
 		filepath.Join(bottle.EtcDir, "nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files dns\n",
-		bottle.NonceFile: l.nonce,
+		bottle.NonceFile:                              l.nonce,
 	}
 	for name, text := range files {
 		path := l.Run.Path(name)
@@ -221,6 +223,7 @@ func (l *launch) bootGateway(ctx context.Context, b *instance) error {
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
+		ControlUID: os.Getuid(),
 	})
 }
 

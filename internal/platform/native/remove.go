@@ -50,9 +50,10 @@ func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
 	if err := o.kill(ctx); err != nil {
 		return fmt.Errorf("end bottle %s: %w", o.Name, err)
 	}
-	socket := filepath.Join(p.config.Store.Dir(run), guestSocket)
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, socket := range []string{guestSocket, controlSocket} {
+		if err := os.Remove(filepath.Join(p.config.Store.Dir(run), socket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return p.objects().remove(*o)
 }

@@ -17,6 +17,9 @@ import (
 // seen inside.
 const guestSocket = "guest.sock"
 
+// controlSocket is the same for the gateway's control stream.
+const controlSocket = "control.sock"
+
 // shortPath calls use with a path to a file in dir that fits into an address
 // (unix(7): 108 bytes), whatever dir's own path is.
 func shortPath(dir, name string, use func(path string) error) error {
@@ -28,16 +31,16 @@ func shortPath(dir, name string, use func(path string) error) error {
 	return use(fmt.Sprintf("/proc/self/fd/%d/%s", opened.Fd(), name))
 }
 
-// listenForGuest makes the socket and returns its descriptor.
-func listenForGuest(dir string) (file *os.File, err error) {
-	err = shortPath(dir, guestSocket, func(path string) error {
+// listenIn makes a socket in a run's directory and returns its descriptor.
+func listenIn(dir, name string) (file *os.File, err error) {
+	err = shortPath(dir, name, func(path string) error {
 		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = listener.Close() }()
 		listener.SetUnlinkOnClose(false)
-		if err := os.Chmod(filepath.Join(dir, guestSocket), 0o600); err != nil {
+		if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
 			return err
 		}
 		file, err = listener.File()
@@ -49,9 +52,9 @@ func listenForGuest(dir string) (file *os.File, err error) {
 	return file, nil
 }
 
-// dialGuest begins a conversation with a run's guest.
-func (p *Platform) dialGuest(ctx context.Context, run runs.ID) (conn net.Conn, err error) {
-	err = shortPath(p.config.Store.Dir(run), guestSocket, func(path string) error {
+// dialRun connects to a socket in a run's directory.
+func (p *Platform) dialRun(ctx context.Context, run runs.ID, name string) (conn net.Conn, err error) {
+	err = shortPath(p.config.Store.Dir(run), name, func(path string) error {
 		var dialer net.Dialer
 		conn, err = dialer.DialContext(ctx, "unix", path)
 		return err

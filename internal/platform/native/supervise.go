@@ -24,6 +24,7 @@ const (
 	guestOutFD            // and output
 	childFD               // where the supervisor says which process it started
 	listenerFD            // the guest's socket
+	controlFD             // the gateway's, for its control stream
 	groupsFD
 )
 
@@ -46,11 +47,12 @@ func Supervise(ctx context.Context, args []string, serve Serve) error {
 	if err != nil || groups < 0 || groups > maxGroups {
 		return fmt.Errorf("supervise: %q groups", args[1])
 	}
+	unix.CloseOnExec(controlFD) // it is not for what is inside
 	ways, err := startInside(args[0], groups)
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
-	return serve(ctx, ways, func() error { return nil })
+	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error { return nil })
 }
 
 // startInside starts `inside` and returns the gateway's end of the socketpair

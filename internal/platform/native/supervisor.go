@@ -34,8 +34,13 @@ type supervisor struct {
 func (l *launch) startSupervisor(program string) (*supervisor, error) {
 	defer failpoint.Span("native.start-supervisor")()
 	spec := l.plan.Spec
-	socket, err := listenForGuest(l.Run.Dir())
+	socket, err := listenIn(l.Run.Dir(), guestSocket)
 	if err != nil {
+		return nil, err
+	}
+	control, err := listenIn(l.Run.Dir(), controlSocket)
+	if err != nil {
+		closeFiles(socket)
 		return nil, err
 	}
 	pipe := func() (r, w *os.File) {
@@ -50,7 +55,7 @@ func (l *launch) startSupervisor(program string) (*supervisor, error) {
 	guestIn, toGuest := pipe()
 	fromGuest, guestOut := pipe()
 	child, childOut := pipe()
-	defer closeFiles(socket, gatewayIn, gatewayOut, orderIn, guestIn, guestOut, childOut)
+	defer closeFiles(socket, control, gatewayIn, gatewayOut, orderIn, guestIn, guestOut, childOut)
 	ours := []*os.File{toGateway, fromGateway, order, toGuest, fromGuest, child}
 	if err != nil {
 		closeFiles(ours...)
@@ -63,7 +68,7 @@ func (l *launch) startSupervisor(program string) (*supervisor, error) {
 	s.cmd = &exec.Cmd{
 		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(l.Run.ID()), strconv.Itoa(len(l.groups))},
 		Env: []string{}, Dir: "/", Stdin: gatewayIn, Stdout: gatewayOut, Stderr: &s.stderr,
-		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, childOut, socket}, l.groups...),
+		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, childOut, socket, control}, l.groups...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(spec.UID, spec.GID)},
 		WaitDelay:   endPatience,
 	}

@@ -1,0 +1,361 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
+)
+
+const (
+	// askHold is how long a request waits for a person, and lookupHold how
+	// long a DNS question does, which resolvers ask again after some seconds.
+	askHold    = 60 * time.Second
+	lookupHold = 4 * time.Second
+	// onceSpan is how long an answer "once" waits for the connection it is for.
+	onceSpan = time.Minute
+	// maxHeld bounds the questions that requests wait for at one time, and
+	// maxAsked those that are remembered.
+	maxHeld  = 32
+	maxAsked = 512
+)
+
+// asking is how a bottle's requests for unlisted names become questions to a
+// person, while one attends. One question a name: while it is open every
+// request for the name waits for it, and one that was answered, or that nobody
+// answered in time, is not asked again. Nothing on the bottle's side answers
+// (TestAsking).
+type asking struct {
+	mu     sync.Mutex // guards the rest
+	people map[*person]struct{}
+	asked  map[string]*question // by host
+	held   int                  // of those, that requests wait for
+	last   uint64
+}
+
+// person is one who attends.
+type person struct {
+	news chan wire.Question
+	left context.CancelFunc
+}
+
+// question is one about a name.
+type question struct {
+	wire.Question
+	until time.Time
+	timer *time.Timer
+	over  chan struct{} // closed when nothing waits for it any longer
+	no    bool          // a person said no
+	held  bool
+}
+
+// decide is the policy's decision about r. A request for an unlisted name
+// that a person may be asked about waits for the answer, hold at most, and is
+// decided again; waited says how long that took.
+func (s *server) decide(
+	ctx context.Context, r policy.Request, hold time.Duration,
+) (rules *policy.Policy, d policy.Decision, waited time.Duration) {
+	rules = s.policy()
+	d = rules.Decide(r)
+	if d.Allow || !s.mayAsk(rules, r, d) {
+		return rules, d, 0
+	}
+	q := s.asking.ask(r, d.Host, s.giveUp)
+	if q == nil {
+		return rules, d, 0
+	}
+	began := time.Now()
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	select {
+	case <-q.over:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	rules = s.policy()
+	d = rules.Decide(r)
+	if !d.Allow {
+		d.Reason += s.asking.outcome(q)
+	}
+	return rules, d, time.Since(began)
+}
+
+// mayAsk says whether a person may be asked about what d refuses. Never about
+// what a rule denies, about an address that is not public, or about a name
+// that carries what looks like data: asking would be a way to show it.
+func (s *server) mayAsk(rules *policy.Policy, r policy.Request, d policy.Decision) bool {
+	if d.Rule != policy.RuleDefault || s.trial.on() || !rules.Asks() || !s.asking.attended() {
+		return false
+	}
+	if addr, literal := literalAddress(d.Host); literal {
+		own, err := s.own.all()
+		return err == nil && r.Kind != policy.DNS && rules.DecideAddress(d.Host, addr, own).Allow
+	}
+	if !askable(d.Host) {
+		return false
+	}
+	// A name that a rule lists is not unlisted, whatever that rule says of the
+	// port, the method or the path.
+	return !rules.Decide(policy.Request{Kind: policy.DNS, Host: d.Host}).Allow
+}
+
+// Names below these lead nowhere that is public (RFC 6761, RFC 6762, RFC 7686,
+// RFC 8375, and what ICANN reserved for private use).
+var privateNames = []string{"localhost", "local", "invalid", "onion", "home.arpa", "internal", "arpa", "alt", "lan"}
+
+// askable says whether a name may be shown to a person.
+func askable(host string) bool {
+	if !strings.Contains(host, ".") {
+		return false
+	}
+	for _, name := range privateNames {
+		if strings.HasSuffix(host, "."+name) {
+			return false
+		}
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if len(label) >= 20 && entropy(label) >= 3.5 {
+			return false
+		}
+	}
+	return true
+}
+
+// entropy is Shannon's, of the bytes of s, in bits each.
+func entropy(s string) float64 {
+	var counts [256]int
+	for i := range len(s) {
+		counts[s[i]]++
+	}
+	bits := 0.0
+	for _, n := range counts {
+		if n > 0 {
+			p := float64(n) / float64(len(s))
+			bits -= p * math.Log2(p)
+		}
+	}
+	return bits
+}
+
+func (a *asking) attended() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.people) > 0
+}
+
+// ask returns the question about host to wait for, asking it if need be; nil
+// when there is nothing to wait for.
+func (a *asking) ask(r policy.Request, host string, late func(*question)) *question {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q := a.asked[host]; q != nil {
+		if q.held {
+			return q
+		}
+		return nil
+	}
+	if len(a.people) == 0 || a.held >= maxHeld || len(a.asked) >= maxAsked {
+		return nil
+	}
+	a.last++
+	q := &question{
+		Question: wire.Question{ID: a.last, Host: host, Port: r.Port, Kind: string(r.Kind), Method: r.Method, Path: r.Path},
+		until:    time.Now().Add(askHold), over: make(chan struct{}), held: true,
+	}
+	q.timer = time.AfterFunc(askHold, func() { late(q) })
+	if a.asked == nil {
+		a.asked = map[string]*question{}
+	}
+	a.asked[host] = q
+	a.held++
+	a.tell(q)
+	return q
+}
+
+// giveUp lets requests no longer wait for q.
+func (s *server) giveUp(q *question) {
+	s.asking.mu.Lock()
+	defer s.asking.mu.Unlock()
+	s.asking.release(q)
+	s.asking.tell(q)
+}
+
+// release lets nothing wait for q. The caller holds the lock.
+func (a *asking) release(q *question) {
+	if q.held {
+		q.held = false
+		a.held--
+		q.timer.Stop()
+		close(q.over)
+	}
+}
+
+// tell tells everybody about q. Who does not listen has left. The caller holds
+// the lock.
+func (a *asking) tell(q *question) {
+	for p := range a.people {
+		select {
+		case p.news <- a.said(q):
+		default:
+			p.left()
+		}
+	}
+}
+
+// said is q as it is sent.
+func (a *asking) said(q *question) wire.Question {
+	out := q.Question
+	if q.held {
+		out.Held = max(time.Until(q.until), time.Millisecond)
+	}
+	return out
+}
+
+// outcome is how q ended, for the refusal.
+func (a *asking) outcome(q *question) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q.no {
+		return "; a person was asked and said no"
+	}
+	return "; a person was asked and has not answered"
+}
+
+// arrive adds a person and returns them, told of every question that is open.
+func (a *asking) arrive(left context.CancelFunc) *person {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := &person{news: make(chan wire.Question, maxAsked+maxHeld), left: left}
+	if a.people == nil {
+		a.people = map[*person]struct{}{}
+	}
+	a.people[p] = struct{}{}
+	for _, q := range a.asked {
+		if !q.no {
+			p.news <- a.said(q)
+		}
+	}
+	return p
+}
+
+// leave removes a person. When nobody is left nothing waits any longer.
+func (a *asking) leave(p *person) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.people, p)
+	if len(a.people) > 0 {
+		return
+	}
+	for _, q := range a.asked {
+		a.release(q)
+	}
+}
+
+// take removes the question with an ID, to be answered.
+func (a *asking) take(id uint64) *question {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for host, q := range a.asked {
+		if q.ID == id && !q.no {
+			delete(a.asked, host)
+			return q
+		}
+	}
+	return nil
+}
+
+// settle ends a question that was taken: with no, it stays remembered.
+func (a *asking) settle(q *question, no bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if no {
+		q.no = true
+		a.asked[q.Host] = q
+	}
+	a.release(q)
+	q.Over = true
+	a.tell(q)
+}
+
+// restore puts a question back that could not be answered, and says why.
+func (a *asking) restore(q *question, why error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q.Problem = why.Error()
+	a.asked[q.Host] = q
+	a.tell(q)
+}
+
+var errNoQuestion = errors.New("there is no such question")
+
+// heed does what a person said about a question.
+func (s *server) heed(a wire.Answer) error {
+	q := s.asking.take(a.ID)
+	if q == nil {
+		return errNoQuestion
+	}
+	err := s.obey(a, q)
+	if err != nil {
+		s.asking.restore(q, err)
+		return nil
+	}
+	s.asking.settle(q, a.Verdict == wire.Refuse)
+	return nil
+}
+
+func (s *server) obey(a wire.Answer, q *question) error {
+	switch a.Verdict {
+	case wire.Once:
+		rule := policy.Rule{Host: q.Host}
+		if q.Port != 80 && q.Port != 443 {
+			rule.Port = q.Port
+		}
+		_, _, err := s.grant(rule, onceSpan, true, "allowed once by "+a.Who)
+		return err
+	case wire.ForRun:
+		_, _, err := s.grant(a.Rule, 0, false, fmt.Sprintf("allowed by %s, to the end of the run", a.Who))
+		return err
+	case wire.Refuse:
+		return s.note(q.Host, q.Port, "person", "refused by "+a.Who)
+	default:
+		return fmt.Errorf("%w: a verdict that is none", wire.ErrProtocol)
+	}
+}
+
+// attend serves a person.
+func (d *desk) attend(ctx context.Context, conn *wire.Conn) error {
+	ctx, cancel := context.WithCancel(ctx)
+	p := d.asking.arrive(cancel)
+	reading := hangUp(conn, cancel, func(f wire.Frame) error {
+		var a wire.Answer
+		if f.Kind != wire.KindAnswer {
+			return errNothingExpected
+		}
+		if err := f.Decode(&a); err != nil {
+			return err
+		}
+		if err := d.heed(a); err != nil && !errors.Is(err, errNoQuestion) {
+			return err
+		}
+		return nil
+	})
+	defer reading.Wait()
+	defer conn.Close()
+	defer d.asking.leave(p)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case q := <-p.news:
+			if err := conn.WriteJSON(wire.KindQuestion, q); err != nil {
+				return err
+			}
+		}
+	}
+}
