@@ -116,6 +116,9 @@ func expectEnd(t *testing.T, ended <-chan error) error {
 		if errors.Is(err, errUnexpected) {
 			t.Error("a process that was ended reports success")
 		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Error("a process ends by its caller's deadline alone")
+		}
 		return err
 	case <-bounded(t).Done():
 		t.Fatal("a process does not end")

@@ -2,10 +2,12 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"sync"
+	"time"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/platform"
@@ -37,6 +39,11 @@ type instance struct {
 	stop     context.CancelFunc // ends what watches
 	watchers sync.WaitGroup
 
+	// life ends when the guest has, or the bottle was closed, and with it
+	// every process that has an exec of the engine's.
+	life context.Context
+	end  context.CancelCauseFunc
+
 	mu     sync.Mutex // guards reason
 	reason error
 
@@ -47,10 +54,28 @@ type instance struct {
 var _ bottle.Bottle = (*instance)(nil)
 
 func (l *launch) instance() *instance {
-	return &instance{
-		platform: l.platform, engine: l.engine, id: l.Run.ID(), name: l.parts.Names.Agent, agentID: l.made.Agent,
-		dialUID: dialUID(l.plan.Spec.UID), made: l.made, lost: make(chan struct{}),
-	}
+	b := newInstance(l.platform, l.engine, l.Run.ID())
+	b.name, b.agentID, b.made = l.parts.Names.Agent, l.made.Agent, l.made
+	b.dialUID = dialUID(l.plan.Spec.UID)
+	return b
+}
+
+func newInstance(p *Platform, e *engine, id runs.ID) *instance {
+	b := &instance{platform: p, engine: e, id: id, lost: make(chan struct{})}
+	b.life, b.end = context.WithCancelCause(context.Background())
+	return b
+}
+
+// lastOutput is how long what the processes of a guest that ended have printed
+// may be on its way.
+const lastOutput = time.Second
+
+var errEnded = errors.New("the bottle has ended")
+
+// ends ends b's life, after lastOutput. The streams of its execs end by
+// themselves as a rule; engine 20.10 leaves those of gVisor's open for good.
+func (b *instance) ends() {
+	time.AfterFunc(lastOutput, func() { b.end(errEnded) })
 }
 
 // dialUID is the user that execs of the launcher run under, and that the
@@ -114,6 +139,9 @@ func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Stre
 	}
 	guest := wire.NewGuestClient(s)
 	defer func() { _ = guest.Close() }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(b.life, func() { cancel(context.Cause(b.life)) })()
 	exit, err := guest.Exec(ctx, start, streams)
 	if last := s.last(); err != nil && last != "" {
 		err = fmt.Errorf("%w (%s)", err, last)
@@ -132,12 +160,13 @@ func (b *instance) Control(ctx context.Context) (io.ReadWriteCloser, error) {
 
 // Close ends the bottle and removes what it left in the engine.
 func (b *instance) Close() error {
-	b.closing.Do(func() { b.closeErr = b.end() })
+	b.closing.Do(func() { b.closeErr = b.close() })
 	return b.closeErr
 }
 
-func (b *instance) end() error {
+func (b *instance) close() error {
 	b.unwatch()
+	defer b.ends()
 	if b.teardown != nil {
 		return b.teardown.Close()
 	}

@@ -181,7 +181,7 @@ func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error)
 	if err != nil {
 		return nil, err
 	}
-	b := &instance{platform: p, engine: e, id: run, lost: make(chan struct{})}
+	b := newInstance(p, e, run)
 	parts := map[string]string{}
 	for _, container := range containers {
 		if container.State != "running" {

@@ -23,6 +23,7 @@ func (b *instance) watch(limit int64, paths paths) {
 	})
 	b.watchers.Go(func() {
 		<-b.guest.Done()
+		b.ends()
 		if ctx.Err() == nil {
 			b.lose(b.ended(ctx, "guest", b.made.Agent, b.guest.Said(), b.made.agent))
 		}
@@ -82,8 +83,12 @@ func (b *instance) watchOpened(parts map[string]string) {
 				reason = trimDaemon(err)
 			case <-ctx.Done():
 			}
-			if ctx.Err() == nil {
-				b.lose(fmt.Errorf("the bottle's %s ended: %w", part, reason))
+			if ctx.Err() != nil {
+				return
+			}
+			b.lose(fmt.Errorf("the bottle's %s ended: %w", part, reason))
+			if part == "guest" {
+				b.ends()
 			}
 		})
 	}
