@@ -1,0 +1,238 @@
+package broker
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Request is the head of a request, of a connection that the gateway has
+// terminated, or of one without TLS.
+type Request struct {
+	// Verified says that it goes on over TLS whose certificate is checked.
+	Verified bool
+	Method   string
+	Host     string // normalised
+	Port     int
+	Path     string // as on the wire, without the query
+	RawQuery string
+	Header   http.Header // without Host and the fields of one hop
+	// Userinfo says that the target had one ("//user:password@host").
+	Userinfo bool
+	// PayloadHash is the SHA-256 of the body in hexadecimal, where Apply asked
+	// for it by [ErrNeedBody].
+	PayloadHash string
+}
+
+// Result is what goes on in place of the request's parts.
+type Result struct {
+	Header   http.Header
+	RawQuery string
+	// Used are the names of the secrets that are in it.
+	Used []string
+	// Chunks, when it is not nil, signs the chunks of the body, which must
+	// pass through it.
+	Chunks *ChunkSigner
+}
+
+// Refusal is why a request does not leave. It holds no value of a secret, no
+// placeholder, and nothing of the request but names of headers.
+type Refusal struct {
+	Secret string // its name; empty where none is to blame
+	Reason string
+}
+
+func (r *Refusal) Error() string {
+	if r.Secret == "" {
+		return r.Reason
+	}
+	return "secret " + r.Secret + ": " + r.Reason
+}
+
+// attempt is one request on its way through Apply.
+type attempt struct {
+	b    *Broker
+	r    Request
+	mine []*secret
+	out  Result
+	// rest is what of the header no placeholder explains.
+	rest   http.Header
+	used   []*secret
+	signed map[string]bool // headers that sign has dealt with
+}
+
+// Apply decides on a request and puts the values where their placeholders
+// are. The error is a *[Refusal], or [ErrNeedBody]. The request's header is
+// left as it is.
+//
+// A placeholder is replaced in one whole header value, alone or behind a
+// scheme, or as the password of Basic. It is a refusal at another host or
+// path, without TLS, in a URL or a cookie, twice, or as part of anything else
+// (TestPlaces). Towards a host with a secret, a request must carry it and no
+// credential beside it, so that nobody can be talked into using another
+// account (TestPinning).
+func (b *Broker) Apply(r Request) (Result, error) {
+	a := &attempt{b: b, r: r, mine: b.of(r.Host, r.Port), rest: http.Header{}}
+	a.out = Result{Header: r.Header.Clone(), RawQuery: r.RawQuery}
+	if a.out.Header == nil {
+		a.out.Header = http.Header{}
+	}
+	if len(a.mine) > 0 {
+		if r.Method == http.MethodTrace {
+			return Result{}, &Refusal{Reason: "TRACE answers with the request's own header, which holds the secret"}
+		}
+		a.askPlain()
+	}
+	for _, step := range []func() error{a.sign, a.headers, a.query, a.leftovers, a.places, a.pinned} {
+		if err := step(); err != nil {
+			return Result{}, err
+		}
+	}
+	for _, s := range a.used {
+		a.out.Used = append(a.out.Used, s.Name)
+		if !s.SigV4 {
+			// An answer in slices could be put together from pieces of an echo
+			// that are too small to know. A server may ignore these, and so
+			// may we (RFC 9110, 14.2).
+			a.out.Header.Del("Range")
+			a.out.Header.Del("If-Range")
+		}
+	}
+	return a.out, nil
+}
+
+// askPlain asks for an answer that can be searched for an echo of the value.
+func (a *attempt) askPlain() {
+	a.out.Header.Set("Accept-Encoding", "identity")
+	if len(a.out.Header["Grpc-Accept-Encoding"]) > 0 {
+		a.out.Header.Set("Grpc-Accept-Encoding", "identity")
+	}
+}
+
+// use notes that a secret is in the request, once.
+func (a *attempt) use(s *secret) error {
+	if slices.Contains(a.used, s) {
+		return &Refusal{s.Name, "its placeholder is there twice"}
+	}
+	a.used = append(a.used, s)
+	return nil
+}
+
+// headers replaces placeholders in headers; what is left goes to rest.
+func (a *attempt) headers() error {
+	for name, values := range a.r.Header {
+		if a.signed[name] {
+			continue
+		}
+		for _, value := range values {
+			s, replaced := a.header(name, value)
+			if s == nil {
+				a.rest[name] = append(a.rest[name], value)
+				continue
+			}
+			if len(values) > 1 {
+				return &Refusal{s.Name, "header " + name + " is there twice"}
+			}
+			if err := a.use(s); err != nil {
+				return err
+			}
+			a.out.Header[name] = []string{replaced}
+		}
+	}
+	return nil
+}
+
+// header is the secret whose placeholder a header's value is, and the value
+// with the secret in its place.
+func (a *attempt) header(name, value string) (*secret, string) {
+	for _, s := range a.mine {
+		if s.SigV4 || s.Query != "" || !s.goesIn(name) {
+			continue
+		}
+		if replaced, ok := s.replace(name, value); ok {
+			return s, replaced
+		}
+	}
+	return nil, ""
+}
+
+// goesIn says whether the secret may be in a header.
+func (s *secret) goesIn(name string) bool {
+	if s.Header != "" {
+		return strings.EqualFold(name, s.Header)
+	}
+	return forCredentials(name) && !holdsAny(name, "cookie", "session")
+}
+
+// leftovers refuses a placeholder in whatever was not replaced.
+func (a *attempt) leftovers() error {
+	host := a.r.Host
+	pieces := []string{a.r.Method, host, a.r.Path}
+	for pair := range strings.SplitSeq(a.r.RawQuery, "&") {
+		if name, _, _ := strings.Cut(pair, "="); !a.takesQuery(name) {
+			pieces = append(pieces, pair)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.rest)) {
+		pieces = append(append(pieces, name), a.rest[name]...)
+	}
+	if found := a.b.leftover(pieces); found != "" {
+		reason := "its placeholder is in a place where it is never replaced"
+		if !slices.ContainsFunc(a.mine, func(s *secret) bool { return s.Name == found }) {
+			reason = "its placeholder is not for " + host
+		}
+		return &Refusal{found, reason}
+	}
+	return nil
+}
+
+// leftover is the name of a secret whose placeholder is in one of pieces, or
+// in all of them together.
+func (b *Broker) leftover(pieces []string) string {
+	joined, single := b.inside.Stream(), b.inside.Stream()
+	for _, piece := range pieces {
+		for _, f := range single.Write([]byte(piece)) {
+			return f.Name
+		}
+		single.Close()
+		for _, f := range joined.Write([]byte(piece)) {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// places checks that each secret is used where it may be.
+func (a *attempt) places() error {
+	if len(a.mine) == 0 {
+		return nil
+	}
+	if len(a.used) > 0 && !a.r.Verified {
+		return &Refusal{a.used[0].Name, "it goes over verified TLS only"}
+	}
+	segments, split, err := readPath(a.r.Path)
+	if err != nil {
+		return &Refusal{Reason: err.Error()}
+	}
+	if source, ok := a.b.minting(a.r.Host, segments, split); ok && len(a.used) > 0 {
+		return &Refusal{a.used[0].Name, "this path gives out new credentials (" + source + ")"}
+	}
+	for _, s := range a.used {
+		if len(s.paths) == 0 {
+			continue
+		}
+		if split != nil {
+			return &Refusal{s.Name, errSeparator.Error()}
+		}
+		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"} {
+			if len(a.r.Header[name]) > 0 {
+				return &Refusal{s.Name, "header " + name + " can change the path that was checked"}
+			}
+		}
+		if !slices.ContainsFunc(s.paths, func(p pathPattern) bool { return p.match(segments) }) {
+			return &Refusal{s.Name, "it is not for this path"}
+		}
+	}
+	return nil
+}

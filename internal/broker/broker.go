@@ -1,0 +1,238 @@
+// Package broker lets an agent use secrets that it never holds. The bottle has
+// a placeholder of each; the gateway asks a [Broker] about each request that
+// it has terminated, and sends on what [Broker.Apply] returns: with the real
+// value in place of the placeholder, towards the secret's own hosts and paths
+// and nowhere else, or not at all. What comes back passes [Broker.Echo].
+//
+// Everything here is a function of its arguments: nothing is read, dialled or
+// written. The gateway decides whether the host may be reached, and scans
+// bodies, with [Broker.Values] among what it looks for.
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/scan"
+)
+
+// Entry says where a secret may be used, as the manifest has it.
+type Entry struct {
+	Name string `json:"name"` // of the variable that holds the placeholder
+	// Hosts are names, or "*.name" for every name below; port 443 unless
+	// "name:port". Empty is nowhere, which is an error.
+	Hosts []string `json:"hosts"`
+	// Paths limit where on them: "*" stands for anything in a segment, "**"
+	// for any segments. Empty is every path that [Minting] does not exclude,
+	// which holds for Paths as well.
+	Paths []string `json:"paths,omitempty"`
+	// Header is the one header that may hold the secret; empty for any whose
+	// name says that it is for a credential.
+	Header string `json:"header,omitempty"`
+	// Query is the query parameter that holds the secret, for an API that
+	// takes it nowhere else; then no header may.
+	Query string `json:"query,omitempty"`
+	// SigV4 says that the secret is an AWS secret access key, which signs and
+	// is never sent.
+	SigV4 bool `json:"sigv4,omitempty"`
+	// OwnCredentials lets requests bring other credentials as well.
+	OwnCredentials bool `json:"ownCredentials,omitempty"`
+	// Anonymous lets requests go without the secret.
+	Anonymous bool `json:"anonymous,omitempty"`
+}
+
+// Pair is a value and what stands for it inside the bottle. It prints as
+// nothing.
+type Pair struct {
+	Value       string `json:"value"`
+	Placeholder string `json:"placeholder"`
+}
+
+// String hides the pair, and so does GoString.
+func (Pair) String() string { return "(a secret)" }
+
+// GoString is String.
+func (p Pair) GoString() string { return p.String() }
+
+// overlaps says whether one of p's two is in one of q's, or the other way.
+func (p Pair) overlaps(q Pair) bool {
+	for _, a := range []string{p.Value, p.Placeholder} {
+		for _, b := range []string{q.Value, q.Placeholder} {
+			if strings.Contains(a, b) || strings.Contains(b, a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Secret is an entry with its value. KeyID and Token, which may be empty, are
+// for SigV4 alone.
+type Secret struct {
+	Entry
+	Pair
+	KeyID Pair `json:"keyID"`
+	Token Pair `json:"token"`
+}
+
+// String shows the name; GoString too.
+func (s Secret) String() string { return "secret " + s.Name }
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// pairs are all that belong to the secret.
+func (s *Secret) pairs() []Pair {
+	all := []Pair{s.Pair}
+	for _, p := range []Pair{s.KeyID, s.Token} {
+		if p.Value != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Broker is a run's secrets, ready to be used by any number of requests at
+// once.
+type Broker struct {
+	secrets []secret
+	inside  *scan.Scanner // placeholders, in every encoding
+	outside *scan.Scanner // values, in every encoding
+
+	mintings []compiledMinting
+}
+
+// secret is a Secret with its patterns read.
+type secret struct {
+	Secret
+	hosts []hostPattern
+	paths []pathPattern
+}
+
+var (
+	errNoHost   = errors.New("a secret needs the hosts that it is for")
+	errValue    = errors.New("the value holds characters that no header can carry")
+	errPair     = errors.New("value and placeholder are the same, or one is missing")
+	errTwoWays  = errors.New("a secret goes in a header, in the query, or signs; more than one was asked for")
+	errNoKeyID  = errors.New("an AWS secret access key needs its access key ID")
+	errTwice    = errors.New("its value or placeholder is in another secret's, or that in its")
+	errQuery    = errors.New("the query parameter's name must be letters, digits, _ - and . only")
+	errHopField = errors.New("no secret can go in this header")
+)
+
+// New checks the secrets and builds a broker. Errors name the secret and hold
+// no value.
+func New(secrets []Secret) (*Broker, error) {
+	b := new(Broker)
+	var inside, outside []scan.Value
+	var known []Pair
+	for _, s := range secrets {
+		compiled, err := compile(s)
+		if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", s.Name, err)
+		}
+		b.secrets = append(b.secrets, compiled)
+		for _, p := range s.pairs() {
+			if slices.ContainsFunc(known, p.overlaps) {
+				return nil, fmt.Errorf("secret %s: %w", s.Name, errTwice)
+			}
+			known = append(known, p)
+			inside = append(inside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Placeholder)})
+			outside = append(outside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)})
+		}
+	}
+	var err error
+	if b.mintings, err = compileMinting(MintingTable()); err != nil {
+		return nil, err
+	}
+	if b.inside, err = scan.New(scan.Options{Values: inside}); err != nil {
+		return nil, err
+	}
+	b.outside, err = scan.New(scan.Options{Values: outside})
+	return b, err
+}
+
+func compile(s Secret) (secret, error) {
+	out := secret{Secret: s}
+	for _, p := range s.pairs() {
+		switch {
+		case p.Value == p.Placeholder || p.Value == "" || p.Placeholder == "":
+			return out, errPair
+		case !visible(p.Value) || !visible(p.Placeholder):
+			return out, errValue
+		}
+	}
+	out.Header = http.CanonicalHeaderKey(s.Header)
+	switch {
+	case len(s.Hosts) == 0:
+		return out, errNoHost
+	case s.SigV4 && s.KeyID.Value == "":
+		return out, errNoKeyID
+	case s.Header != "" && s.Query != "", s.SigV4 && s.Header+s.Query != "":
+		return out, errTwoWays
+	case strings.Trim(s.Query, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "":
+		return out, errQuery
+	case slices.Contains([]string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Proxy-Authorization"}, out.Header):
+		return out, errHopField
+	}
+	for _, text := range s.Hosts {
+		host, err := parseHost(text)
+		if err != nil {
+			return out, fmt.Errorf("host %q: %w", text, err)
+		}
+		out.hosts = append(out.hosts, host)
+	}
+	for _, text := range s.Paths {
+		path, err := parsePath(text)
+		if err != nil {
+			return out, fmt.Errorf("path %q: %w", text, err)
+		}
+		out.paths = append(out.paths, path)
+	}
+	return out, nil
+}
+
+// visible says whether s can stand in a header: printable ASCII, no space at
+// either end.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return strings.TrimSpace(s) == s
+}
+
+// Values are what the run's scanner must look for beside its own: the real
+// values, which never leave by a body, and the placeholders, which are a
+// refusal wherever Apply does not take them.
+func (b *Broker) Values() []scan.Value {
+	var values []scan.Value
+	for i := range b.secrets {
+		s := &b.secrets[i]
+		for _, p := range s.pairs() {
+			values = append(values,
+				scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)},
+				scan.Value{Name: s.Name, Kind: scan.Placeholder, Bytes: []byte(p.Placeholder)})
+		}
+	}
+	return values
+}
+
+// Concerns says whether any secret is for host and port, so that TLS to it
+// must be terminated.
+func (b *Broker) Concerns(host string, port int) bool { return len(b.of(host, port)) > 0 }
+
+// of are the secrets for a host.
+func (b *Broker) of(host string, port int) []*secret {
+	var mine []*secret
+	for i := range b.secrets {
+		if matchHost(b.secrets[i].hosts, host, port) {
+			mine = append(mine, &b.secrets[i])
+		}
+	}
+	return mine
+}

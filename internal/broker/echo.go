@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"claude-bottle/internal/scan"
+)
+
+// Echo returns a writer for the body of an answer: each real value in it comes
+// out as its placeholder, and one that is encoded or cut, so that no
+// placeholder could stand in its place, as asterisks. Unless a placeholder had
+// to be longer than its value (see [Placeholder]), no length changes: SameLength
+// says which. The answer must be in no content coding; see [scan.Decode].
+//
+// A piece shorter than the scanner knows by itself passes: see docs/secrets.md.
+func (b *Broker) Echo(out io.Writer) io.WriteCloser {
+	gate := b.outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
+	r := &restorer{out: gate}
+	for i := range b.secrets {
+		r.pairs = append(r.pairs, b.secrets[i].pairs()...)
+	}
+	return r
+}
+
+// SameLength says whether Echo never changes the length of a body.
+func (b *Broker) SameLength() bool {
+	for i := range b.secrets {
+		for _, p := range b.secrets[i].pairs() {
+			if len(p.Value) != len(p.Placeholder) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// EchoHeader does in place for an answer's header what Echo does for its body.
+// A field whose name holds a value goes.
+func (b *Broker) EchoHeader(h http.Header) {
+	var out bytes.Buffer
+	restored := func(text string) string {
+		out.Reset()
+		w := b.Echo(&out)
+		// Neither of the two can fail on a buffer.
+		_, _ = io.WriteString(w, text)
+		_ = w.Close()
+		return out.String()
+	}
+	for name, values := range h {
+		if restored(name) != name {
+			delete(h, name)
+			continue
+		}
+		for i, value := range values {
+			values[i] = restored(value)
+		}
+	}
+}
+
+// restorer replaces values by placeholders, across the borders of writes.
+type restorer struct {
+	out   *scan.Gate
+	pairs []Pair
+	held  []byte
+}
+
+func (r *restorer) Write(p []byte) (int, error) {
+	text := p
+	if len(r.held) > 0 {
+		r.held = append(r.held, p...)
+		text = r.held
+	}
+	rest, err := r.replace(text)
+	if err != nil {
+		return 0, err
+	}
+	keep := r.begun(rest)
+	if _, err := r.out.Write(rest[:len(rest)-keep]); err != nil {
+		return 0, err
+	}
+	r.held = append(r.held[:0], rest[len(rest)-keep:]...)
+	return len(p), nil
+}
+
+// Close writes what was held back; it does not close the destination.
+func (r *restorer) Close() error {
+	if _, err := r.out.Write(r.held); err != nil {
+		return err
+	}
+	clear(r.held)
+	r.held = nil
+	return r.out.Close()
+}
+
+// replace writes text up to the end of its last value, and returns the rest.
+func (r *restorer) replace(text []byte) ([]byte, error) {
+	for {
+		at, found := -1, Pair{}
+		for _, p := range r.pairs {
+			i := bytes.Index(text, []byte(p.Value))
+			if i >= 0 && (at < 0 || i < at || i == at && len(p.Value) > len(found.Value)) {
+				at, found = i, p
+			}
+		}
+		if at < 0 {
+			return text, nil
+		}
+		if _, err := r.out.Write(text[:at]); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(r.out, found.Placeholder); err != nil {
+			return nil, err
+		}
+		text = text[at+len(found.Value):]
+	}
+}
+
+// begun is how many bytes at the end of text may be the beginning of a value.
+func (r *restorer) begun(text []byte) int {
+	most := 0
+	for _, p := range r.pairs {
+		for n := min(len(p.Value)-1, len(text)); n > most; n-- {
+			if bytes.HasSuffix(text, []byte(p.Value[:n])) {
+				most = n
+				break
+			}
+		}
+	}
+	return most
+}

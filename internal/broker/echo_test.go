@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestEcho(t *testing.T) {
+	b := broker(t, github(), other())
+	if !b.SameLength() {
+		t.Error("the lengths differ")
+	}
+	for name, body := range map[string]string{
+		"as it is":     `{"auth": "Bearer ` + real + `"}` + real + real2,
+		"in Basic":     basic("x", real),
+		"in hex":       hex.EncodeToString([]byte(real)),
+		"escaped":      strings.ReplaceAll(url.QueryEscape(real), "R", "%52"),
+		"a slice":      "..." + real[:38] + "...",
+		"the other's":  strings.Repeat(real2+"\n", 3),
+		"nothing":      "ghp_R3alR3al and so on",
+		"begun, twice": real[:39] + real,
+	} {
+		for _, step := range []int{1, 7, 1000} {
+			var out bytes.Buffer
+			w := b.Echo(&out)
+			for part := range slices.Chunk([]byte(body), step) {
+				if n, err := w.Write(part); n != len(part) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			got := out.String()
+			if len(got) != len(body) {
+				t.Errorf("%s: %d bytes became %d", name, len(body), len(got))
+			}
+			for _, secret := range []string{real, real2, real[4:36], base64.StdEncoding.EncodeToString([]byte(real))[4:40], hex.EncodeToString([]byte(real))} {
+				if strings.Contains(got, secret) {
+					t.Errorf("%s by %d: %q", name, step, got)
+				}
+			}
+			if name == "as it is" && strings.Count(got, fake) != 2 || name == "nothing" && got != body {
+				t.Errorf("%s by %d: %q", name, step, got)
+			}
+		}
+	}
+}
+
+func TestEchoHeader(t *testing.T) {
+	b := broker(t, github())
+	h := http.Header{"Location": {"https://x.example/?t=" + real}, "X-Echo": {basic("a", real)}, "X-" + real: {"x"}, "Date": {"today"}}
+	b.EchoHeader(h)
+	if text := fmt.Sprint(h); strings.Contains(text, real) || strings.Contains(text, basic("a", real)[10:]) {
+		t.Error(text)
+	}
+	if h.Get("Location") != "https://x.example/?t="+fake || h.Get("Date") != "today" {
+		t.Errorf("%v", h)
+	}
+}
