@@ -63,7 +63,7 @@ type group struct {
 
 // groups are in the order in which they are measured.
 func groups() []group {
-	all := []group{{"process", "", measureProcess}, {"confine", "", measureConfine}}
+	all := []group{{"process", "", measureProcess}, {"confine", "", measureConfine}, {"gateway", "", measureGateway}}
 	for _, runtime := range []string{"runc", "runsc"} {
 		suffix := map[string]string{"runsc": "-gvisor"}[runtime]
 		all = append(all,

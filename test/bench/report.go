@@ -50,6 +50,14 @@ func (r *report) add(what, unit string, most float64, values []float64, note str
 	r.Rows = append(r.Rows, line)
 }
 
+// atLeast is add of a row whose median must be least or more.
+func (r *report) atLeast(what string, least float64, values []float64, note string) {
+	r.add(what, "", 0, values, note)
+	line := &r.Rows[len(r.Rows)-1]
+	met := line.Median >= least
+	line.Met, line.Reach = &met, ">= "+number(least, "")
+}
+
 // compare adds the ratio of ours to the peer's, round by round, with both
 // medians beside it.
 func (r *report) compare(what string, most float64, ours, peers []time.Duration) {

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"claude-bottle/test/bench/traffic"
+)
+
+// How the gateway is measured.
+const (
+	burst      = 500 * time.Millisecond // one contender's turn
+	pacedRate  = 1000                   // exchanges a second
+	pacedTime  = 3 * time.Second
+	manyOpen   = 1000
+	manyBodies = 100
+)
+
+// crowds are how many clients there are at once.
+var crowds = []int{1, 16, 256}
+
+// contest is one kind of exchange through ours and through squid.
+type contest struct {
+	kind    traffic.Kind
+	inspect bool
+	crowds  []int
+	// least is what the ratio of the rates must be at least.
+	least float64
+}
+
+func contests() []contest {
+	few := []int{1, 16}
+	return []contest{
+		{traffic.Tunnels, false, crowds, 0.95},
+		{traffic.Plain, false, crowds, 1},
+		{traffic.Secure, false, crowds, 0.95},
+		{traffic.Secure, true, crowds, 1},
+		{traffic.Post4, false, crowds, 1},
+		{traffic.Post64, false, crowds, 1},
+		{traffic.Download, false, few, 0.95},
+		{traffic.Upload, false, few, 0.95},
+	}
+}
+
+// measureGateway sets the gateway beside squid, and beside nothing at all, on
+// loopback.
+func measureGateway(ctx context.Context, b *bench, _ string) (err error) {
+	origin, err := traffic.StartOrigin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, origin.Close()) }()
+	for _, inspect := range []bool{false, true} {
+		if err := b.contend(ctx, origin, inspect); err != nil {
+			return err
+		}
+	}
+	return b.gatewayMemory(ctx, origin)
+}
+
+// contend starts ours and squid and lets them take turns.
+func (b *bench) contend(ctx context.Context, origin *traffic.Origin, inspect bool) (err error) {
+	ours, err := b.startOurs(ctx, origin, inspect)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ours.stop()) }()
+	squid, err := b.startSquid(ctx, origin, inspect)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, squid.stop()) }()
+	for _, c := range contests() {
+		if c.inspect != inspect {
+			continue
+		}
+		for _, clients := range c.crowds {
+			if err := b.turns(ctx, origin, c, clients, ours, squid); err != nil {
+				return fmt.Errorf("%s, %d clients: %w", c.kind.Name, clients, err)
+			}
+		}
+	}
+	if inspect {
+		return b.latency(ctx, origin, ours, squid)
+	}
+	return nil
+}
+
+// turn is what one contender did in one.
+type turn struct{ rate, cpu float64 }
+
+func (b *bench) turns(ctx context.Context, origin *traffic.Origin, c contest, clients int, ours, squid *proxy) error {
+	contenders := []*proxy{ours, squid, direct(origin)}
+	done := make([][]turn, len(contenders))
+	rounds := b.rounds()
+	for rounds.next() {
+		for i := range contenders {
+			which := (i + rounds.done) % len(contenders)
+			one, err := contenders[which].turn(ctx, origin, c.kind, clients)
+			if err != nil {
+				return fmt.Errorf("%s: %w", contenders[which].name, err)
+			}
+			if !rounds.warming() {
+				done[which] = append(done[which], one)
+			}
+		}
+	}
+	name := c.kind.Name
+	if c.inspect {
+		name = "inspected " + name
+	}
+	name = fmt.Sprintf("gateway: %s, %d at once", name, clients)
+	rate := func(t turn) float64 { return t.rate }
+	cpu := func(t turn) float64 { return t.cpu }
+	unit, cost := "/s", "µs"
+	scale := 1.0
+	if c.kind.Bulk {
+		unit, cost, scale = " MB/s", "µs a MB", 1e-6
+	}
+	b.report.atLeast(name+", of squid's rate", c.least, ratios(done[0], done[1], rate), fmt.Sprintf("%.0f%s of %.0f, without any %.0f",
+		scale*median(values(done[0], rate)), unit, scale*median(values(done[1], rate)), scale*median(values(done[2], rate))))
+	b.report.add(name+", of squid's processor time", "", 0, ratios(done[0], done[1], cpu),
+		fmt.Sprintf("%.0f %s of %.0f", median(values(done[0], cpu)), cost, median(values(done[1], cpu))))
+	return nil
+}
+
+// turn runs one burst, with the processor time that the proxy took for it.
+func (p *proxy) turn(ctx context.Context, origin *traffic.Origin, kind traffic.Kind, clients int) (turn, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return turn{}, err
+	}
+	load, err := traffic.Run(ctx, p.path(origin), kind, clients, burst)
+	if err != nil {
+		return turn{}, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return turn{}, err
+	}
+	per := float64(load.Exchanges)
+	if kind.Bulk {
+		per = float64(load.Bytes) / 1e6
+	}
+	return turn{rate: load.Rate(kind), cpu: float64((after - before).Microseconds()) / per}, nil
+}
+
+// latency is what each adds to requests over TLS that come at a fixed rate.
+func (b *bench) latency(ctx context.Context, origin *traffic.Origin, ours, squid *proxy) error {
+	contenders := []*proxy{ours, squid, direct(origin)}
+	halves := make([][]float64, len(contenders))
+	tails := make([][]float64, len(contenders))
+	rounds := b.rounds()
+	for rounds.next() {
+		for i, p := range contenders {
+			took, err := traffic.Paced(ctx, p.path(origin), traffic.Secure, 64, pacedRate, pacedTime)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			if rounds.warming() {
+				continue
+			}
+			slices.Sort(took)
+			halves[i] = append(halves[i], milliseconds(took[len(took)/2 : len(took)/2+1])[0])
+			tails[i] = append(tails[i], milliseconds(took[len(took)*99/100 : len(took)*99/100+1])[0])
+		}
+	}
+	for i, p := range contenders[:2] {
+		most := map[bool]float64{true: 2}[p == ours]
+		b.report.add(fmt.Sprintf("latency added to inspected requests at %d/s, %s: p50", pacedRate, p.name), "ms", 0, differences(halves[i], halves[2]), "")
+		b.report.add(fmt.Sprintf("latency added to inspected requests at %d/s, %s: p99", pacedRate, p.name), "ms", most, differences(tails[i], tails[2]), "")
+	}
+	return nil
+}
+
+// gatewayMemory is what ours has resident with much open.
+func (b *bench) gatewayMemory(ctx context.Context, origin *traffic.Origin) (err error) {
+	tunnels, err := b.resident(ctx, origin, false, traffic.Upload.Once(1<<10), manyOpen)
+	if err != nil {
+		return err
+	}
+	b.report.add(fmt.Sprintf("gateway with %d tunnels open, resident", manyOpen), "MiB", 60, []float64{tunnels}, "")
+	bodies, err := b.resident(ctx, origin, true, traffic.Endless(1e9), manyBodies)
+	if err != nil {
+		return err
+	}
+	b.report.add(fmt.Sprintf("gateway inspecting %d answers of 1 GB, resident", manyBodies), "MiB", 80, []float64{bodies}, "highest while they ran 5 s")
+	return nil
+}
+
+// resident starts a gateway, opens clients, and returns the most that it had.
+func (b *bench) resident(ctx context.Context, origin *traffic.Origin, inspect bool, kind traffic.Kind, clients int) (most float64, err error) {
+	ours, err := b.startOurs(ctx, origin, inspect)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, ours.stop()) }()
+	release, err := traffic.Hold(ctx, ours.path(origin), kind, clients)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	sample := time.NewTicker(100 * time.Millisecond)
+	defer sample.Stop()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		<-sample.C
+		used, err := memoryOf(ours.pids[0])
+		if err != nil {
+			return 0, err
+		}
+		most = math.Max(most, used.resident)
+	}
+	return most, nil
+}
+
+func values(turns []turn, of func(turn) float64) []float64 {
+	out := make([]float64, len(turns))
+	for i, t := range turns {
+		out[i] = of(t)
+	}
+	return out
+}
+
+func ratios(ours, peers []turn, of func(turn) float64) []float64 {
+	out := make([]float64, len(ours))
+	for i := range ours {
+		out[i] = of(ours[i]) / math.Max(of(peers[i]), 1e-9)
+	}
+	return out
+}
+
+func differences(ours, direct []float64) []float64 {
+	out := make([]float64, len(ours))
+	for i := range ours {
+		out[i] = ours[i] - direct[i]
+	}
+	return out
+}
+
+// pool trusts certificates in PEM.
+func pool(certificates ...[]byte) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, c := range certificates {
+		p.AppendCertsFromPEM(c)
+	}
+	return p
+}
