@@ -4,7 +4,6 @@ import (
 	"context"
 	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
 	"claude-bottle/internal/failpoint"
@@ -17,18 +16,21 @@ func gitIdentity(ctx context.Context, home string) (name, mail string) {
 	defer failpoint.Span("cli.git-identity")()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	ask := func(key string, answer *string) func() {
-		return func() {
-			cmd := exec.CommandContext(ctx, "git", "config", "--global", "--get", key)
-			cmd.Dir = home
-			if out, err := cmd.Output(); err == nil {
-				*answer = strings.TrimSpace(string(out))
-			}
+	cmd := exec.CommandContext(ctx, "git", "config", "--global", "--null", "--get-regexp", `^user\.(name|email)$`)
+	cmd.Dir = home
+	out, err := cmd.Output()
+	if err != nil {
+		return "", ""
+	}
+	// Each entry is the key, a line's end and the value; of several the last
+	// counts.
+	for entry := range strings.SplitSeq(string(out), "\x00") {
+		switch key, value, _ := strings.Cut(entry, "\n"); key {
+		case "user.name":
+			name = strings.TrimSpace(value)
+		case "user.email":
+			mail = strings.TrimSpace(value)
 		}
 	}
-	var both sync.WaitGroup
-	both.Go(ask("user.name", &name))
-	both.Go(ask("user.email", &mail))
-	both.Wait()
 	return name, mail
 }

@@ -60,6 +60,9 @@ func beginTrial(ctx context.Context, boot wire.GatewayBoot) (*trial, error) {
 	for _, port := range boot.Ports.All() {
 		t.listeners = append(t.listeners, netip.AddrPortFrom(boot.Address, uint16(port))) //nolint:gosec // G115: a port
 	}
+	if boot.OnHost {
+		return t, nil
+	}
 	for _, address := range addresses {
 		leg, err := netip.ParsePrefix(address.String())
 		if err != nil || leg.Addr().IsLoopback() || leg.Addr().IsLinkLocalUnicast() || leg.Addr() == boot.Address {

@@ -56,6 +56,9 @@ type GatewayBoot struct {
 	// any uid but ControlUID (SO_PEERCRED) are turned away.
 	Control    string `json:"control,omitempty"`
 	ControlUID int    `json:"controlUID,omitempty"`
+	// OnHost says that the gateway's other leg is the host's own network, where
+	// the launcher has canaries: the gateway has none.
+	OnHost bool `json:"onHost,omitempty"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
 	// Word puts the gateway on trial until Settle: nothing leaves, nothing is

@@ -52,7 +52,6 @@ func Inside(ctx context.Context, args []string) error {
 		return fmt.Errorf("bring up loopback: %w", err)
 	}
 	ports := wire.StandardPorts
-	ports.SOCKS = 0
 	sockets, err := handover.Open(handover.Address(), ports)
 	if err != nil {
 		return err

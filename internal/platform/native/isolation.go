@@ -4,9 +4,7 @@ package native
 
 import (
 	"context"
-	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,8 +33,8 @@ func gatewayKernel() wire.Kernel {
 var gatewayUnprobed = []string{probe.GatewayPort, probe.Forwarding, probe.Setting}
 
 // prove shows that the bottle is closed. Any door that is open is an error,
-// which undoes the launch. Canaries are the launcher's on every address of the
-// host, and the gateway's own.
+// which undoes the launch. The canary is the launcher's, on every address of the
+// host: those are the gateway's too.
 func (l *launch) prove(ctx context.Context, b *instance) error {
 	defer failpoint.Span("native.prove")()
 	began := time.Now()
@@ -52,7 +50,7 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		inside, err = b.guest.Probe(together, l.request(b, doors))
+		inside, err = b.guest.Probe(together, l.request(doors))
 		return err
 	})
 	group.Go(func() (err error) {
@@ -76,14 +74,8 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 }
 
 // request is what the guest is asked to try.
-func (l *launch) request(b *instance, doors []wire.Door) wire.Probe {
+func (l *launch) request(doors []wire.Door) wire.Probe {
 	part, spec := l.plan.Native, l.plan.Spec
-	doors = slices.Clone(doors)
-	for _, canary := range b.gateway.Canaries() {
-		doors = append(doors,
-			wire.Door{Kind: probe.EgressLeg, Address: canary.Address()},
-			wire.Door{Kind: probe.GatewayPort, Address: netip.AddrPortFrom(part.Address, canary.Port)})
-	}
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
 		Gateway: part.Address, Ports: part.Ports, UID: spec.UID, GID: spec.GID, Kernel: kernel(), Dir: spec.Workspace,

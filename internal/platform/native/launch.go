@@ -223,7 +223,7 @@ func (l *launch) bootGateway(ctx context.Context, b *instance) error {
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
-		ControlUID: os.Getuid(),
+		ControlUID: os.Getuid(), OnHost: true,
 	})
 }
 

@@ -72,7 +72,6 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		Pinned: seen.Pinned != "", Bubblewrap: seen.Bubblewrap, Path: searchPath, Env: seen.Env, PIDs: spec.Limits.PIDs,
 		Address: handover.Address(), Ports: wire.StandardPorts,
 	}
-	part.Ports.SOCKS = 0
 	if part.PIDs == 0 {
 		part.PIDs = defaultPIDs
 	}
