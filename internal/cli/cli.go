@@ -43,6 +43,9 @@ type Env struct {
 	// DefaultPlatform is the one that is taken when nobody says.
 	Platforms       map[string]NewPlatform
 	DefaultPlatform string
+	// Preferred are those that are tried in its place before a launch, in
+	// order: the first that is ready is taken. Empty for DefaultPlatform alone.
+	Preferred []string
 }
 
 // Process is the Env of the running process, which exit ends.
@@ -69,6 +72,7 @@ func Process(version string, exit func(code int)) Env {
 		Version:         version,
 		Platforms:       map[string]NewPlatform{docker.Name: newDocker, native.Name: newNative},
 		DefaultPlatform: docker.Name,
+		Preferred:       []string{docker.Name, native.Name},
 	}
 }
 

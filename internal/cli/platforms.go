@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -56,6 +57,8 @@ type host struct {
 	// platform is the one that new bottles go to, and why says who chose it.
 	platform bottle.Platform
 	why      string
+	// open says that the choice is still to be made, by settle.
+	open bool
 	// platforms are all, for what other launches left.
 	platforms []bottle.Platform
 }
@@ -68,9 +71,65 @@ func (a *App) choose(flag string) (name, why string) {
 		name, why = a.Getenv("CLAUDE_BOTTLE_PLATFORM"), "asked for by CLAUDE_BOTTLE_PLATFORM"
 	}
 	if name == "" || name == auto {
-		return a.DefaultPlatform, "the default"
+		return a.DefaultPlatform, byDefault
 	}
 	return name, why
+}
+
+// byDefault is why a platform is taken that nobody asked for.
+const byDefault = "the default"
+
+// namesEngine says whether the person names an engine: then that one is meant,
+// also when it does not answer.
+func (a *App) namesEngine() bool {
+	return a.Getenv("DOCKER_HOST") != "" || a.Getenv("DOCKER_CONTEXT") != ""
+}
+
+// ready is a platform that can say whether bottles would run on it now.
+type ready interface {
+	Ready(ctx context.Context) error
+}
+
+// settle makes the choice that was left to us: the first platform of those
+// preferred that is ready. When none is, the first says why.
+func (h *host) settle(ctx context.Context, preferred []string) error {
+	if !h.open {
+		return nil
+	}
+	var first error
+	for _, name := range preferred {
+		i := slices.IndexFunc(h.platforms, func(p bottle.Platform) bool { return p.Name() == name })
+		if i < 0 {
+			continue
+		}
+		err := error(nil)
+		if p, ok := h.platforms[i].(ready); ok {
+			err = p.Ready(ctx)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			h.platform, h.open = h.platforms[i], false
+			if first != nil {
+				h.why = "chosen: " + oneLine(first)
+			}
+			return nil
+		}
+		if first == nil {
+			first = err
+			continue
+		}
+		// The advice is for the one that is preferred.
+		first = hint.With(fmt.Errorf("%w; and %s: %w", first, name, err), hint.Of(first))
+	}
+	return first
+}
+
+// oneLine is an error's first line.
+func oneLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // host opens the store and constructs every platform; none is talked to yet.
@@ -85,7 +144,7 @@ func (a *App) host(named string) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{why: why}
+	h := &host{why: why, open: why == byDefault && len(a.Preferred) > 0 && !a.namesEngine()}
 	if h.store, err = a.store(); err != nil {
 		return nil, err
 	}

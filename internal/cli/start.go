@@ -148,6 +148,9 @@ func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, e
 	if !opts.DryRun {
 		opts.sweep(ctx, h)
 	}
+	if err := h.settle(ctx, opts.Preferred); err != nil {
+		return nil, none, withCode(exitLaunch, err)
+	}
 	plan, err := h.platform.Prepare(ctx, spec)
 	plan.Why = h.why
 	return h, plan, withCode(exitLaunch, err)

@@ -113,6 +113,9 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 		return trial{}, err
 	}
 	defer func() { _ = target.Close() }()
+	if err := h.settle(ctx, opts.Preferred); err != nil {
+		return trial{}, withCode(exitLaunch, err)
+	}
 	plan, err := h.platform.Prepare(ctx, target.spec)
 	if err != nil {
 		return trial{}, withCode(exitLaunch, err)

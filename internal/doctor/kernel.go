@@ -61,10 +61,14 @@ func judgeLandlock(k Kernel) Check {
 	}
 }
 
-// judgeNamespaces is about what a platform without a daemon would need.
+// appArmorProfile lets one program make user namespaces, where Ubuntu (24.04
+// and later) lets none. The system-wide switch would let every program.
+const appArmorProfile = "abi <abi/4.0>, profile bwrap /usr/bin/bwrap flags=(unconfined) { userns, }"
+
+// judgeNamespaces is about what a platform without a daemon needs.
 func judgeNamespaces(k Kernel) Check {
 	check := Check{Name: "namespaces", State: Warn}
-	const need = "; docker needs them not, bottles without a daemon would"
+	const need = "; docker needs them not, native bottles do"
 	switch {
 	case k.Namespaces == "" || k.Namespaces == "0":
 		check.Detail, check.Mend = "user namespaces are off"+need, "sudo sysctl user.max_user_namespaces=15000"
@@ -72,7 +76,8 @@ func judgeNamespaces(k Kernel) Check {
 		check.Detail, check.Mend = "only root may make user namespaces"+need, "sudo sysctl kernel.unprivileged_userns_clone=1"
 	case k.AppArmor == "1":
 		check.Detail = "AppArmor lets only named programs use user namespaces" + need
-		check.Mend = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+		check.Notes = []string{"a profile for bubblewrap alone, in /etc/apparmor.d/bwrap:", appArmorProfile}
+		check.Mend = "sudo apparmor_parser -r /etc/apparmor.d/bwrap"
 	default:
 		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
 	}

@@ -104,6 +104,12 @@ func (p *Platform) engineAt(ctx context.Context, host string) (*engine, error) {
 	return e, nil
 }
 
+// Ready says whether an engine answers.
+func (p *Platform) Ready(ctx context.Context) error {
+	_, err := p.engine(ctx)
+	return err
+}
+
 // Close drops the connections to the engines. Bottles are not touched.
 func (p *Platform) Close() error {
 	p.mu.Lock()

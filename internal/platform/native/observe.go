@@ -43,6 +43,11 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 
 const bubblewrap = "bwrap"
 
+// Ready says whether this machine has what a native bottle needs.
+func (p *Platform) Ready(context.Context) error {
+	return refuseMachine(lookPath(bubblewrap, p.config.Getenv("PATH")), namespacesAllowed())
+}
+
 // lookPath finds a program as execvp(3) does, but never in a relative
 // directory.
 func lookPath(name, path string) string {

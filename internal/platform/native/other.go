@@ -16,6 +16,9 @@ func errPlatform() error {
 	return hint.With(errors.New("native bottles are namespaces of Linux, which this machine does not run"), "--platform docker")
 }
 
+// Ready refuses.
+func (p *Platform) Ready(context.Context) error { return errPlatform() }
+
 // Prepare refuses.
 func (p *Platform) Prepare(context.Context, bottle.Spec) (bottle.Plan, error) {
 	return bottle.Plan{}, errPlatform()

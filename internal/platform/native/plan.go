@@ -86,12 +86,10 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 
 // refuse refuses what would be less than was asked.
 func refuse(spec bottle.Spec, seen observed) error {
+	if err := refuseMachine(seen.Bubblewrap, seen.Namespaces); err != nil {
+		return err
+	}
 	switch {
-	case seen.Bubblewrap == "":
-		return hint.With(errors.New("bubblewrap is not installed: there is no bwrap in PATH"),
-			"install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker")
-	case seen.Namespaces != nil:
-		return seen.Namespaces
 	case spec.Isolation == bottle.Runsc:
 		return hint.With(errors.New("isolation runsc: native bottles share the host's kernel"),
 			"use --platform docker, or set isolation: auto")
@@ -103,6 +101,15 @@ func refuse(spec bottle.Spec, seen observed) error {
 		return errLimit("cpus")
 	}
 	return refusePlaces(spec)
+}
+
+// refuseMachine refuses one that lacks a program or may not make namespaces.
+func refuseMachine(program string, namespaces error) error {
+	if program == "" {
+		return hint.With(errors.New("bubblewrap is not installed: there is no bwrap in PATH"),
+			"install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker")
+	}
+	return namespaces
 }
 
 func errLimit(name string) error {
@@ -122,6 +129,10 @@ func refusePlaces(spec bottle.Spec) error {
 
 func chooseName(slug string, seen observed) (string, error) {
 	if seen.Pinned != "" {
+		if !validName(seen.Pinned) {
+			return "", hint.With(fmt.Errorf("CLAUDE_BOTTLE_CONTAINER: %q is no name for a bottle", seen.Pinned),
+				"unset it, or take letters, digits, dots, dashes and underscores")
+		}
 		if seen.Names[seen.Pinned] {
 			return "", errPinned(seen.Pinned)
 		}
@@ -133,6 +144,18 @@ func chooseName(slug string, seen observed) (string, error) {
 		}
 	}
 	return "", errNames(slug)
+}
+
+// validName says whether a name can be a file's and an engine's: so that one
+// variable serves both platforms, the rule is that of container names.
+func validName(name string) bool {
+	for i, r := range name {
+		word := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !word && (i == 0 || !strings.ContainsRune("._-", r)) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 128
 }
 
 func errPinned(name string) error {
