@@ -374,7 +374,7 @@ var (
 	}}
 	gatewayDeaf = variant{
 		{"internal/gateway/server.go", "s.clients.Go(func() {", "conn.Close(); continue; s.clients.Go(func() {"},
-		{"internal/gateway/dns.go", "if answer := d.answer(buffer[:n]); answer != nil {", "if answer := d.answer(buffer[:n]); answer != nil && false {"},
+		{"internal/gateway/dns.go", "if answer := d.answer(ctx, message); answer != nil {", "if answer := d.answer(ctx, message); answer != nil && false {"},
 	}
 	canaryMute = variant{{"internal/probe/canary.go", "_, _ = conn.Write(c.word)", "_ = c.word"}}
 )
