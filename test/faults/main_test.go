@@ -67,7 +67,7 @@ func some[T any](points []T, n int) []T {
 	}
 	var chosen []T
 	for i := range n {
-		chosen = append(chosen, points[i*len(points)/n])
+		chosen = append(chosen, points[(2*i+1)*len(points)/(2*n)])
 	}
 	return chosen
 }
