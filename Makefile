@@ -32,6 +32,7 @@ test-faults:
 	go run ./test/engine/cmd/engine --gvisor -- sh -ec '\
 	  go test -tags failpoints -count=1 -timeout 30m ./internal/bottle/bottletest; \
 	  go test -tags failpoints -count=1 -timeout 60m -run "^TestConformance.*/^crash$$|^TestEveryCallFails$$" ./internal/platform/docker; \
+	  go test -tags failpoints -count=1 -timeout 30m -run "^TestConformance/^crash$$" ./internal/platform/native; \
 	  CLAUDE_BOTTLE_FAULTS=all go test -count=1 -v -timeout 120m ./test/faults'
 
 # Formatting, static checks, the direction of imports, known vulnerabilities.

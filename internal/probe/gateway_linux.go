@@ -32,6 +32,7 @@ func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, w
 		one(check{kind: Forwarding, target: "packets between the gateway's legs"}, forwarding),
 		one(check{kind: Setting, target: "the gateway's root"}, rootIsReadOnly),
 		one(check{kind: Memory, target: "memory of the gateway"}, notDumpable),
+		func() []wire.Finding { return unopened(p.Files) },
 	}
 	// What comes late is the gateway's own concern no longer: nobody in it is
 	// to be kept from anything.
@@ -125,6 +126,22 @@ func kernelAddress(address, port string) (netip.AddrPort, bool) {
 	}
 	ip, ok := netip.AddrFromSlice(raw)
 	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), ok
+}
+
+// unopened checks that the gateway opens none of files, which are there.
+func unopened(files []string) []wire.Finding {
+	var findings []wire.Finding
+	for _, path := range files {
+		c := check{kind: Files, target: path + " by the gateway"}
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err != nil {
+			findings = append(findings, closed(reason(err)).in(c))
+			continue
+		}
+		_ = unix.Close(fd)
+		findings = append(findings, open("it can be opened").in(c))
+	}
+	return findings
 }
 
 // forwarding checks that the kernel carries nothing from one leg to the other.

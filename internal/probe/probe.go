@@ -47,6 +47,7 @@ const (
 	Resolver     = "resolver"     // the engine's, that it forwards nowhere
 	Network      = "network"      // no address but the bottle's own
 	Call         = "call"         // a system call that the filter refuses
+	Files        = "files"        // of the person's, by a gateway that is the person's process
 	Setting      = "setting"      // a file of the kernel's that sets something
 	Device       = "device"       // device nodes
 	EngineSocket = "socket"       // an engine's socket

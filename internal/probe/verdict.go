@@ -108,6 +108,7 @@ var meanings = map[string]string{
 	User:         "the bottle does not run as the agent's user alone",
 	GatewayPort:  "the gateway can be reached where it must not listen",
 	Forwarding:   "the gateway forwards packets",
+	Files:        "the gateway can open the person's files",
 	Proxy:        "the gateway's proxy does not work",
 	Names:        "the gateway's name server does not work",
 	Plain:        "the gateway's plain ports do not work",
@@ -118,7 +119,7 @@ var meanings = map[string]string{
 // Kinds are those of all checks, but for Neighbour, which wants another bottle.
 func Kinds() []string {
 	kinds := slices.Sorted(maps.Keys(meanings))
-	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == Neighbour })
+	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == Neighbour || kind == Files })
 }
 
 const (
@@ -140,6 +141,7 @@ var remedies = map[string]string{
 	EngineSocket: "take the socket out of the image or the mounts",
 	GatewayPort:  gatewayRemedy,
 	Forwarding:   engineRemedy,
+	Files:        "see whether another sandbox around claude-bottle keeps it from using Landlock",
 	Proxy:        gatewayRemedy, Names: gatewayRemedy, Plain: gatewayRemedy,
 	Control: "see whether a firewall of the host's keeps it from its own addresses or its containers",
 }

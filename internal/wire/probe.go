@@ -174,6 +174,8 @@ type GatewayProbe struct {
 	// Kernel is what the gateway's kernel is expected to report.
 	Kernel Kernel   `json:"kernel"`
 	Skip   []string `json:"skip,omitempty"`
+	// Files are the person's, which a gateway that is confined cannot open.
+	Files []string `json:"files,omitempty"`
 }
 
 // Settle ends a gateway's trial: it closes its canaries, records what the

@@ -5,6 +5,7 @@ package native
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
 )
@@ -158,5 +160,34 @@ func TestProcessLimit(t *testing.T) {
 	out := sh(t, b, `i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i+1)); done; echo all`)
 	if strings.Contains(out, "all") || !strings.Contains(out, "ork") {
 		t.Errorf("100 processes run in a bottle of 40: %q", out)
+	}
+}
+
+// TestGatewayIsConfined holds the probe to looking at what the gateway can
+// open, which is nothing of the person's.
+func TestGatewayIsConfined(t *testing.T) {
+	if !hasLandlock() {
+		t.Skip("the kernel has no Landlock")
+	}
+	b, store := launched(t, nil)
+	data, err := os.ReadFile(filepath.Join(store.Dir(b.Run()), bottle.IsolationFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var verdict probe.Verdict
+	if err := json.Unmarshal(data, &verdict); err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	for _, finding := range verdict.Findings {
+		if finding.Kind == probe.Files {
+			looked++
+			if finding.Failed || !strings.Contains(finding.Detail, "denied") {
+				t.Errorf("%s: %s", finding.Target, finding.Detail)
+			}
+		}
+	}
+	if looked < 4 {
+		t.Errorf("%d files were tried", looked)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
@@ -56,6 +57,7 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	group.Go(func() (err error) {
 		gateway, err = b.gateway.Probe(together, wire.GatewayProbe{
 			Deadline: probe.Deadline, UID: l.plan.Spec.UID, Kernel: gatewayKernel(), Skip: gatewayUnprobed,
+			Files: l.personsFiles(),
 		})
 		return err
 	})
@@ -85,4 +87,17 @@ func (l *launch) request(doors []wire.Door) wire.Probe {
 	}
 	request.Allowed, request.AllowedPort, request.Refused = probe.NamesFor(spec.Egress, l.word)
 	return request
+}
+
+// personsFiles are files that the gateway's user can open, and the gateway
+// cannot where the kernel confines it.
+func (l *launch) personsFiles() []string {
+	if !hasLandlock() {
+		return nil
+	}
+	files := []string{"/etc/passwd", "/", l.Run.Path(bottle.WorkDir), l.Run.Path(bottle.HomeDir)}
+	if os.Getuid() != 0 { // else it cannot open root's home anyway
+		files = append(files, l.platform.config.Home)
+	}
+	return files
 }

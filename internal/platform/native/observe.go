@@ -23,7 +23,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	seen := observed{
 		UID: p.config.UID, Pinned: p.config.Getenv("CLAUDE_BOTTLE_CONTAINER"), Names: map[string]bool{},
 		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: namespacesAllowed(),
-		Env: p.environment(),
+		Env: p.environment(), Landlock: hasLandlock(),
 	}
 	seen.Mounts, seen.Links = system()
 	if spec.Harness != "command" && len(spec.Argv) > 0 {

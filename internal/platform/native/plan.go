@@ -36,6 +36,7 @@ type observed struct {
 	Mounts     []bottle.NativeMount
 	Links      []bottle.NativeLink
 	Env        []string
+	Landlock   bool
 	Harness    program // the zero value when it is not on the host
 }
 
@@ -80,8 +81,16 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		addHarness(part, seen.Harness)
 	}
 	return bottle.Plan{
-		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec, Warnings: spec.Warnings, Native: part,
+		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec, Warnings: append(slices.Clone(spec.Warnings), warnings(seen)...), Native: part,
 	}, nil
+}
+
+// warnings are what this machine gives less of than others.
+func warnings(seen observed) []string {
+	if seen.Landlock {
+		return nil
+	}
+	return []string{"gateway: the kernel has no Landlock: who took the gateway over could read what you can"}
 }
 
 // refuse refuses what would be less than was asked.

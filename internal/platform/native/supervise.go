@@ -40,7 +40,7 @@ const (
 // serves as the gateway until its standard input ends. When it ends, however
 // that comes, the kernel kills what it started.
 func Supervise(ctx context.Context, args []string, serve Serve) error {
-	if len(args) != 2 {
+	if len(args) != 3 {
 		return errors.New("supervise is started by a launch alone")
 	}
 	groups, err := strconv.Atoi(args[1])
@@ -52,7 +52,7 @@ func Supervise(ctx context.Context, args []string, serve Serve) error {
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
-	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error { return nil })
+	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error { return confineTo(args[2]) })
 }
 
 // startInside starts `inside` and returns the gateway's end of the socketpair

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
 )
 
@@ -66,7 +67,7 @@ func (l *launch) startSupervisor(program string) (*supervisor, error) {
 		ended: make(chan struct{}),
 	}
 	s.cmd = &exec.Cmd{
-		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(l.Run.ID()), strconv.Itoa(len(l.groups))},
+		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(l.Run.ID()), strconv.Itoa(len(l.groups)), l.Run.Path(bottle.RecordDir)},
 		Env: []string{}, Dir: "/", Stdin: gatewayIn, Stdout: gatewayOut, Stderr: &s.stderr,
 		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, childOut, socket, control}, l.groups...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(spec.UID, spec.GID)},
