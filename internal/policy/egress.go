@@ -25,12 +25,63 @@ type Egress struct {
 	// Proxy is the gateway's own way out, http://[user:password@]host:port;
 	// empty means direct.
 	Proxy string `json:"proxy,omitempty"`
-	// Rules are decided beside Allow; the order has no meaning.
+	// NoProxy are hosts that are reached without Proxy: a name, "*.name", an
+	// address, or a range of them.
+	NoProxy []string `json:"noProxy,omitempty"`
+	// Rules say what Allow cannot: ports, methods, paths, refusals, tunnels.
+	// The order has no meaning, and a rule that denies wins.
 	Rules []Rule `json:"rules,omitempty"`
-	// Unlisted is what becomes of a name that nothing lists: "" or "deny", or
-	// [Ask].
+	// Inspect is for hosts whose rules do not say it; empty is [InspectAuto].
+	Inspect string `json:"inspect,omitempty"`
+	// Unlisted is what becomes of a name that no rule speaks of: [Ask], or
+	// "deny", which is also what "" means.
 	Unlisted string `json:"unlisted,omitempty"`
+	// Budget is how many bytes the bottle may send in all; 0 is no limit.
+	Budget int64 `json:"budget,omitempty"`
 }
+
+// Rule is one entry of egress.rules, or one that a preset was expanded to.
+type Rule struct {
+	// Host is a name, "*.name" for every name below it, or a literal address.
+	Host string `json:"host"`
+	// Port limits the rule to one. 0 means 80 and 443 of a rule that allows,
+	// and every port of one that denies.
+	Port int `json:"port,omitempty"`
+	// Methods limit it to requests with one of them, in upper case. GET stands
+	// for HEAD too. Empty means all.
+	Methods []string `json:"methods,omitempty"`
+	// Paths limit it to requests to a path that one of these globs matches:
+	// "*" is any text within a segment, and the segment "**" any number of
+	// segments, also none. Empty means all.
+	Paths []string `json:"paths,omitempty"`
+	// Deny refuses what the rule names, whatever allows it.
+	Deny bool `json:"deny,omitempty"`
+	// TCP carries bytes as they are, whatever they mean. It needs a port.
+	TCP bool `json:"tcp,omitempty"`
+	// Inspect is one of the constants of that name, or "" for egress's own.
+	Inspect string `json:"inspect,omitempty"`
+	// Budget is how many bytes may be sent by this rule; 0 is no limit.
+	Budget int64 `json:"budget,omitempty"`
+	// Source says who asked for it, for people, and Preset which preset
+	// brought it.
+	Source string `json:"source,omitempty"`
+	Preset string `json:"preset,omitempty"`
+}
+
+// The choices of inspect: whether TLS is opened, so that each request in it is
+// decided. InspectAuto opens it where a rule has methods or paths.
+const (
+	InspectAuto   = "auto"
+	InspectAlways = "always"
+	InspectNever  = "never"
+)
+
+// Ask is the value of [Egress.Unlisted] that has a person asked, and deny the
+// other.
+const (
+	Ask  = "ask"
+	deny = "deny"
+)
 
 // Allow is one allowed name.
 type Allow struct {
@@ -46,13 +97,20 @@ type Allow struct {
 // Kind is the way in by which a request reached the gateway.
 type Kind string
 
-// The ways in of the first form of the gateway.
+// The ways in. HTTP and HTTPS are requests, decided with method and path; the
+// others are tunnels, decided by host and port alone, or a look-up of a name.
 const (
 	HTTP    Kind = "http"    // proxied in absolute form, or plain port 80 by Host
+	HTTPS   Kind = "https"   // a request in TLS that the gateway opened
 	Connect Kind = "connect" // a CONNECT tunnel
+	SOCKS   Kind = "socks"   // a SOCKS5 tunnel
 	TLS     Kind = "tls"     // plain port 443, by SNI
+	TCP     Kind = "tcp"     // bytes as they are, by a tcp rule
 	DNS     Kind = "dns"     // a question to the gateway's name server
 )
+
+// request says whether k is decided with method and path.
+func (k Kind) request() bool { return k == HTTP || k == HTTPS }
 
 // Request is one thing that a bottle asks for, as the gateway understood it.
 // Host is as the client wrote it; Decide normalises it (case, one trailing
@@ -61,8 +119,8 @@ type Request struct {
 	Kind   Kind
 	Host   string
 	Port   int    // 1..65535; 0 for DNS
-	Method string // HTTP only
-	Path   string // HTTP only, as on the wire, without query
+	Method string // HTTP and HTTPS, as on the wire
+	Path   string // HTTP and HTTPS, as on the wire, without query
 }
 
 // The names of rules that no entry of the manifest brings. A rule that lets a
@@ -71,6 +129,7 @@ type Request struct {
 const (
 	RuleDefault   = "default"            // nothing allowed it
 	RuleSyntax    = "syntax"             // not a host, port or message at all
+	RuleAmbiguous = "ambiguous path"     // a path that not all servers read alike
 	RuleReachable = "globally reachable" // the address is public
 	RuleSpecial   = "special-purpose"
 	RuleOwn       = "host address"
@@ -88,7 +147,13 @@ type Decision struct {
 	// Remedy is the line of a bottle's manifest by which a person would allow
 	// what was refused; empty where nothing would.
 	Remedy string `json:"remedy,omitempty"`
-	// Inspect, of a tunnel or a TLS connection that is allowed, says that TLS
-	// in it must be terminated, so that each request is decided for itself.
+	// Inspect, of an allowed tunnel: TLS in it must be opened, and each
+	// request in it decided as HTTPS; plain HTTP in it as HTTP.
 	Inspect bool `json:"inspect,omitempty"`
+	// TCP, of an allowed tunnel: its bytes are carried as they are. Never
+	// together with Inspect.
+	TCP bool `json:"tcp,omitempty"`
+	// Budget is how many bytes may be sent in all by what Rule names; 0 is no
+	// limit. It is 0 for a tunnel that is inspected, whose requests count.
+	Budget int64 `json:"budget,omitempty"`
 }

@@ -9,44 +9,49 @@ import (
 	"strings"
 )
 
-// entry is one compiled Allow.
+// entry is one compiled [Allow] or [Rule].
 type entry struct {
-	below  bool   // "*.name": every name below, not name itself
-	host   string // normalised
-	port   int    // 0 for 80 and 443
-	source string
-}
+	below   bool   // "*.name": every name below, not name itself
+	host    string // normalised
+	port    int    // 0 for 80 and 443, or for every port where it denies
+	methods []string
+	paths   []glob
+	deny    bool
+	tcp     bool
+	inspect string // empty when it says nothing
+	budget  int64
+	source  string
+	preset  string
 
-// rule is the entry's name in decisions and in the record.
-func (e entry) rule() string {
-	s := "allow " + e.text()
-	if e.source != "" {
-		s += " (" + e.source + ")"
-	}
-	return s
+	index int    // in Egress.Rules
+	name  string // in decisions and in the record
 }
 
 // text is the entry as a person would write it in a manifest.
-func (e entry) text() string {
-	host := e.host
-	if e.below {
-		host = "*." + host
-	}
+func (e *entry) text() string {
 	if e.port == 0 {
-		return host
+		return e.pattern()
 	}
-	return listing(host, e.port)
+	return listing(e.pattern(), e.port)
 }
 
-func (e entry) takes(port int) bool {
+// pattern is the entry's host as a person would write it.
+func (e *entry) pattern() string {
+	if e.below {
+		return "*." + e.host
+	}
+	return e.host
+}
+
+func (e *entry) takes(port int) bool {
 	if e.port != 0 {
 		return port == e.port
 	}
-	return port == 80 || port == 443
+	return e.deny || port == 80 || port == 443
 }
 
 // ports is for people.
-func (e entry) ports() string {
+func (e *entry) ports() string {
 	if e.port != 0 {
 		return "port " + strconv.Itoa(e.port)
 	}
@@ -54,16 +59,31 @@ func (e entry) ports() string {
 }
 
 // before orders entries so that the one that decides does not depend on the
-// order of the manifest: the most specific first.
-func (e entry) before(o entry) int {
+// order of the manifest: the most specific first, and of two that say the
+// same the one with the smaller budget.
+func (e *entry) before(o *entry) int {
 	return cmp.Or(
 		compareBool(e.below, o.below),
 		-cmp.Compare(len(e.host), len(o.host)),
 		cmp.Compare(e.host, o.host),
+		-cmp.Compare(e.depth(), o.depth()),
+		compareBool(len(e.methods) == 0, len(o.methods) == 0),
 		compareBool(e.port == 0, o.port == 0),
 		cmp.Compare(e.port, o.port),
+		compareBool(e.budget == 0, o.budget == 0),
+		cmp.Compare(e.budget, o.budget),
 		cmp.Compare(e.source, o.source),
+		cmp.Compare(e.identity(), o.identity()),
 	)
+}
+
+// depth is the length of the longest path; 0 without any.
+func (e *entry) depth() int {
+	longest := 0
+	for _, g := range e.paths {
+		longest = max(longest, len(g.text))
+	}
+	return longest
 }
 
 func compareBool(a, b bool) int {
@@ -88,17 +108,8 @@ func parseAllow(a Allow) (entry, error) {
 		return entry{}, fmt.Errorf("allowlist entry %q: %w", clip(text), err)
 	}
 	e.port = port
-	if rest, ok := strings.CutPrefix(host, "*."); ok {
-		host, e.below = rest, true
-	}
-	if strings.Contains(host, "*") {
-		return entry{}, fmt.Errorf(`allowlist entry %q: "*" can only stand for whole labels at the beginning, as in "*.example.com"`, clip(text))
-	}
-	if e.host, err = Normalise(host); err != nil {
+	if err := e.setHost(host); err != nil {
 		return entry{}, fmt.Errorf("allowlist entry %q: %w", clip(text), err)
-	}
-	if _, literal := literalAddress(e.host); literal && e.below {
-		return entry{}, fmt.Errorf("allowlist entry %q: nothing is below an address", clip(text))
 	}
 	return e, nil
 }

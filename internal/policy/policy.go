@@ -7,63 +7,94 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Policy is a compiled [Egress]. It is immutable and safe for concurrent use.
 // The zero value allows nothing.
 type Policy struct {
-	exact   map[string][]entry
-	below   map[string][]entry // by the name that others are below
+	exact   map[string][]*entry
+	below   map[string][]*entry // by the name that others are below
 	private []netip.Prefix
 	resolve map[string]netip.Addr
 	proxy   *url.URL
+	direct  direct
+	inspect string
 	asks    bool
+	budget  int64
 }
 
 // Compile checks e and makes it ready to decide. The error joins everything
 // that is wrong (errors.Join), each part naming the entry; it never holds the
 // proxy's credentials.
 func Compile(e Egress) (*Policy, error) {
-	p := &Policy{exact: map[string][]entry{}, below: map[string][]entry{}, resolve: map[string]netip.Addr{}}
-	p.asks = e.Unlisted == Ask
-	var errs []error
-	for _, r := range e.Rules {
-		a, err := r.plain()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		e.Allow = append(e.Allow[:len(e.Allow):len(e.Allow)], a)
+	p := &Policy{
+		exact: map[string][]*entry{}, below: map[string][]*entry{}, resolve: map[string]netip.Addr{},
+		inspect: e.Inspect, asks: e.Unlisted == Ask, budget: e.Budget,
 	}
+	var errs []error
 	for _, a := range e.Allow {
 		entry, err := parseAllow(a)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		m := p.exact
-		if entry.below {
-			m = p.below
-		}
-		m[entry.host] = append(m[entry.host], entry)
+		p.add(&entry)
 	}
-	for _, m := range []map[string][]entry{p.exact, p.below} {
-		for _, entries := range m {
-			slices.SortFunc(entries, entry.before)
-		}
-	}
+	errs = append(errs, e.choices(), p.compileRules(e))
+	p.sort()
 	errs = append(errs, p.compilePrivate(e.Private), p.compileResolve(e.Resolve))
 	if e.Proxy != "" {
 		var err error
 		p.proxy, err = parseProxy(e.Proxy)
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
+	var err error
+	p.direct, err = parseDirect(e.NoProxy)
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// choices refuses values that are not among those of their field.
+func (e Egress) choices() error {
+	var errs []error
+	if !isInspect(e.Inspect) {
+		errs = append(errs, fmt.Errorf("inspect is auto, always or never, not %q", clip(e.Inspect)))
+	}
+	if e.Unlisted != "" && e.Unlisted != Ask && e.Unlisted != deny {
+		errs = append(errs, fmt.Errorf("unlisted is deny or ask, not %q", clip(e.Unlisted)))
+	}
+	if e.Budget < 0 {
+		errs = append(errs, errors.New("a budget is not negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func isInspect(s string) bool {
+	return s == "" || s == InspectAuto || s == InspectAlways || s == InspectNever
+}
+
+func (p *Policy) add(e *entry) {
+	m := p.exact
+	if e.below {
+		m = p.below
+	}
+	m[e.host] = append(m[e.host], e)
+}
+
+// sort puts the entries of each host in the order in which they decide, and
+// names them.
+func (p *Policy) sort() {
+	taken := map[string]string{}
+	for _, m := range []map[string][]*entry{p.exact, p.below} {
+		for _, host := range slices.Sorted(maps.Keys(m)) {
+			slices.SortFunc(m[host], (*entry).before)
+			for _, e := range m[host] {
+				e.setName(taken)
+			}
+		}
+	}
 }
 
 func (p *Policy) compilePrivate(ranges []netip.Prefix) error {
@@ -112,8 +143,22 @@ func (p *Policy) compileResolve(fixed map[string]netip.Addr) error {
 }
 
 // Proxy is the gateway's own way out, nil for direct. The URL may hold
-// credentials.
+// credentials. [Policy.ProxyFor] says for which hosts.
 func (p *Policy) Proxy() *url.URL { return p.proxy }
+
+// ProxyFor is the way out to a normalised host, nil for direct.
+func (p *Policy) ProxyFor(host string) *url.URL {
+	if p.proxy == nil || p.direct.has(host, p) {
+		return nil
+	}
+	return p.proxy
+}
+
+// Budget is how many bytes the bottle may send in all; 0 is no limit.
+func (p *Policy) Budget() int64 { return p.budget }
+
+// Asks says whether a person may be asked about names that nothing lists.
+func (p *Policy) Asks() bool { return p.asks }
 
 // Resolve is the fixed address of a normalised host: the one of the policy,
 // or what a literal address means by itself.
@@ -123,63 +168,4 @@ func (p *Policy) Resolve(host string) (netip.Addr, bool) {
 	}
 	addr, ok := p.resolve[host]
 	return addr, ok
-}
-
-// Decide says whether r may leave, judged by name and port alone; addresses
-// are judged by [Policy.DecideAddress] once they are known.
-func (p *Policy) Decide(r Request) Decision {
-	host, err := Normalise(r.Host)
-	if err != nil {
-		return Decision{Host: clip(r.Host), Rule: RuleSyntax, Reason: err.Error()}
-	}
-	if r.Kind != DNS && (r.Port < 1 || r.Port > 65535) {
-		return Decision{Host: host, Rule: RuleSyntax, Reason: errPort.Error()}
-	}
-	var near *entry
-	for _, entries := range p.matching(host) {
-		for i, e := range entries {
-			if r.Kind == DNS || e.takes(r.Port) {
-				return Decision{Allow: true, Host: host, Rule: e.rule(), Reason: host + " is on the allowlist"}
-			}
-			if near == nil {
-				near = &entries[i]
-			}
-		}
-	}
-	d := Decision{Host: host, Rule: RuleDefault, Reason: host + " is not on the allowlist", Remedy: remedy(host, r)}
-	if near != nil {
-		d.Reason = fmt.Sprintf("port %d of %s is not on the allowlist; %s allows %s",
-			r.Port, host, strconv.Quote(near.text()), near.ports())
-	}
-	return d
-}
-
-// matching lists the entries for host, most specific first: those of the
-// name itself, then those of each name that it is below, nearest first.
-func (p *Policy) matching(host string) [][]entry {
-	var found [][]entry
-	if entries := p.exact[host]; entries != nil {
-		found = append(found, entries)
-	}
-	if _, literal := literalAddress(host); literal {
-		return found
-	}
-	for rest := host; ; {
-		_, parent, ok := strings.Cut(rest, ".")
-		if !ok {
-			return found
-		}
-		if entries := p.below[parent]; entries != nil {
-			found = append(found, entries)
-		}
-		rest = parent
-	}
-}
-
-// remedy is the line of manifest that would allow r.
-func remedy(host string, r Request) string {
-	if r.Kind != DNS && r.Port != 80 && r.Port != 443 {
-		host = listing(host, r.Port)
-	}
-	return fmt.Sprintf("egress: {allowlist: [%q]}", host)
 }

@@ -1,0 +1,35 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// remedy is the line of manifest that would allow r.
+func remedy(host string, r Request) string {
+	if r.Kind != DNS && r.Port != 80 && r.Port != 443 {
+		host = listing(host, r.Port)
+	}
+	return fmt.Sprintf("egress: {allowlist: [%q]}", host)
+}
+
+// ruleRemedy is the narrowest rule that would allow r, where other requests to
+// its host are allowed already. It is empty for what no rule can say.
+func ruleRemedy(host string, r Request) string {
+	if !r.Kind.request() {
+		return remedy(host, r)
+	}
+	path := strings.ReplaceAll(r.Path, "*", "%2A")
+	if path == "" {
+		path = "/"
+	}
+	var e entry
+	if _, err := parseGlob(path); err != nil || e.parseMethods([]string{r.Method}) != nil {
+		return ""
+	}
+	port := ""
+	if r.Port != 80 && r.Port != 443 {
+		port = fmt.Sprintf(", port: %d", r.Port)
+	}
+	return fmt.Sprintf("egress: {rules: [{host: %q%s, methods: [%s], paths: [%q]}]}", host, port, r.Method, path)
+}
