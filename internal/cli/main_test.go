@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"engine":     standinEngine,
 			"exits":      exits,
 			"eventually": eventually,
 			"plant":      plant,

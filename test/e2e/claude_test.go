@@ -46,8 +46,8 @@ func TestPromptPrintsTheAnswer(t *testing.T) {
 
 func TestInteractive(t *testing.T) {
 	isolated(t, func(t *testing.T, isolation string) {
-		p := newPerson(t, isolation, "", "")
-		s := onScreen(t, p.command("start", p.agent))
+		p := newPerson(t, isolation, "", "prompt: You speak on a screen about "+isolation+".")
+		s := onScreen(t, p.command("start", p.agent, "--cwd"))
 		s.shows("launch this agent? [y/N]")
 		s.types("y\r")
 		s.shows("bypass permissions on") // below the input line; no wizard, no dialog
@@ -65,6 +65,11 @@ func TestInteractive(t *testing.T) {
 			if strings.Contains(s.text(), compact(never)) {
 				t.Errorf("shown: %q", never)
 			}
+		}
+		if !slices.ContainsFunc(p.server.Requests(), func(r messagesapi.Request) bool {
+			return strings.Contains(r.Conversation.System, "You speak on a screen about "+isolation)
+		}) {
+			t.Error("no request carries the agent's role")
 		}
 	})
 }

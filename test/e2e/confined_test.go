@@ -27,7 +27,7 @@ func TestConfinedBottles(t *testing.T) {
 		checkTries(t, []byte(answers))
 		for _, want := range []string{
 			"kernel says Seccomp:\t2", "kernel says NoNewPrivs:\t1",
-			"node worker child", "resolved localhost", "npm dep", "python [4, 9] child", "gcc thread", "git x", "jobs done",
+			"node worker child", "resolved localhost", "npm dep", "npm global 7", "pip wheel 7", "python [4, 9] child", "gcc thread", "git x", "jobs done",
 			"script /dev/pts/", "unshare told no", "x32 told no", "i386 told no",
 		} {
 			if !strings.Contains(out, want) {
@@ -77,6 +77,20 @@ X
 node t.js
 mkdir dep app && (cd dep && npm init -y) >/dev/null && cd app && npm init -y >/dev/null &&
 npm install --offline --no-audit --no-fund ../dep >/dev/null && echo "npm $(ls node_modules)"
+mkdir ~/tool && cd ~/tool && echo '{"name": "sevener", "version": "1.0.0", "bin": {"sevener": "main.js"}}' >package.json &&
+printf '#!/usr/bin/env node\nconsole.log("npm global", 3 + 4)\n' >main.js && npm pack --silent >/dev/null &&
+npm i -g --offline --no-audit --no-fund ./sevener-1.0.0.tgz >/dev/null && cd / && sevener
+cd ~ && cat >wheel.py <<'X'
+import zipfile
+info = "wheeler-1.0.0.dist-info/"
+with zipfile.ZipFile("wheeler-1.0.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("wheeler.py", "def main(): print('pip wheel', 3 + 4)\n")
+    wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: wheeler\nVersion: 1.0.0\n")
+    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "entry_points.txt", "[console_scripts]\nwheeler = wheeler:main\n")
+    wheel.writestr(info + "RECORD", "".join(name + ",,\n" for name in wheel.namelist() + [info + "RECORD"]))
+X
+python3 wheel.py && pip install --quiet --no-index --disable-pip-version-check ./wheeler-1.0.0-py3-none-any.whl && cd / && wheeler
 cd ~ && cat >t.py <<'X'
 import multiprocessing, subprocess
 def square(n): return n * n

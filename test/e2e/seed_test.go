@@ -2,12 +2,14 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/client"
 
@@ -94,13 +96,14 @@ func TestOnlyTheGatewayLeadsOut(t *testing.T) {
 		p.manifest(p.home, strings.Replace(manifest(isolation, "", shell), "ca: ca.pem",
 			"ca: ca.pem\n      allowlist: [api.anthropic.com]", 1))
 		address := p.server.Address.Addr().String()
-		out := p.script(`
+		got := p.start("--", `
 			curl -sS --max-time 20 https://api.anthropic.com/api/hello; echo " <- by proxy"
 			env -u HTTPS_PROXY -u https_proxy curl -sS --max-time 20 https://api.anthropic.com/api/hello; echo " <- by name"
 			curl -sS --max-time 20 http://refused.example/; echo " <- refused"
-			timeout 5 bash -c 'exec 3<>/dev/tcp/` + address + `/443' 2>/dev/null && echo OPEN
+			timeout 5 bash -c 'exec 3<>/dev/tcp/`+address+`/443' 2>/dev/null && echo OPEN
 			getent hosts refused.example && echo RESOLVED
 			exit 0`)
+		out := got.stdout
 		for _, want := range []string{`"hello"} <- by proxy`, `"hello"} <- by name`} {
 			if !strings.Contains(out, want) {
 				t.Errorf("no %s in\n%s", want, out)
@@ -121,6 +124,15 @@ func TestOnlyTheGatewayLeadsOut(t *testing.T) {
 				t.Errorf("the record lacks %s:\n%s", want, record)
 			}
 		}
+		// What the launch's probe found is where a person looks.
+		const closed = `isolation: +\d+ checks, all closed \(\d+ ms\)`
+		for where, text := range map[string]string{
+			"beside the plan": got.stderr, "ps": p.run("ps", run).stdout, "the record": p.run("egress", run, "--follow").stdout,
+		} {
+			if !regexp.MustCompile(closed).MatchString(text) {
+				t.Errorf("%s: no isolation in\n%s", where, text)
+			}
+		}
 	})
 }
 
@@ -133,10 +145,42 @@ func TestPromptFileAndSkills(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(skill, "SKILL.md"), []byte("---\nname: greet\ndescription: Greet.\n---\nHi.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := p.start("--prompt", `run cd; stat -c '%a %u %n' .claude-bottle-prompt.txt; id -u; tail -1 .claude/skills/greet/SKILL.md`).stdout
+	p.git("config", "--global", "user.name", "Ada of the host")
+	p.git("config", "--global", "user.email", "ada@host.example")
+	out := p.start("--prompt", `run cd; stat -c '%a %u %n' .claude-bottle-prompt.txt; id -u; tail -1 .claude/skills/greet/SKILL.md; `+
+		`git config user.name; git config user.email; cat .claude/settings.json; claude --help | grep -o -- '--remote-control\b' | head -1`).stdout
 	match := regexp.MustCompile(`600 (\d+) \.claude-bottle-prompt\.txt\n(\d+)\nHi\.`).FindStringSubmatch(out)
 	if match == nil || match[1] != match[2] || match[1] == "0" {
 		t.Errorf("inside:\n%s", out)
+	}
+	// The person's name for commits, Claude's settings, and an option that the
+	// installed Claude Code must know, since --remote-control passes it on.
+	for _, want := range []string{
+		`(?m)^Ada of the host\nada@host\.example$`, `"sandbox":\s*\{\s*"enabled":\s*false`,
+		`"skipDangerousModePermissionPrompt":\s*true`, `(?m)--remote-control$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+}
+
+// git runs git in the person's project.
+func (p *person) git(args ...string) {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), "git", args...)
+	cmd.Dir, cmd.Env = p.project, append(os.Environ(), "HOME="+p.home)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+}
+
+// Where gVisor is registered, a bottle that does not say what it wants gets it.
+func TestAutoIsGvisor(t *testing.T) {
+	p := newPerson(t, "runsc", "", shell)
+	p.manifest(p.home, strings.Replace(manifest("auto", "", shell), "isolation: auto", "", 1))
+	if out := p.script("cat /proc/version"); !strings.Contains(out, "gvisor") {
+		t.Errorf("the bottle's kernel is %s", out)
 	}
 }
 
@@ -150,11 +194,7 @@ func TestGitHistoryIsCopied(t *testing.T) {
 			{"commit", "-q", "--allow-empty", "-m", "First of two"},
 			{"commit", "-q", "--allow-empty", "-m", "Second of two"},
 		} {
-			cmd := exec.CommandContext(t.Context(), "git", args...)
-			cmd.Dir, cmd.Env = p.project, append(os.Environ(), "HOME="+p.home)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("git %q: %v\n%s", args, err, out)
-			}
+			p.git(args...)
 		}
 		if err := os.WriteFile(filepath.Join(p.project, "a file"), []byte("text\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -240,8 +280,9 @@ func TestNamesOfBottlesAtOnce(t *testing.T) {
 // A secret that is asked for is not shown, reaches the agent, and is in
 // nothing that the engine or the host keeps.
 func TestAskedSecret(t *testing.T) {
-	p := newPerson(t, "runc", "env: {PASSWORD: '?the password'}", shell)
 	const secret = "e2e-Zq7xW2mK9"
+	p := newPerson(t, "runc", "env: {PASSWORD: '?the password'}", shell)
+	began := time.Now()
 	s := onScreen(t, p.command("start", p.agent, "--yes", "--", `echo "length ${#PASSWORD}"; read -r`))
 	s.shows("the password")
 	s.types(secret + "\r")
@@ -253,6 +294,11 @@ func TestAskedSecret(t *testing.T) {
 	if strings.Contains(string(inspect.Raw), secret) {
 		t.Error("the engine knows the secret")
 	}
+	beside := p.run("exec", "claude-bottle-"+p.agent, "--", "sh", "-c", "echo ${PASSWORD-none}")
+	if beside.stdout != "none\n" {
+		t.Errorf("beside the agent: %+v", beside)
+	}
+	p.notOnDisk(began, secret)
 	s.types("\r")
 	s.ends()
 	if strings.Contains(s.text(), secret) {
@@ -261,8 +307,32 @@ func TestAskedSecret(t *testing.T) {
 	p.secretNowhere(secret)
 }
 
+// notOnDisk searches what the engine wrote to its disk since began: the secret
+// is nowhere there. That the search would find it, the container's name shows.
+func (p *person) notOnDisk(began time.Time, secret string) {
+	p.t.Helper()
+	name := "claude-bottle-" + p.agent
+	disk, err := engine.DiskOf(p.t.Context(), p.api, name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for text, wanted := range map[string]bool{secret: false, name: true} {
+		found, err := disk.Holding(began, text)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if wanted != (len(found) > 0) {
+			p.t.Errorf("files of the engine that hold %s: %q", text, found)
+		}
+	}
+}
+
 func TestImageOfOnesOwn(t *testing.T) {
-	p := newPerson(t, "runc", "", shell)
+	p := newPerson(t, "runc", "", shell+"\nskills: [greet]")
+	skill := filepath.Join(p.home, ".claude", "skills", "greet")
+	if err := errors.Join(os.MkdirAll(skill, 0o755), os.WriteFile(filepath.Join(skill, "SKILL.md"), []byte("Hi.\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	derived := p.agent + ":cwd"
 	t.Cleanup(func() {
 		_, err := p.api.ImageRemove(context.WithoutCancel(t.Context()), derived, client.ImageRemoveOptions{})
@@ -270,11 +340,13 @@ func TestImageOfOnesOwn(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE="+engine.BaseImage, "CLAUDE_BOTTLE_DERIVED_IMAGE="+derived)
+	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE="+engine.BaseImage, "CLAUDE_BOTTLE_DERIVED_IMAGE="+derived,
+		"CLAUDE_BOTTLE_CONTAINER_HOME=/home/ada", "CLAUDE_BOTTLE_CONTAINER_SKILLS_DIR=/home/ada/of/skills")
 	if err := os.WriteFile(filepath.Join(p.project, "in-the-project"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := p.script("command -v rg claude; ls", "--cwd"); out != "in-the-project\n" {
+	out := p.script("command -v rg claude; ls; pwd; echo $HOME; touch ~/mine; cat ~/of/skills/greet/SKILL.md", "--cwd")
+	if out != "in-the-project\n/home/node/workspace\n/home/ada\nHi.\n" {
 		t.Errorf("inside: %q", out)
 	}
 	if _, err := p.api.ImageInspect(t.Context(), derived); err != nil {

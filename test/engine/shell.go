@@ -23,22 +23,28 @@ func Shell(ctx context.Context, api *client.Client) error {
 	if _, err := api.ImageInspect(ctx, ShellImage); err == nil {
 		return nil
 	}
-	layer, err := shellLayer(ctx)
+	return ShellWith(ctx, api, ShellImage, nil)
+}
+
+// ShellWith makes an image like ShellImage, of that name, with more programs:
+// shell scripts by their name in /bin.
+func ShellWith(ctx context.Context, api *client.Client, name string, scripts map[string]string) error {
+	layer, err := shellLayer(ctx, scripts)
 	if err != nil {
 		return err
 	}
-	result, err := api.ImageImport(ctx, client.ImageImportSource{Source: layer, SourceName: "-"}, ShellImage,
+	result, err := api.ImageImport(ctx, client.ImageImportSource{Source: layer, SourceName: "-"}, name,
 		client.ImageImportOptions{Changes: []string{"ENV PATH=/bin"}})
 	if err != nil {
-		return fmt.Errorf("import %s: %w", ShellImage, err)
+		return fmt.Errorf("import %s: %w", name, err)
 	}
 	defer result.Close()
 	_, err = io.Copy(io.Discard, result)
 	return err
 }
 
-// shellLayer is busybox with a link for each of its programs.
-func shellLayer(ctx context.Context) (io.Reader, error) {
+// shellLayer is busybox with a link for each of its programs, and scripts.
+func shellLayer(ctx context.Context, scripts map[string]string) (io.Reader, error) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, fmt.Errorf("%w (apt-get install busybox-static)", err)
@@ -64,6 +70,12 @@ func shellLayer(ctx context.Context) (io.Reader, error) {
 		if name != "busybox" {
 			errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox"}))
 		}
+	}
+	for name, text := range scripts {
+		text = "#!/bin/sh\n" + text
+		errs = append(errs, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "bin/" + name, Size: int64(len(text)), Mode: 0o755}))
+		_, err := io.WriteString(w, text)
+		errs = append(errs, err)
 	}
 	return &layer, errors.Join(append(errs, w.Close())...)
 }

@@ -21,7 +21,7 @@ var shared struct {
 }
 
 // tally counts, for the report at the end.
-var tally struct{ killed, stopped, requests, sweeps, late atomic.Int64 }
+var tally struct{ killed, stopped, signalled, requests, sweeps, late atomic.Int64 }
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m)) //nolint:forbidigo // this is a main
@@ -41,9 +41,9 @@ func run(m *testing.M) int {
 	shared.dir = dir
 	shared.binary = sync.OnceValues(func() (string, error) { return build(dir) })
 	code := m.Run()
-	fmt.Fprintf(os.Stderr, "faults: killed at %d points, stopped at %d while a part was killed, %d engine calls disturbed;"+
+	fmt.Fprintf(os.Stderr, "faults: killed at %d points, stopped at %d while a part was killed, sent signals at %d, %d engine calls disturbed;"+
 		" %d commands swept up, %d times one was not enough\n",
-		tally.killed.Load(), tally.stopped.Load(), tally.requests.Load(), tally.sweeps.Load(), tally.late.Load())
+		tally.killed.Load(), tally.stopped.Load(), tally.signalled.Load(), tally.requests.Load(), tally.sweeps.Load(), tally.late.Load())
 	return code
 }
 

@@ -70,25 +70,29 @@ type row struct {
 	run  func(t *testing.T, s *suite)
 }
 
-// group is rows that share a bottle, or, when own is set, none.
+// group is rows that share a bottle, or, when own is set, none. When opened is
+// set, they have it as another process gets it: from the platform's Open.
 type group struct {
-	name string
-	own  bool
-	rows []row
+	name   string
+	own    bool
+	opened bool
+	rows   []row
 }
 
 func groups() []group {
 	return []group{
-		{"launch", true, launchRows()},
-		{"exec", false, execRows()},
-		{"terminal", false, terminalRows()},
-		{"isolation", true, isolationRows()},
-		{"provisioning", true, provisioningRows()},
-		{"names", true, nameRows()},
-		{"secrets", true, secretRows()},
-		{"teardown", true, teardownRows()},
-		{"sweep", true, sweepRows()},
-		{"crash", true, crashRows()},
+		{"launch", true, false, launchRows()},
+		{"exec", false, false, execRows()},
+		{"terminal", false, false, terminalRows()},
+		{"exec, opened", false, true, execRows()},
+		{"terminal, opened", false, true, terminalRows()},
+		{"isolation", true, false, isolationRows()},
+		{"provisioning", true, false, provisioningRows()},
+		{"names", true, false, nameRows()},
+		{"secrets", true, false, secretRows()},
+		{"teardown", true, false, teardownRows()},
+		{"sweep", true, false, sweepRows()},
+		{"crash", true, false, crashRows()},
 	}
 }
 
@@ -137,6 +141,13 @@ func (config Config) group(t *testing.T, g group) {
 	s := config.suite(config.open(t))
 	if !g.own {
 		s.bottle = s.launch(t, s.spec())
+	}
+	if g.opened {
+		opened, err := s.platform(t).Open(bounded(t), s.bottle.Run())
+		if err != nil {
+			t.Fatalf("open: %v", err)
+		}
+		s.bottle = opened // closing the one that was launched ends it
 	}
 	for _, row := range g.rows {
 		t.Run(row.name, func(t *testing.T) {
