@@ -72,7 +72,7 @@ func Resolve(in Input) (Spec, error) {
 		return Spec{}, err
 	}
 	files, env := readyFiles(row, in.Host, paths, agent.Prompt, token.name, env)
-	rootsFiles, rootsEnv := rootsSetup(egress.Roots, env)
+	rootsFiles, rootsEnv := rootsSetup(egress.Roots, egress.Inspects(), env)
 
 	spec := Spec{
 		Agent: agent.Name, Slug: Slug(agent.Name), Bottle: agent.Bottle, Harness: row.Name,

@@ -35,7 +35,7 @@ func TestProgramsTrustRoots(t *testing.T) {
 	defer server.Close()
 
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	files, entries := rootsSetup(roots, nil)
+	files, entries := rootsSetup(roots, false, nil)
 	if len(files) != 1 || string(files[0].Data) != roots {
 		t.Fatalf("files: %+v", files)
 	}
@@ -101,11 +101,11 @@ func TestGoTrustsRoots(t *testing.T) {
 
 func TestRootsAreTheManifests(t *testing.T) {
 	own := []environ.Entry{{Name: "SSL_CERT_FILE", Kind: environ.Literal, Value: "/mine"}}
-	_, added := rootsSetup("pem", own)
+	_, added := rootsSetup("pem", false, own)
 	if hasEntry(added, "SSL_CERT_FILE") || !hasEntry(added, "NODE_EXTRA_CA_CERTS") {
 		t.Errorf("added: %v", envNames(added))
 	}
-	if files, added := rootsSetup("", nil); files != nil || added != nil {
+	if files, added := rootsSetup("", false, nil); files != nil || added != nil {
 		t.Errorf("without roots: %v, %v", files, added)
 	}
 }

@@ -23,17 +23,22 @@ type gatewayOptions struct {
 	Listen  string
 	Record  string
 	Control string
+	CACert  string
 }
 
 func newGateway(app *App) *cobra.Command {
 	opts := &gatewayOptions{App: app}
 	cmd := &cobra.Command{
-		Use:   "gateway --policy FILE --listen ADDR --record FILE",
+		Use:   "gateway --policy FILE --listen ADDR --record FILE [--ca-cert FILE]",
 		Short: "Run the gateway by itself, without a bottle",
 		Long: `Run the gateway of a bottle by itself, as an HTTP and SOCKS5 proxy for whatever is
 pointed at it. It reads the policy that claude-bottle policy AGENT prints, says on standard
 error where it listens, serves until a signal ends it, and appends one line of
-JSON for each decision to the record.`,
+JSON for each decision to the record.
+
+A policy that needs to see inside TLS wants --ca-cert: the gateway makes an
+authority in memory and writes its certificate to that file, for its clients to
+trust. The key is nowhere else and ends with the gateway.`,
 		Example: `  claude-bottle policy reviewer > policy.json
   claude-bottle gateway --policy policy.json --listen 127.0.0.1:3128 --record record.jsonl`,
 		DisableFlagsInUseLine: true,
@@ -55,6 +60,7 @@ JSON for each decision to the record.`,
 	flags.StringVar(&opts.Listen, "listen", "", "the `address` and port to listen on")
 	flags.StringVar(&opts.Record, "record", "", "the `file` that the record is appended to")
 	flags.StringVar(&opts.Control, "control", "", "listen on this `socket` for changes, counters and answers")
+	flags.StringVar(&opts.CACert, "ca-cert", "", "the `file` to write the certificate to by which TLS is inspected")
 	return cmd
 }
 
@@ -66,7 +72,7 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	ctx, _, release := opts.catch(ctx)
 	defer release()
 	return gateway.ListenAndServe(ctx, gateway.Options{
-		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control,
+		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control, CACert: opts.CACert,
 		Ready: func(at net.Addr) { fmt.Fprintf(opts.Err, "claude-bottle: the gateway listens on %s\n", at) },
 	})
 }

@@ -66,7 +66,7 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 // that is known.
 func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
 	p := &passage{
-		server: s, policy: rules, request: r, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d),
+		server: s, policy: rules, request: r, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d), inspect: d.Inspect,
 	}
 	once := s.onceGrant(d)
 	p.exempt = once != nil

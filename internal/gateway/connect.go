@@ -88,12 +88,12 @@ type connection struct {
 	say  tongue
 }
 
-// run dials before it says that the tunnel is there where only TLS may follow,
-// so that a failure is one that the client can read; elsewhere what follows
-// decides.
+// run dials before it says that the tunnel is there where only TLS may follow
+// that is carried as it is, so that a failure is one that the client can read;
+// elsewhere what follows decides.
 func (t *connection) run(ctx context.Context) *refusal {
 	var up *upstream
-	if t.to.port == 443 {
+	if t.to.port == 443 && !t.pass.inspect {
 		conn, failed := t.dial(ctx, t.pass)
 		if failed != nil {
 			t.say.refused(t.session, failed)
@@ -144,6 +144,9 @@ func (t *connection) tls(ctx context.Context, up *upstream) *refusal {
 		_ = t.journal.refused(policy.Request{Kind: policy.TLS, Host: t.to.host, Port: t.to.port}, refused)
 		t.alert(alertUnrecognizedName)
 		return nil
+	}
+	if t.pass.inspect {
+		return t.inspect(ctx, t.pass, raw, t.to)
 	}
 	if up == nil {
 		conn, failed := t.dial(ctx, t.pass)

@@ -18,7 +18,7 @@ import (
 // says whether the client may send another one.
 func (c *session) exchange(ctx context.Context, r request) bool {
 	to, path, refused := c.way.aim(r)
-	p := policy.Request{Kind: policy.HTTP, Host: to.host, Port: to.port, Method: r.method, Path: recordPath(path)}
+	p := policy.Request{Kind: c.way.kind(), Host: to.host, Port: to.port, Method: r.method, Path: recordPath(path)}
 	if refused != nil {
 		return c.refuse(p, r, refused, true)
 	}
@@ -84,6 +84,7 @@ type upstream struct {
 	addrs   []netip.Addr // that it was chosen from
 	reached netip.Addr   // the one of them; invalid behind a proxy
 	used    bool
+	secure  bool // over TLS of ours
 	// prefix and auth are for a proxy on the way: what stands before a path,
 	// and its credentials.
 	prefix, auth string
@@ -113,7 +114,7 @@ func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authorit
 	if refused != nil {
 		return nil, nil, refused
 	}
-	up, failed := c.dialHTTP(ctx, pass, to)
+	up, failed := c.dialOrigin(ctx, pass, to)
 	if failed != nil {
 		pass.close(failed)
 		return nil, nil, failed
@@ -129,6 +130,14 @@ func (c *session) dropUpstream() {
 	}
 }
 
+// dialOrigin connects for what the client speaks.
+func (c *session) dialOrigin(ctx context.Context, p *passage, to authority) (*upstream, *refusal) {
+	if c.way.secure {
+		return c.dialHTTPS(ctx, p, to)
+	}
+	return c.dialHTTP(ctx, p, to)
+}
+
 // dialHTTP connects for plain HTTP: to the origin, or to the manifest's proxy,
 // which is then sent the absolute form, since many proxies allow CONNECT to
 // port 443 alone. A fixed address takes CONNECT all the same: an absolute form
@@ -137,7 +146,7 @@ func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstr
 	up := &upstream{to: to}
 	var failed *refusal
 	if proxy := p.policy.Proxy(); proxy != nil && len(p.addrs) == 0 {
-		up.prefix, up.auth = "http://"+to.text(), basicAuth(proxy.User)
+		up.prefix, up.auth = "http://"+to.text(80), basicAuth(proxy.User)
 		up.conn, failed = s.dialToProxy(ctx, p, proxy)
 	} else {
 		up.conn, failed = s.dial(ctx, p)
@@ -166,7 +175,7 @@ func (t *transfer) outgoing() []byte {
 		b = append(b, t.path...)
 	}
 	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, t.to.text()...)
+	b = append(b, t.to.text(standardPort(t.up.secure))...)
 	b = append(b, "\r\n"...)
 	if t.up.auth != "" {
 		b = fmt.Appendf(b, "Proxy-Authorization: %s\r\n", t.up.auth)
@@ -206,13 +215,14 @@ func (fs fields) forward(skip func(field) bool) fields {
 	return on
 }
 
-// text is the authority as a Host field of http has it.
-func (a authority) text() string {
+// text is the authority as a Host field has it, without the scheme's standard
+// port.
+func (a authority) text(standard int) string {
 	host := a.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if a.port == 80 {
+	if a.port == standard {
 		return host
 	}
 	return host + ":" + strconv.Itoa(a.port)
@@ -224,8 +234,10 @@ func (t *transfer) broken(reason string, err error) *refusal {
 }
 
 // gone is the end of a client in the middle of its request or response.
-func (t *transfer) gone() *refusal {
-	return &refusal{status: 400, outcome: audit.Failed, port: t.to.port, decision: policy.Decision{
-		Host: t.to.host, Rule: policy.RuleSyntax, Reason: "the client went away before the end",
+func (t *transfer) gone() *refusal { return gone(t.to) }
+
+func gone(to authority) *refusal {
+	return &refusal{status: 400, outcome: audit.Failed, port: to.port, decision: policy.Decision{
+		Host: to.host, Rule: policy.RuleSyntax, Reason: "the client went away before the end",
 	}}
 }

@@ -75,6 +75,9 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	if err != nil {
 		return err
 	}
+	if s.inspector, err = newInspector(boot.CA, trust{system: boot.SystemRoots, extra: boot.Policy.Roots}, s.limits.connections); err != nil {
+		return errors.Join(err, s.close())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ls, err := open(ctx, boot)
@@ -128,6 +131,9 @@ type Options struct {
 	// Control is the path of the control stream's socket, for this uid alone;
 	// empty is none.
 	Control string
+	// CACert is the path that the certificate of the authority is written to
+	// by which TLS is inspected; empty for a gateway that inspects nothing.
+	CACert string
 	// Ready, if set, is called once with the address that is listened on.
 	Ready func(net.Addr)
 }
@@ -149,6 +155,9 @@ func ListenAndServe(ctx context.Context, opts Options) error {
 		if s.desk, err = s.openDesk(opts.Control, os.Getuid()); err != nil {
 			return errors.Join(err, s.close())
 		}
+	}
+	if err := s.makeAuthority(opts); err != nil {
+		return errors.Join(err, s.close())
 	}
 	l, err := listenConfig().Listen(ctx, "tcp", opts.Listen)
 	if err != nil {

@@ -61,7 +61,7 @@ func checkHead(t *testing.T, w way, data []byte) {
 		}
 		t.Fatalf("%q: upstream is sent %q, which net/http refuses: %v", data, out, err)
 	}
-	if sent.Host != to.text() || sent.Method != r.method || sent.RequestURI != path {
+	if sent.Host != to.text(80) || sent.Method != r.method || sent.RequestURI != path {
 		t.Fatalf("%q: decided %v %s, but upstream reads %s %s %s", data, to, path, sent.Method, sent.Host, sent.RequestURI)
 	}
 	if (sent.ContentLength == -1) != body.chunked || !body.chunked && sent.ContentLength != body.length {

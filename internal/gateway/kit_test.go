@@ -94,7 +94,7 @@ func (w *world) dials() []string {
 
 // fixture is a gateway at work.
 type fixture struct {
-	t                        *testing.T
+	t                        testing.TB
 	server                   *server
 	proxy, http, tls, dnsTCP string
 	dnsUDP                   string
@@ -112,7 +112,7 @@ func allow(hosts ...string) policy.Egress {
 	return e
 }
 
-func start(t *testing.T, w *world, e policy.Egress, opts ...option) *fixture {
+func start(t testing.TB, w *world, e policy.Egress, opts ...option) *fixture {
 	t.Helper()
 	f := &fixture{t: t, record: filepath.Join(t.TempDir(), "record")}
 	f.run(w, e, opts...)
@@ -174,7 +174,7 @@ func (f *fixture) eventually(what string, is func(audit.Event) bool) audit.Event
 }
 
 // waitFor polls a condition up to a deadline.
-func waitFor(t *testing.T, what string, is func() bool) {
+func waitFor(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -195,12 +195,12 @@ func (f *fixture) client(roots *x509.CertPool) *http.Client {
 	return &http.Client{Transport: tr}
 }
 
-func connect(t *testing.T, network, address string) (net.Conn, error) {
+func connect(t testing.TB, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(t.Context(), network, address)
 }
 
-func dial(t *testing.T, address string) net.Conn {
+func dial(t testing.TB, address string) net.Conn {
 	t.Helper()
 	conn, err := connect(t, "tcp", address)
 	if err != nil {
@@ -234,13 +234,13 @@ type reply struct {
 }
 
 // readResponse reads one response.
-func readResponse(t *testing.T, br *bufio.Reader, method string) reply {
+func readResponse(t testing.TB, br *bufio.Reader, method string) reply {
 	t.Helper()
 	return whole(t)(http.ReadResponse(br, &http.Request{Method: method})) //nolint:bodyclose // whole closes it
 }
 
 // fetch sends one request.
-func fetch(t *testing.T, client *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) reply {
+func fetch(t testing.TB, client *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
@@ -252,7 +252,7 @@ func fetch(t *testing.T, client *http.Client, method, url string, body io.Reader
 	return whole(t)(client.Do(r)) //nolint:bodyclose // whole closes it
 }
 
-func whole(t *testing.T) func(*http.Response, error) reply {
+func whole(t testing.TB) func(*http.Response, error) reply {
 	t.Helper()
 	return func(resp *http.Response, err error) reply {
 		t.Helper()

@@ -38,4 +38,13 @@ const (
 	maxDial     = 8        // addresses of one name that are tried
 	bufferSize  = 16 << 10 // of a copy that is under way
 	readerSize  = 4 << 10  // of a connection that is read
+
+	maxMultiplexed   = 64        // HTTP/2 clients at once; others speak HTTP/1.1
+	clientStreams    = 64        // requests at once of one HTTP/2 client
+	maxStreams       = 1024      // requests at once of all of them
+	streamWindow     = 256 << 10 // bytes of a request's body before it moves on
+	upstreamWindow   = 1 << 20   // bytes of a response's body, likewise
+	connectionWindow = 1 << 20   // bytes of all bodies of one connection, likewise
+	maxUpstreams     = 16        // connections upstream of one HTTP/2 client
+	maxSessions      = 256       // TLS sessions with origins that are kept
 )

@@ -23,9 +23,10 @@ type passage struct {
 	addrs   []netip.Addr // checked; the first is dialled first
 	exempt  bool         // allowed this once: no change of the policy cuts it
 
-	began  time.Time     // when it was asked for
-	waited time.Duration // of the time since, for others: a person, a name, a connection
-	sentOn sync.Once
+	began   time.Time     // when it was asked for
+	waited  time.Duration // of the time since, for others: a person, a name, a connection
+	sentOn  sync.Once
+	inspect bool // what is inside is decided request by request
 
 	sent, received atomic.Int64
 

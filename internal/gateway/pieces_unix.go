@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -59,6 +60,9 @@ func eachPiece(conn net.Conn, use func([]byte) error) error {
 
 // quiet says whether conn is open and has nothing to read. It does not wait.
 func quiet(conn net.Conn) bool {
+	if over, ok := conn.(*tls.Conn); ok {
+		return settled(over) && quiet(socket(over))
+	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return false

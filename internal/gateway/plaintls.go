@@ -39,6 +39,10 @@ func (s *server) servePlainTLS(ctx context.Context, conn net.Conn) {
 		c.alert(alertUnrecognizedName)
 		return
 	}
+	if pass.inspect {
+		pass.close(c.inspect(ctx, pass, raw, authority{pass.host, 443}))
+		return
+	}
 	pass.close(c.carryTLS(ctx, pass, raw))
 }
 

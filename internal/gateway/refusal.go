@@ -64,10 +64,7 @@ func (r *refusal) verb() string {
 // response is the refusal as an HTTP/1.1 response: JSON for who asks for it,
 // else text. It ends the connection when closing is set.
 func (r *refusal) response(accept string, head, closing bool) []byte {
-	kind, body := "text/plain; charset=utf-8", r.text()
-	if strings.Contains(strings.ToLower(accept), "application/json") {
-		kind, body = "application/json", r.json()
-	}
+	kind, body := r.content(accept)
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
 	b = fmt.Appendf(b, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n", kind)
 	b = fmt.Appendf(b, "X-Claude-Bottle: %s\r\nContent-Length: %d\r\n", r.verb(), len(body))
@@ -79,6 +76,14 @@ func (r *refusal) response(accept string, head, closing bool) []byte {
 		b = append(b, body...)
 	}
 	return b
+}
+
+// content is the refusal's media type and body.
+func (r *refusal) content(accept string) (kind, body string) {
+	if strings.Contains(strings.ToLower(accept), "application/json") {
+		return "application/json", r.json()
+	}
+	return "text/plain; charset=utf-8", r.text()
 }
 
 func (r *refusal) text() string {

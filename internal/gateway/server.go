@@ -21,6 +21,8 @@ type server struct {
 	own     *ownAddresses
 	out     outside
 	limits  limits
+	// inspector sees into TLS; nil for a gateway without an authority.
+	inspector *inspector
 
 	questions questions
 	live      live
@@ -146,6 +148,7 @@ func (s *server) track(conn net.Conn, side leg) bool {
 
 // drop closes a tracked connection.
 func (s *server) drop(conn net.Conn) {
+	conn = socket(conn)
 	s.mu.Lock()
 	delete(s.conns, conn)
 	s.waiting.remove(conn)

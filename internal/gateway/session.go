@@ -108,7 +108,7 @@ func (c *session) one(ctx context.Context) bool {
 	c.busy(c.conn)
 	r, err := parseRequest(block)
 	if err != nil {
-		return c.refuse(policy.Request{Kind: policy.HTTP}, request{}, malformed(err.Error()), true)
+		return c.refuse(policy.Request{Kind: c.way.kind()}, request{}, malformed(err.Error()), true)
 	}
 	if c.way.proxy && r.method == "CONNECT" {
 		c.connect(ctx, r)
@@ -131,7 +131,7 @@ func (c *session) badHead(err error) bool {
 	default:
 		return false // gone
 	}
-	return c.refuse(policy.Request{Kind: policy.HTTP}, request{}, why, true)
+	return c.refuse(policy.Request{Kind: c.way.kind()}, request{}, why, true)
 }
 
 // refuse records a refusal and gives it.

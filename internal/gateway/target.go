@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"strings"
 
 	"claude-bottle/internal/policy"
@@ -40,6 +41,32 @@ type way struct {
 	// to is where a connection goes that is not to the proxy: for plain port
 	// 80 any host on that port (host empty), in a CONNECT tunnel that host.
 	to authority
+	// secure says that the requests are inside TLS, which ends here.
+	secure bool
+}
+
+// scheme is the one of the requests.
+func (w way) scheme() string {
+	if w.secure {
+		return "https"
+	}
+	return "http"
+}
+
+// standardPort is that of https or of http.
+func standardPort(secure bool) int {
+	if secure {
+		return 443
+	}
+	return 80
+}
+
+// kind is that of the requests, to the policy and in the record.
+func (w way) kind() policy.Kind {
+	if w.secure {
+		return policy.HTTPS
+	}
+	return policy.HTTP
 }
 
 // aim says where r goes and with which path (in origin form). Target, Host
@@ -70,7 +97,7 @@ func (w way) aim(r request) (authority, string, *refusal) {
 		}
 	}
 	if w.to.host != "" && to != w.to {
-		return authority{}, "", malformed("the Host does not agree with the CONNECT name").at(to.host, to.port)
+		return authority{}, "", w.misdirected().at(to.host, to.port)
 	}
 	if !w.proxy && to.port != w.to.port {
 		return authority{}, "", malformed("the port does not agree with the one connected to").at(to.host, to.port)
@@ -80,12 +107,12 @@ func (w way) aim(r request) (authority, string, *refusal) {
 
 // aimTarget reads the request's target alone.
 func (w way) aimTarget(r request, host string, hosts, standard int) (authority, string, *refusal) {
-	if rest, ok := cutScheme(r.target, "http"); ok {
+	if rest, ok := cutScheme(r.target, w.scheme()); ok {
 		end := strings.IndexAny(rest, "/?")
 		if end < 0 {
 			end = len(rest)
 		}
-		to, refused := parseAuthority(rest[:end], 80)
+		to, refused := parseAuthority(rest[:end], standardPort(w.secure))
 		path := rest[end:]
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path
@@ -97,7 +124,7 @@ func (w way) aimTarget(r request, host string, hosts, standard int) (authority, 
 	}
 	switch {
 	case strings.Contains(r.target, "://"):
-		return authority{}, "", malformed("only http URLs are taken in absolute form; https goes through CONNECT")
+		return authority{}, "", malformed("only " + w.scheme() + " URLs are taken in absolute form here; https goes through CONNECT")
 	case w.proxy:
 		return authority{}, "", malformed("this is a proxy: a URL in absolute form or CONNECT is wanted")
 	case hosts == 0:
@@ -108,6 +135,18 @@ func (w way) aimTarget(r request, host string, hosts, standard int) (authority, 
 	default:
 		return authority{}, "", malformed("the request's target is no path")
 	}
+}
+
+// misdirected refuses a request for another name than the connection's. Inside
+// TLS the status tells clients that share connections to take another one
+// (RFC 9110, 15.5.20).
+func (w way) misdirected() *refusal {
+	why := malformed("the Host does not agree with the CONNECT name")
+	if w.secure {
+		why = malformed("the request is for another name than its TLS connection")
+		why.status = http.StatusMisdirectedRequest
+	}
+	return why
 }
 
 func cutScheme(target, scheme string) (string, bool) {

@@ -87,7 +87,7 @@ func (t *transfer) redial(ctx context.Context) *refusal {
 		return refused
 	}
 	t.pass.addrs = addrs
-	up, failed := t.dialHTTP(ctx, t.pass, t.to)
+	up, failed := t.dialOrigin(ctx, t.pass, t.to)
 	if failed != nil {
 		return failed
 	}

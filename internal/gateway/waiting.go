@@ -44,6 +44,7 @@ func (w *waiting) oldest() net.Conn {
 
 // waits says that conn's next request has yet to come.
 func (s *server) waits(conn net.Conn) {
+	conn = socket(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ours := s.conns[conn]; ours {
@@ -53,6 +54,7 @@ func (s *server) waits(conn net.Conn) {
 
 // busy says that conn has asked for something.
 func (s *server) busy(conn net.Conn) {
+	conn = socket(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting.remove(conn)

@@ -9,6 +9,7 @@ package wire
 import (
 	"net/netip"
 
+	"claude-bottle/internal/ca"
 	"claude-bottle/internal/policy"
 )
 
@@ -59,6 +60,12 @@ type GatewayBoot struct {
 	// OnHost says that the gateway's other leg is the host's own network, where
 	// the launcher has canaries: the gateway has none.
 	OnHost bool `json:"onHost,omitempty"`
+	// CA is the run's authority, by which the gateway inspects TLS; the zero
+	// value inspects nothing. This frame is the only place of its key.
+	CA ca.Pair `json:"ca,omitzero"`
+	// SystemRoots are the host's roots, PEM, for a gateway that inspects and
+	// has none of its own. The policy's come on top.
+	SystemRoots string `json:"systemRoots,omitempty"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
 	// Word puts the gateway on trial until Settle: nothing leaves, nothing is

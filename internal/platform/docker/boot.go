@@ -38,6 +38,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 		Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
 		Control: wire.GatewayControl, ControlUID: b.dialUID,
+		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"claude-bottle/internal/bottle"
@@ -22,6 +24,8 @@ type launch struct {
 	env      []string // of the image
 	nonce    string
 	word     string // what the probe's canaries say
+	// inspection holds the run's authority; the plan has only its files.
+	inspection bottle.Inspection
 
 	// What only the gateway needs, made while the rest goes on.
 	gatewayImage, egress *promise[string]
@@ -57,6 +61,10 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 			err = l.Fail(ctx, err)
 		}
 	}()
+	if l.inspection, err = bottle.Inspect(plan.Spec, launching.Run.ID(), p.hostRoots); err != nil {
+		return nil, err
+	}
+	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
@@ -76,6 +84,8 @@ func (p *Platform) newLaunch(e *engine, launching *bottle.Launching, plan bottle
 		},
 	}
 }
+
+func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.config.Getenv, os.ReadFile) }
 
 func pathsOf(run *runs.Run) paths {
 	return paths{

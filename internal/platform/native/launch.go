@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,11 @@ type launch struct {
 	object   object
 	groups   []*os.File // files to join control groups by
 	parts    *supervisor
+	// inspection holds the run's authority; the plan has only its files.
+	inspection bottle.Inspection
 }
+
+func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.config.Getenv, os.ReadFile) }
 
 // Launch does what plan says, all or nothing.
 func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (_ bottle.Bottle, err error) {
@@ -53,6 +58,10 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 			err = l.Fail(ctx, err)
 		}
 	}()
+	if l.inspection, err = bottle.Inspect(plan.Spec, l.Run.ID(), p.hostRoots); err != nil {
+		return nil, err
+	}
+	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
@@ -167,7 +176,7 @@ func (l *launch) writeFiles() error {
 		filepath.Join(bottle.EtcDir, "hosts"):         fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug),
 		filepath.Join(bottle.EtcDir, "resolv.conf"):   fmt.Sprintf("nameserver %s\n", l.plan.Native.Address),
 		filepath.Join(bottle.EtcDir, "nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files dns\n",
-		bottle.NonceFile: l.nonce,
+		bottle.NonceFile:                              l.nonce,
 	}
 	for name, text := range files {
 		path := l.Run.Path(name)
@@ -224,6 +233,7 @@ func (l *launch) bootGateway(ctx context.Context, b *instance) error {
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
 		ControlUID: os.Getuid(), OnHost: true,
+		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
 	})
 }
 

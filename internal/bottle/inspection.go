@@ -1,0 +1,90 @@
+package bottle
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"claude-bottle/internal/ca"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/provision"
+	"claude-bottle/internal/runs"
+)
+
+// Inspection is what a run needs so that its gateway sees into TLS and the
+// programs inside trust it. The zero value is that of a run that inspects
+// nothing. It holds the authority's key, so it is no part of a plan.
+type Inspection struct {
+	// CA is the run's authority, for the gateway's boot frame alone.
+	CA ca.Pair
+	// SystemRoots are the host's roots, which the gateway verifies with.
+	SystemRoots string
+	// Files are for Stage, beside the spec's. They hold certificates alone.
+	Files []provision.File
+}
+
+// Inspect makes the inspection of the run id, if its policy inspects anything.
+// hostRoots gives the host's roots as PEM; see [HostRoots].
+func Inspect(spec Spec, id runs.ID, hostRoots func() (string, error)) (Inspection, error) {
+	if !spec.Egress.Inspects() {
+		return Inspection{}, nil
+	}
+	roots, err := hostRoots()
+	if err != nil {
+		return Inspection{}, err
+	}
+	pair, err := ca.New(string(id), time.Now())
+	if err != nil {
+		return Inspection{}, err
+	}
+	extra := joinPEM(spec.Egress.Roots, pair.Certificate)
+	all := joinPEM(roots, extra)
+	store, err := javaTrustStore(all, time.Now())
+	if err != nil {
+		return Inspection{}, err
+	}
+	files := []provision.File{
+		etcFile(rootsFile, []byte(extra)), etcFile(trustFile, []byte(all)), etcFile(trustStore, store),
+	}
+	for _, bundle := range bundles {
+		files = append(files, etcFile(bundle, []byte(all)))
+	}
+	return Inspection{CA: pair, SystemRoots: roots, Files: files}, nil
+}
+
+// maxHostRoots bounds the host's roots, in bytes: they go into a boot frame
+// of at most 1 MiB.
+const maxHostRoots = 640 << 10
+
+// errNoHostRoots says that a gateway could verify nobody.
+var errNoHostRoots = errors.New("a rule needs to see inside TLS, and this machine has no bundle of CA certificates to verify servers with")
+
+// HostRoots reads the CA certificates that this machine trusts: of the file
+// that SSL_CERT_FILE names, else of the first bundle that is where systems
+// keep theirs.
+func HostRoots(getenv func(string) string, read func(path string) ([]byte, error)) (string, error) {
+	paths := []string{
+		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine, Arch
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem", // openSUSE
+		"/etc/ssl/cert.pem",      // macOS, BSD
+	}
+	if named := getenv("SSL_CERT_FILE"); named != "" {
+		paths = []string{named}
+	}
+	for _, path := range paths {
+		data, err := read(path)
+		if err != nil {
+			continue
+		}
+		roots := certificates(data)
+		if len(roots) > maxHostRoots {
+			return "", fmt.Errorf("%s holds %d KiB of CA certificates, and at most %d fit", path, len(roots)>>10, maxHostRoots>>10)
+		}
+		if roots != "" {
+			return roots, nil
+		}
+	}
+	return "", hint.With(errNoHostRoots, "install the package ca-certificates, or name a bundle in SSL_CERT_FILE")
+}

@@ -1,0 +1,13 @@
+package policy
+
+// Inspects says whether the gateway of e may have to see into TLS: it is told
+// to, or a rule decides by method or path, which only an inspected connection
+// shows.
+func (e Egress) Inspects() bool {
+	for _, r := range e.Rules {
+		if r.Inspect == "always" || r.Inspect != "never" && len(r.Methods)+len(r.Paths) > 0 {
+			return true
+		}
+	}
+	return e.Inspect == "always"
+}
