@@ -30,9 +30,10 @@ type server struct {
 	desk      *desk // nil for a gateway that nobody controls
 	gauges    gauges
 
-	slots   chan struct{} // one per client connection
-	large   chan struct{} // one per exchange with a large head
-	clients sync.WaitGroup
+	slots    chan struct{} // one per client connection
+	large    chan struct{} // one per exchange with a large head
+	conduits *conduits
+	clients  sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest but ids
 	conns    map[net.Conn]leg
@@ -51,6 +52,7 @@ func (s *server) policy() *policy.Policy { return s.rules.Load() }
 func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
 	s.large = make(chan struct{}, largeHeads)
+	s.conduits = newConduits()
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
@@ -80,6 +82,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	}
 	err := group.Wait()
 	s.clients.Wait()
+	s.conduits.close()
 	s.endLive()
 	s.questions.flush()
 	return errors.Join(err, s.close())

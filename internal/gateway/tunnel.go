@@ -21,7 +21,7 @@ type end struct {
 // for the idle limit. The end of one side is passed on and the other goes on
 // (TestHalfClose).
 func (s *server) tunnel(p *passage, client, upstream end) {
-	t := &tunnelled{idle: s.limits.idle}
+	t := &tunnelled{idle: s.limits.idle, conduits: s.conduits}
 	t.moved()
 	var up sync.WaitGroup
 	up.Go(func() { t.carry(upstream.conn, client, p.spend) })
@@ -29,10 +29,15 @@ func (s *server) tunnel(p *passage, client, upstream end) {
 	up.Wait()
 }
 
+// errBulk says that a source has delivered as much as fits a buffer: there is
+// probably more, and the kernel moves it for less.
+var errBulk = errors.New("bulk")
+
 // tunnelled is what both directions of a tunnel share.
 type tunnelled struct {
-	idle time.Duration
-	last atomic.Int64 // when a byte last moved, in nanoseconds of the epoch
+	idle     time.Duration
+	conduits *conduits
+	last     atomic.Int64 // when a byte last moved, in nanoseconds of the epoch
 }
 
 func (t *tunnelled) moved() { t.last.Store(time.Now().UnixNano()) }
@@ -62,11 +67,24 @@ func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
 			return err
 		}
 	}
+	splices := true
 	for {
 		if err := src.conn.SetReadDeadline(time.Now().Add(t.idle - t.quiet())); err != nil {
 			return err
 		}
-		err := eachPiece(src.conn, func(b []byte) error { return t.write(dst, b, count) })
+		err := eachPiece(src.conn, func(b []byte) error {
+			if err := t.write(dst, b, count); err != nil || len(b) < bufferSize || !splices {
+				return err
+			}
+			return errBulk
+		})
+		if err == errBulk { //nolint:errorlint // nothing wraps it
+			err = t.splice(dst, src.conn, count)
+			splices = !errors.Is(err, errors.ErrUnsupported)
+			if err == nil || !splices {
+				continue
+			}
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
