@@ -75,7 +75,7 @@ func (x *examination) examined(ctx context.Context) *doctor.Engine {
 	x.looked.Do(func() {
 		h, err := x.host()
 		if err != nil {
-			x.engine = &doctor.Engine{Problem: err.Error(), Mend: hint.Of(err)}
+			x.engine = &doctor.Engine{Problem: err.Error(), Hint: hint.Of(err)}
 			return
 		}
 		if with, ok := h.platform.(examiner); ok {
@@ -239,7 +239,7 @@ func (x *examination) lookAtAgent(m *manifest.Manifest, name string) doctor.Agen
 		_, err = bottle.Resolve(bottle.Input{Manifest: m, Agent: name, Lookup: x.Lookup, Host: host})
 	}
 	if err != nil {
-		agent.Problem, agent.Mend = err.Error(), hint.Of(err)
+		agent.Problem, agent.Hint = err.Error(), hint.Of(err)
 	}
 	return agent
 }

@@ -29,7 +29,10 @@ const (
 // JudgeClock says what is surely wrong; what is right nobody knows here.
 func JudgeClock(c Clock) Check {
 	check := Check{Name: "clock", State: OK, Mend: ""}
-	const mend = "sudo timedatectl set-ntp true"
+	const (
+		mend         = "sudo timedatectl set-ntp true"
+		machineClock = "a virtual machine that starts reads the time anew"
+	)
 	before := func(what string, then time.Time) Check {
 		return Check{
 			Name: check.Name, State: Fail, Mend: mend,
@@ -51,10 +54,10 @@ func JudgeClock(c Clock) Check {
 	switch {
 	case c.Engine && skew > largeSkew:
 		check.State, check.Detail = Fail, "the engine's differs by "+c.Skew.Round(time.Second).String()+": certificates may be refused in bottles"
-		check.Mend = "restart Docker, so that its virtual machine reads the time anew"
+		check.Notes, check.Mend = notes(machineClock), "docker desktop restart"
 	case c.Engine && skew > smallSkew:
 		check.State, check.Detail = Warn, "the engine's differs by "+c.Skew.Round(time.Second).String()
-		check.Mend = "restart Docker, so that its virtual machine reads the time anew"
+		check.Notes, check.Mend = notes(machineClock), "docker desktop restart"
 	case c.Engine:
 		check.Detail += "; the engine's agrees"
 	}

@@ -29,7 +29,8 @@ type Check struct {
 	Detail string `json:"detail"`
 	// Notes are more of the detail, one line each.
 	Notes []string `json:"notes,omitempty"`
-	// Mend is the one command, or else the one thing, that mends it.
+	// Mend is one command, as it can be pasted into a shell, that mends it, or
+	// empty; what more there is to say is in Notes.
 	Mend string `json:"mend,omitempty"`
 }
 

@@ -129,7 +129,7 @@ func judgements() []judgement {
 			JudgeManifest(Manifest{Files: []string{"/h/claude-bottle.yaml"}, Agents: []Agent{{Name: "a"}}}),
 			JudgeManifest(Manifest{
 				Files: []string{"/p/claude-bottle.yaml"}, Untrusted: "/p/claude-bottle.yaml", Warnings: []string{"a: literal"},
-				Agents: []Agent{{Name: "a", Problem: "skill x: no directory", Mend: "put it there"}, {Name: "b"}},
+				Agents: []Agent{{Name: "a", Problem: "skill x: no directory", Hint: "put it there, or name another"}, {Name: "b"}},
 			}),
 		}},
 		judgement{"harnesses", JudgeHarnesses([]Harness{

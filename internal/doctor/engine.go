@@ -10,8 +10,9 @@ import (
 
 // Engine is what was seen of the engine that bottles would run on.
 type Engine struct {
-	// Problem says why there is none that can be used, with what mends it.
-	Problem, Mend string
+	// Problem says why there is none that can be used, Hint what a person can
+	// do; a command in it is in backquotes.
+	Problem, Hint string
 
 	Endpoint string // unix:///path
 	From     string // who named it: "DOCKER_HOST", "default"
@@ -60,7 +61,7 @@ type Image struct {
 // JudgeEngine is about the engine itself and what it is made of.
 func JudgeEngine(e Engine) []Check {
 	if e.Problem != "" {
-		return []Check{{Name: "engine", State: Fail, Detail: e.Problem, Mend: e.Mend}}
+		return []Check{{Name: "engine", State: Fail, Detail: e.Problem, Notes: notes(e.Hint), Mend: commandIn(e.Hint)}}
 	}
 	check := Check{
 		Name: "engine", State: OK,
@@ -73,8 +74,8 @@ func JudgeEngine(e Engine) []Check {
 			check.State, check.Mend = Fail, "export DOCKER_HOST=unix:///var/run/docker.sock"
 			check.Notes = append(check.Notes, "it runs rootless and maps user ids: the bottle's files would not be yours")
 		case "name=userns":
-			check.State, check.Mend = Fail, "take userns-remap out of /etc/docker/daemon.json and restart Docker"
-			check.Notes = append(check.Notes, "it remaps user ids (userns-remap): the bottle's files would not be yours")
+			check.State, check.Mend = Fail, editDaemon
+			check.Notes = append(check.Notes, "it remaps user ids: the bottle's files would not be yours; take userns-remap out")
 		}
 	}
 	checks := []Check{check}
@@ -115,6 +116,9 @@ func judgeComponent(e Engine, c Component) Check {
 		}
 		check.Notes = append(check.Notes, note)
 	}
+	if check.Mend == "" {
+		check.Notes = append(check.Notes, "how to upgrade: https://docs.docker.com/engine/install/")
+	}
 	return check
 }
 
@@ -137,7 +141,7 @@ func upgrade(e Engine, c Component) string {
 	case "dnf":
 		return "sudo dnf upgrade " + names[c.Name]
 	}
-	return "upgrade Docker Engine: https://docs.docker.com/engine/install/"
+	return "" // where it came from, nobody knows
 }
 
 func judgeRuntimes(e Engine) Check {
@@ -171,7 +175,8 @@ func judgeLimits(e Engine) Check {
 	if len(e.Lacks) > 0 {
 		check.State = Warn
 		check.Detail = fmt.Sprintf("v%s: the engine cannot limit %s; a manifest that asks for it is refused", e.Cgroups, strings.Join(e.Lacks, ", "))
-		check.Mend = "boot with cgroup v2: systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+		check.Notes = []string{"with cgroup v2 it can: " + onCommandLine + "systemd.unified_cgroup_hierarchy=1"}
+		check.Mend = editCommandLine
 	}
 	return check
 }
@@ -188,7 +193,8 @@ func judgeSecurity(e Engine) Check {
 	if !seccomp || profile == "unconfined" {
 		check.State = Warn
 		check.Detail = "the engine applies no seccomp profile; a bottle then has its own filter alone"
-		check.Mend = `take "seccomp-profile" out of /etc/docker/daemon.json and restart Docker`
+		check.Notes = []string{"take seccomp-profile out"}
+		check.Mend = editDaemon
 		return check
 	}
 	check.Detail = strings.Join(slices.Sorted(maps.Keys(has)), ", ")
@@ -211,7 +217,7 @@ func JudgeImages(images []Image) []Check {
 			check.Detail += ": there (" + image.Override + ")"
 		case image.Override != "":
 			check.State, check.Detail = Fail, check.Detail+": not in the engine ("+image.Override+")"
-			check.Mend = "docker pull " + image.Name
+			check.Mend = "docker pull " + quoted(image.Name)
 		case image.Present:
 			check.Detail += ": built, and current"
 		case image.Older:
@@ -230,5 +236,5 @@ func startOf(image Image) string {
 	if len(image.For) == 0 {
 		return "claude-bottle init"
 	}
-	return "claude-bottle start " + image.For[0]
+	return "claude-bottle start " + quoted(image.For[0])
 }

@@ -39,7 +39,7 @@ func engines() []judgement {
 	remapped := current
 	remapped.Components, remapped.Security = nil, []string{"name=userns", "name=seccomp,profile=builtin"}
 	return []judgement{
-		{"engine: none", JudgeEngine(Engine{Problem: "engine unix:///var/run/docker.sock (from default): there is no such socket", Mend: "start Docker, or set DOCKER_HOST"})},
+		{"engine: none", JudgeEngine(Engine{Problem: "engine unix:///var/run/docker.sock (from default): there is no such socket", Hint: "start Docker (`sudo systemctl start docker`), or set DOCKER_HOST"})},
 		{"engine: Debian's", JudgeEngine(debian)},
 		{"engine: current", JudgeEngine(current)},
 		{"engine: old, with an authorization plugin", JudgeEngine(old)},

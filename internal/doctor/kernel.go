@@ -46,7 +46,7 @@ func judgeFilters(k Kernel) Check {
 	if !slices.Contains(k.Seccomp, "errno") {
 		check.State = Fail
 		check.Detail = "the kernel takes no filters, and no bottle runs without one"
-		check.Mend = "boot a kernel built with CONFIG_SECCOMP_FILTER"
+		check.Notes = []string{"boot a kernel built with CONFIG_SECCOMP_FILTER, as those of distributions are"}
 	}
 	return check
 }
@@ -57,7 +57,8 @@ func judgeLandlock(k Kernel) Check {
 	}
 	return Check{
 		Name: "landlock", State: Warn, Detail: "none: docker needs it not; what runs on the host itself is confined less",
-		Mend: "boot with lsm=landlock,… on the kernel's command line (Linux 5.13 or later)",
+		Notes: []string{"Linux 5.13 or later has it: " + onCommandLine + "lsm=landlock,… before the others that are there"},
+		Mend:  editCommandLine,
 	}
 }
 
@@ -76,8 +77,8 @@ func judgeNamespaces(k Kernel) Check {
 		check.Detail, check.Mend = "only root may make user namespaces"+need, "sudo sysctl kernel.unprivileged_userns_clone=1"
 	case k.AppArmor == "1":
 		check.Detail = "AppArmor lets only named programs use user namespaces" + need
-		check.Notes = []string{"a profile for bubblewrap alone, in /etc/apparmor.d/bwrap:", appArmorProfile}
-		check.Mend = "sudo apparmor_parser -r /etc/apparmor.d/bwrap"
+		check.Notes = []string{"a profile for bubblewrap alone lets it"}
+		check.Mend = "echo " + quoted(appArmorProfile) + " | sudo tee /etc/apparmor.d/bwrap && sudo apparmor_parser -r /etc/apparmor.d/bwrap"
 	default:
 		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
 	}
@@ -95,6 +96,7 @@ func judgeSources(k Kernel) Check {
 	return Check{
 		Name: "sources", State: Warn,
 		Detail: "datagrams that a bottle sends to everybody reach this machine's services that listen on all addresses (UDP, one way)",
-		Mend:   "sudo sysctl net.ipv4.conf.default.rp_filter=2, for the bottles started from then on",
+		Notes:  []string{"it holds for bottles that are started from then on"},
+		Mend:   "sudo sysctl net.ipv4.conf.default.rp_filter=2",
 	}
 }

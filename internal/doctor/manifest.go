@@ -25,7 +25,7 @@ type Manifest struct {
 type Agent struct {
 	Name          string
 	Harness       string
-	Problem, Mend string
+	Problem, Hint string
 }
 
 // JudgeManifest is about the manifest and its agents.
@@ -51,7 +51,8 @@ func JudgeManifest(m Manifest) Check {
 	for _, agent := range m.Agents {
 		if agent.Problem != "" {
 			check.Notes = append(check.Notes, "agent "+agent.Name+": "+agent.Problem)
-			mends = append(mends, agent.Mend)
+			check.Notes = append(check.Notes, notes(agent.Hint)...)
+			mends = append(mends, commandIn(agent.Hint))
 		}
 	}
 	if len(check.Notes) > 0 {
@@ -88,9 +89,10 @@ func JudgeHarnesses(harnesses []Harness) []Check {
 		default:
 			check.State = Warn
 			check.Detail = "no credential: none of " + strings.Join(h.Variables, ", ") + " is set"
-			check.Mend = "export " + h.Variables[0] + "=…"
+			check.Mend = "read -rs " + h.Variables[0] + " && export " + h.Variables[0]
 			if h.Name == "claude" {
-				check.Mend = "claude setup-token, then " + check.Mend
+				check.Notes = []string{"paste the token that setup-token prints"}
+				check.Mend = "claude setup-token && " + check.Mend
 			}
 		}
 		checks = append(checks, check)
@@ -137,7 +139,8 @@ func JudgeRoots(files []Roots, now time.Time) []Check {
 			}
 		}
 		if check.State != OK && check.Mend == "" {
-			check.Mend = "put the new root into " + file.Path
+			check.Notes = append(check.Notes, "put the new root in its place")
+			check.Mend = `"${EDITOR:-vi}" ` + quoted(file.Path)
 		}
 		checks = append(checks, check)
 	}

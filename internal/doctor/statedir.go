@@ -69,7 +69,7 @@ func JudgeStateDir(s StateDir) Check {
 	if open := s.Mode.Perm() & 0o022; !s.Missing && open != 0 {
 		check.State = Warn
 		check.Notes = append(check.Notes, fmt.Sprintf("its mode is %04o: others may write to it", s.Mode.Perm()))
-		mends = append(mends, "chmod go-w "+s.Path)
+		mends = append(mends, "chmod go-w "+quoted(s.Path))
 	}
 	check.Mend = strings.Join(mends, " && ")
 	return check

@@ -37,7 +37,7 @@ func (p *Platform) Examine(ctx context.Context, needs doctor.Needs) doctor.Engin
 }
 
 func problem(err error) doctor.Engine {
-	return doctor.Engine{Problem: err.Error(), Mend: hint.Of(err)}
+	return doctor.Engine{Problem: err.Error(), Hint: hint.Of(err)}
 }
 
 func (e *engine) examineInfo(ctx context.Context, seen *doctor.Engine) error {

@@ -14,7 +14,7 @@ func TestExamine(t *testing.T) {
 	b := newBench(t)
 	seen := b.platform(t).Examine(t.Context(), doctor.Needs{Home: bottle.DefaultHome})
 	if seen.Problem != "" {
-		t.Fatalf("%s (%s)", seen.Problem, seen.Mend)
+		t.Fatalf("%s (%s)", seen.Problem, seen.Hint)
 	}
 	if seen.Endpoint != b.host || seen.From != "DOCKER_HOST" || seen.Version == "" || seen.API == "" || seen.Kernel == "" {
 		t.Errorf("saw %+v", seen)
@@ -66,7 +66,7 @@ func TestExamineNoEngine(t *testing.T) {
 		return map[string]string{"DOCKER_HOST": "unix://" + filepath.Join(t.TempDir(), "none.sock")}[name]
 	}})
 	seen := p.Examine(t.Context(), doctor.Needs{})
-	if seen.Problem == "" || seen.Mend == "" {
+	if seen.Problem == "" || seen.Hint == "" {
 		t.Errorf("saw %+v", seen)
 	}
 }

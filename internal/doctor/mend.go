@@ -1,0 +1,44 @@
+package doctor
+
+import (
+	"regexp"
+	"strings"
+)
+
+// What several checks lead to: files that a person edits, each with what it
+// takes to be heard. What to put there is in a check's notes.
+const (
+	editDaemon      = "sudoedit /etc/docker/daemon.json && sudo systemctl restart docker"
+	editCommandLine = "sudoedit /etc/default/grub && sudo update-grub"
+	onCommandLine   = "GRUB_CMDLINE_LINUX, heard at the next boot, gets "
+)
+
+var (
+	command = regexp.MustCompile("`([^`]+)`")
+	plain   = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+)
+
+// commandIn is the first command in a hint; empty when there is none.
+func commandIn(hint string) string {
+	if found := command.FindStringSubmatch(hint); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// notes are those of a hint, if there is one.
+func notes(hint string) []string {
+	if hint == "" {
+		return nil
+	}
+	return []string{hint}
+}
+
+// quoted is one word of a shell's. Names and paths of a manifest are whoever's
+// wrote it: pasted, they must stay words.
+func quoted(word string) string {
+	if plain.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
