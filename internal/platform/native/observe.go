@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	seen.Mounts, seen.Links = system()
 	if spec.Harness != "command" && len(spec.Argv) > 0 {
 		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
+		seen.Closed = closedTo(seen.Harness.Path, spec.UID, spec.GID)
 	}
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
@@ -84,6 +86,32 @@ func findProgram(name, path string) program {
 		}
 	}
 	return program{name, real, real}
+}
+
+// closedTo is a directory on the way to path that the uid cannot pass; empty
+// when there is none.
+func closedTo(path string, uid, gid int) string {
+	for dir := filepath.Dir(path); path != "" && dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return dir
+		}
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return dir
+		}
+		pass := info.Mode().Perm() & 0o001
+		switch {
+		case int(owner.Uid) == uid:
+			pass = info.Mode().Perm() & 0o100
+		case int(owner.Gid) == gid:
+			pass = info.Mode().Perm() & 0o010
+		}
+		if pass == 0 {
+			return dir
+		}
+	}
+	return ""
 }
 
 // environment is what of the launcher's own a bottle gets: how to show text and

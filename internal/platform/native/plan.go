@@ -37,7 +37,9 @@ type observed struct {
 	Links      []bottle.NativeLink
 	Env        []string
 	Landlock   bool
-	Harness    program // the zero value when it is not on the host
+	// Closed is a directory that keeps the agent's uid from Harness.
+	Closed  string
+	Harness program // the zero value when it is not on the host
 }
 
 // program is the agent's on the host.
@@ -78,7 +80,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	}
 	if !spec.Bare {
 		part.Mounts, part.Links = seen.Mounts, seen.Links
-		addHarness(part, seen.Harness)
+		addHarness(part, seen.Harness, seen.Closed)
 	}
 	return bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec, Warnings: append(slices.Clone(spec.Warnings), warnings(seen)...), Native: part,
@@ -87,10 +89,14 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 
 // warnings are what this machine gives less of than others.
 func warnings(seen observed) []string {
-	if seen.Landlock {
-		return nil
+	var lines []string
+	if !seen.Landlock {
+		lines = append(lines, "gateway: the kernel has no Landlock: who took the gateway over could read what you can")
 	}
-	return []string{"gateway: the kernel has no Landlock: who took the gateway over could read what you can"}
+	if seen.Closed != "" {
+		lines = append(lines, fmt.Sprintf("harness: %s is not taken along: the bottle's user may not pass %s", seen.Harness.Path, seen.Closed))
+	}
+	return lines
 }
 
 // refuse refuses what would be less than was asked.
@@ -178,8 +184,8 @@ func errNames(slug string) error {
 }
 
 // addHarness makes the agent's program seen inside, where it is not already.
-func addHarness(part *bottle.NativePlan, harness program) {
-	if harness.Path == "" {
+func addHarness(part *bottle.NativePlan, harness program, closed string) {
+	if harness.Path == "" || closed != "" {
 		return
 	}
 	part.Harness = harness.Path

@@ -52,7 +52,35 @@ func Supervise(ctx context.Context, args []string, serve Serve) error {
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
-	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error { return confineTo(args[2]) })
+	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error {
+		if err := awaitWays(ways); err != nil {
+			return err
+		}
+		return confineTo(args[2])
+	})
+}
+
+// awaitWays waits until the ways in are handed out, or never will be: by then
+// the bottle is staged, with the directory of its record.
+func awaitWays(ways *net.UnixConn) error {
+	raw, err := ways.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: 0}} //nolint:gosec // G115: a descriptor
+		for {
+			_, failed = unix.Poll(poll, -1)
+			if !errors.Is(failed, unix.EINTR) {
+				break
+			}
+		}
+		if failed == nil && poll[0].Revents&unix.POLLIN == 0 && poll[1].Revents != 0 {
+			failed = errors.New("the launcher is gone")
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // startInside starts `inside` and returns the gateway's end of the socketpair
