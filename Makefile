@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test test-faults lint bench
+.PHONY: build try test test-faults lint bench bench-scan
 
 # The one static binary: command, gateway and guest.
 build:
@@ -46,6 +46,11 @@ lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck
 bench: build
 	go build -o bin/bench ./test/bench
 	go run ./test/engine/cmd/engine --gvisor --tools -- bin/bench --binary bin/claude-bottle $(BENCH)
+
+# The scanner beside gitleaks, on a corpus that it makes. The peer is no part of
+# the product: the module is apart.
+bench-scan:
+	cd test/bench/scanners && go run . -source "$$(go env GOROOT)"
 
 $(CACHE)/golangci-lint: Makefile
 	GOBIN=$(CACHE) go install $(GOLANGCI_LINT)

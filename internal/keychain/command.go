@@ -1,0 +1,88 @@
+package keychain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// commandTime is how long a program may take: a person may have to unlock
+// something.
+const commandTime = 2 * time.Minute
+
+var (
+	errNoCommand = errors.New("the command is empty")
+	errSlow      = errors.New("it took longer than two minutes")
+)
+
+// Command runs a program and returns what it prints, without the line end
+// behind it: `pass show x`, `op read x`, `gh auth token`. argv is run as it
+// is, by no shell, with the launcher's environment and without standard input.
+//
+// Only home's manifest may name a command: a project's is somebody else's
+// (design, 4). Whoever calls this has checked that.
+func Command(ctx context.Context, argv []string) (string, error) {
+	if len(argv) == 0 || argv[0] == "" {
+		return "", errNoCommand
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	out, said := &bounded{most: maxSecret + 2}, &bounded{most: 4 << 10}
+	cmd.Stdout, cmd.Stderr = out, said
+	// All that the program started ends with it, also when the time is over.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	defer clear(out.text)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "", fmt.Errorf("run %s: %w", argv[0], errSlow)
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("run %s: %w", argv[0], ctx.Err())
+	case err != nil:
+		return "", fmt.Errorf("run %s: %w%s", argv[0], err, lastLine(said.text))
+	}
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(out.text), "\n"), "\r")
+	if err := check(secret); err != nil {
+		return "", fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	return secret, nil
+}
+
+// bounded keeps the first bytes of what is written, and takes the rest, so
+// that a program which says too much ends as it would.
+type bounded struct {
+	text []byte
+	most int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.text = append(b.text, p[:min(len(p), b.most-len(b.text))]...)
+	return len(p), nil
+}
+
+// lastLine is what a program said at last, in a form that can be printed.
+func lastLine(said []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	line := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, lines[len(lines)-1])
+	const most = 200
+	if len(line) > most {
+		line = line[:most] + "..."
+	}
+	if line == "" {
+		return ""
+	}
+	return ": " + line
+}

@@ -1,0 +1,37 @@
+// Package keychain gets secrets from where people keep them: from a program
+// that prints one, and from a file of our own that only its owner can read.
+// It runs on the host, for the person, before a bottle exists; each secret is
+// read once and given to whoever asked, and nothing here remembers it.
+//
+// Errors hold names, paths and what a program said on its standard error, and
+// never a secret.
+package keychain
+
+import "errors"
+
+// maxSecret bounds one secret, in bytes.
+const maxSecret = 64 << 10
+
+var (
+	// ErrNotFound says that nothing is kept under a name.
+	ErrNotFound = errors.New("no such secret is kept")
+
+	errEmpty   = errors.New("the secret is empty")
+	errTooLong = errors.New("the secret is larger than 64 KiB")
+	errNUL     = errors.New("the secret holds a NUL, which no environment can carry")
+)
+
+func check(secret string) error {
+	switch {
+	case secret == "":
+		return errEmpty
+	case len(secret) > maxSecret:
+		return errTooLong
+	}
+	for i := range len(secret) {
+		if secret[i] == 0 {
+			return errNUL
+		}
+	}
+	return nil
+}
