@@ -32,11 +32,18 @@ type DockerPlan struct {
 	// every container.
 	EngineFilter bool `json:"engineFilter,omitempty"`
 	// IPv6 says that the kernel has it and that it is switched off inside.
-	IPv6           bool         `json:"ipv6"`
-	Network        string       `json:"network"`
+	IPv6 bool `json:"ipv6"`
+	// Alone says that the bottle has no network: its gateway serves listeners
+	// that the guest opens inside, at GatewayAddress on the bottle's loopback.
+	// Network, Subnet and BottleAddress are of the others.
+	Alone          bool         `json:"alone,omitempty"`
+	Network        string       `json:"network,omitempty"`
 	EgressNetwork  string       `json:"egressNetwork"`
-	Subnet         netip.Prefix `json:"subnet"`
+	Subnet         netip.Prefix `json:"subnet,omitzero"`
 	GatewayAddress netip.Addr   `json:"gatewayAddress"`
-	BottleAddress  netip.Addr   `json:"bottleAddress"`
+	BottleAddress  netip.Addr   `json:"bottleAddress,omitzero"`
 	Ports          wire.Ports   `json:"ports"`
+	// Broadcast says that the host will take what the bottle sends to
+	// everybody, of which a warning tells.
+	Broadcast bool `json:"broadcast,omitempty"`
 }

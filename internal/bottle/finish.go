@@ -57,8 +57,8 @@ func (s Summary) Line() string {
 	return fmt.Sprintf("work: %s in %s; do not run git there: the agent wrote it", strings.Join(parts, ", "), printable(s.Work))
 }
 
-// Finish ends a run whose resources are all gone: it removes home, etc and
-// nonce, so that work, git, record and log are left, writes the Summary, marks
+// Finish ends a run whose resources are all gone: it removes home, etc, nonce
+// and handover, so that work, git, record and log are left, writes the Summary, marks
 // the run stopped and releases its lock. When it fails the run stays as it is,
 // and the next Sweep goes on.
 func Finish(ctx context.Context, run *runs.Run) error {
@@ -69,7 +69,7 @@ func Finish(ctx context.Context, run *runs.Run) error {
 
 func finish(ctx context.Context, run *runs.Run) error {
 	// Space first: on a full disk neither summary nor ledger could be written.
-	for _, name := range []string{HomeDir, EtcDir, NonceFile} {
+	for _, name := range []string{HomeDir, EtcDir, NonceFile, HandoverDir} {
 		if err := failpoint.Hit("bottle.finish." + name); err != nil {
 			return err
 		}

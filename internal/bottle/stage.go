@@ -24,6 +24,11 @@ const (
 	RecordDir = "record"
 )
 
+// HandoverDir is where the gateway of a bottle without a network waits for
+// what its guest hands over (package handover). It is there during a launch
+// alone.
+const HandoverDir = "handover"
+
 // NonceFile is where platforms keep the nonce that proves to the guest whose
 // file system it sees.
 const NonceFile = "nonce"

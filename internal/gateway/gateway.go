@@ -52,8 +52,13 @@ func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 // opener gives the ways in that a boot frame asks for.
 type opener func(ctx context.Context, boot wire.GatewayBoot) (listeners, error)
 
+// bind makes them, or, for a bottle without a network, waits for its guest to
+// hand them over.
 func bind(ctx context.Context, boot wire.GatewayBoot) (listeners, error) {
-	return listenBottle(ctx, boot.Address, boot.Ports)
+	if boot.Handover == nil {
+		return listenBottle(ctx, boot.Address, boot.Ports)
+	}
+	return receive(ctx, boot)
 }
 
 func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error {
@@ -80,6 +85,20 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var ready wire.GatewayReady
+	if boot.Word != "" {
+		if err := s.try(ctx, boot); err != nil {
+			return errors.Join(err, s.close())
+		}
+		ready.Canaries = s.trial.canaries
+	}
+	defer s.trial.end()
+	go func() { // ends with stdin, or with the process
+		err := s.control(ctx, conn)
+		if boot.Attached || errors.Is(err, wire.ErrProtocol) {
+			cancel()
+		}
+	}()
 	ls, err := open(ctx, boot)
 	if err != nil {
 		return errors.Join(err, s.close())
@@ -88,25 +107,10 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 		ls.close()
 		return errors.Join(err, s.close())
 	}
-	var ready wire.GatewayReady
-	if boot.Word != "" {
-		if err := s.try(ctx, boot); err != nil {
-			ls.close()
-			return errors.Join(err, s.close())
-		}
-		ready.Canaries = s.trial.canaries
-	}
-	defer s.trial.end()
 	if err := conn.WriteJSON(wire.KindReady, ready); err != nil {
 		ls.close()
 		return errors.Join(err, s.close())
 	}
-	go func() { // ends with stdin, or with the process
-		err := s.control(ctx, conn)
-		if boot.Attached || errors.Is(err, wire.ErrProtocol) {
-			cancel()
-		}
-	}()
 	return s.serve(ctx, ls)
 }
 

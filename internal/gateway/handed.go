@@ -63,9 +63,7 @@ func (h Handed) open(ctx context.Context, boot wire.GatewayBoot) (listeners, err
 	if err != nil {
 		return listeners{}, err
 	}
-	ls := listeners{
-		proxy: set.Proxy, socks: set.SOCKS, http: set.HTTP, tls: set.TLS, dnsTCP: set.DNS, dnsUDP: set.Packets, address: boot.Address,
-	}
+	ls := listenersOf(set, boot)
 	if h.Control == nil {
 		return ls, nil
 	}
@@ -84,4 +82,27 @@ func (h Handed) open(ctx context.Context, boot wire.GatewayBoot) (listeners, err
 	control.SetUnlinkOnClose(false) // the file is the launcher's
 	ls.control = control
 	return ls, nil
+}
+
+// receive waits for a guest that shares a directory with the gateway, and runs
+// under its uid.
+func receive(ctx context.Context, boot wire.GatewayBoot) (listeners, error) {
+	door, err := handover.Listen(boot.Handover.Path)
+	if err != nil {
+		return listeners{}, err
+	}
+	set, err := door.Receive(ctx, handover.Want{
+		Nonce: boot.Handover.Nonce, UID: os.Getuid(), Address: boot.Address, Ports: boot.Ports,
+	})
+	if err != nil {
+		return listeners{}, err
+	}
+	return listenersOf(set, boot), nil
+}
+
+func listenersOf(set *handover.Set, boot wire.GatewayBoot) listeners {
+	return listeners{
+		proxy: set.Proxy, socks: set.SOCKS, http: set.HTTP, tls: set.TLS,
+		dnsTCP: set.DNS, dnsUDP: set.Packets, address: boot.Address,
+	}
 }

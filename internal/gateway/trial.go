@@ -57,8 +57,10 @@ func beginTrial(ctx context.Context, boot wire.GatewayBoot) (*trial, error) {
 		return nil, fmt.Errorf("list the gateway's addresses: %w", err)
 	}
 	t := &trial{word: boot.Word}
-	for _, port := range boot.Ports.All() {
-		t.listeners = append(t.listeners, netip.AddrPortFrom(boot.Address, uint16(port))) //nolint:gosec // G115: a port
+	if boot.Handover == nil { // else they are in the bottle's namespace, and none in this
+		for _, port := range boot.Ports.All() {
+			t.listeners = append(t.listeners, netip.AddrPortFrom(boot.Address, uint16(port))) //nolint:gosec // G115: a port
+		}
 	}
 	if boot.OnHost {
 		return t, nil

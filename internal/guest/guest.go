@@ -80,13 +80,20 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		}
 		defer g.prober.stop()
 	}
-	if err := conn.Write(wire.KindReady, nil); err != nil {
-		return err
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	handed := handOver(ctx, boot.Handover)
 	served := make(chan error, 1)
 	go func() { served <- (&conversation{guest: g, conn: conn, boot: true, last: boot.Attached}).serve() }()
 	for {
 		select {
+		case err := <-handed:
+			if err == nil {
+				err = conn.Write(wire.KindReady, nil)
+			}
+			if err != nil {
+				return err
+			}
 		case err := <-served:
 			if boot.Attached || boot.DialUID < 0 && !boot.Listener {
 				return err

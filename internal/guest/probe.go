@@ -4,12 +4,12 @@ package guest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
@@ -22,10 +22,9 @@ func ProbeArgs() []string { return []string{"guest", "probe"} }
 // maxProbed bounds what the child reports, in bytes.
 const maxProbed = wire.MaxControl
 
-// prober is the child that probes, from the boot frame on: it starts while the
-// launcher still waits for the gateway.
+// prober is the child that tries what a process inside may do, from the boot
+// frame on: it starts while the launcher still waits for the gateway.
 type prober struct {
-	child *child
 	in    *os.File
 	out   *bufio.Reader
 	file  *os.File // below out
@@ -53,14 +52,14 @@ func (g *guest) startProber() (*prober, error) {
 	defer closeAll(theirOut)
 	// By this link, since the agent need not be able to search the directories
 	// that lead to the file.
-	child, err := g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs()...), &syscall.ProcAttr{
+	_, err = g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs()...), &syscall.ProcAttr{
 		Env: g.env, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		closeAll(ourIn, ourOut)
 		return nil, fmt.Errorf("start the probe: %w", err)
 	}
-	return &prober{child: child, in: ourIn, out: bufio.NewReaderSize(ourOut, 32<<10), file: ourOut}, nil
+	return &prober{in: ourIn, out: bufio.NewReaderSize(ourOut, 32<<10), file: ourOut}, nil
 }
 
 // probe has the child probe, once, for the boot stream alone.
@@ -74,13 +73,15 @@ func (v *conversation) probe(f wire.Frame) error {
 		return err
 	}
 	p.asked = true
-	go func() { // ends with the child
-		probed, err := v.guest.ask(p, request)
+	go func() { // ends when nothing can come late any more
+		probed, late, err := v.guest.ask(p, request)
 		if err == nil {
 			err = v.conn.WriteJSON(wire.KindProbed, probed)
 		}
 		if err == nil {
-			err = p.watch()
+			if finding, open := <-late; open {
+				err = errors.New(errLate + probe.Describe(finding))
+			}
 		}
 		if err != nil {
 			v.guest.broken <- err
@@ -94,22 +95,31 @@ func (p *prober) stop() {
 	closeAll(p.in, p.file)
 }
 
-// ask has the child probe, and adds what only the guest knows: where programs
-// are found.
-func (g *guest) ask(p *prober, request wire.Probe) (wire.Probed, error) {
-	began := time.Now()
+// ask tries the network itself, since the agent, whose uid the child has, must
+// not end what listens for late answers (TestLateDoorEndsTheBottle); it has
+// the child try the rest, and adds where programs are found. late is closed
+// when nothing can come any more.
+func (g *guest) ask(p *prober, request wire.Probe) (probed wire.Probed, late <-chan wire.Finding, err error) {
+	var trying error // written before Bottle returns
+	probed, late = probe.Bottle(context.Background(), request, func() (tried []wire.Finding) {
+		tried, trying = p.try(request)
+		return append(tried, g.findProgram(request)...)
+	})
+	return probed, late, trying
+}
+
+// try has the child try.
+func (p *prober) try(request wire.Probe) ([]wire.Finding, error) {
+	defer closeAll(p.file)
 	if err := json.NewEncoder(p.in).Encode(request); err != nil {
-		return wire.Probed{}, fmt.Errorf("hand the probe its task: %w", err)
+		return nil, fmt.Errorf("hand the probe its task: %w", err)
 	}
 	closeAll(p.in)
-	program := g.findProgram(request)
 	var probed wire.Probed
 	if err := p.next(&probed); err != nil {
-		return wire.Probed{}, fmt.Errorf("probe: %w", err)
+		return nil, fmt.Errorf("probe: %w", err)
 	}
-	probed.Findings = append(probed.Findings, program...)
-	probed.Took = time.Since(began)
-	return probed, nil
+	return probed.Findings, nil
 }
 
 // next reads one line of the child's.
@@ -127,17 +137,6 @@ func (p *prober) next(v any) error {
 			return fmt.Errorf("it ended: %w", err)
 		}
 	}
-}
-
-// watch returns what ends the bottle: a door that opened late. It is nil when
-// the child ended without one; the agent, whose uid it has, may have ended it.
-func (p *prober) watch() error {
-	defer closeAll(p.file)
-	var finding wire.Finding
-	if err := p.next(&finding); err != nil {
-		return nil //nolint:nilerr // the end, as it should be
-	}
-	return errors.New(errLate + probe.Describe(finding))
 }
 
 // findProgram looks for the harness as an Exec would.

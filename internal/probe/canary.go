@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,8 @@ type Canary struct {
 	tcp     net.Listener
 	udp     []datagrams
 	serving sync.WaitGroup
+
+	overheard atomic.Int64 // datagrams to everybody
 }
 
 // portAttempts bounds the search for a port that is free over both protocols.
@@ -115,11 +118,14 @@ func (c *Canary) accept() {
 func (c *Canary) answer(udp datagrams) {
 	buffer := make([]byte, 64)
 	for {
-		to, from, err := udp.receive(buffer)
-		if errors.Is(err, net.ErrClosed) {
+		n, to, from, err := udp.receive(buffer)
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
-		}
-		if err == nil {
+		case err != nil:
+		case string(buffer[:n]) == toEverybody(string(c.word)):
+			c.overheard.Add(1)
+		default:
 			udp.send(c.word, to, from)
 		}
 	}
@@ -142,19 +148,19 @@ func newDatagrams(conn net.PacketConn) (datagrams, error) {
 	return d, d.six.SetControlMessage(ipv6.FlagDst, true)
 }
 
-func (d datagrams) receive(buffer []byte) (to net.IP, from net.Addr, err error) {
+func (d datagrams) receive(buffer []byte) (n int, to net.IP, from net.Addr, err error) {
 	if d.four != nil {
-		_, control, from, err := d.four.ReadFrom(buffer)
+		n, control, from, err := d.four.ReadFrom(buffer)
 		if err != nil || control == nil {
-			return nil, from, err
+			return n, nil, from, err
 		}
-		return control.Dst, from, nil
+		return n, control.Dst, from, nil
 	}
-	_, control, from, err := d.six.ReadFrom(buffer)
+	n, control, from, err := d.six.ReadFrom(buffer)
 	if err != nil || control == nil {
-		return nil, from, err
+		return n, nil, from, err
 	}
-	return control.Dst, from, nil
+	return n, control.Dst, from, nil
 }
 
 // send may fail: then nobody hears the canary, which a control notices.

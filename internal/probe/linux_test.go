@@ -167,15 +167,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestServeTellsWhatComesLate plays the guest: one line, and one more for a
-// door that opens after the deadline.
-func TestServeTellsWhatComesLate(t *testing.T) {
-	if os.Getenv("PROBE_TEST_SERVE") != "" {
-		if err := Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
-			t.Error(err)
-		}
-		return
-	}
+// TestBottleTellsWhatComesLate: a door opens after the deadline.
+func TestBottleTellsWhatComesLate(t *testing.T) {
 	// A listener whose queue is full takes no connection, and when it has room
 	// takes one that tries again.
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -202,31 +195,13 @@ func TestServeTellsWhatComesLate(t *testing.T) {
 	if err := unix.Connect(filler, at); err != nil {
 		t.Fatal(err)
 	}
-	request, err := json.Marshal(wire.Probe{
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	probed, late := Bottle(ctx, wire.Probe{
 		Deadline: time.Millisecond, Late: 10 * time.Second,
-		Doors: []wire.Door{{Kind: Host, Address: netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port))}},
-		Kernel: wire.Kernel{Skip: []string{
-			Call, Setting, Device, EngineSocket, Memory, Capabilities, Privileges, Filter, User, Network,
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServeTellsWhatComesLate$")
-	cmd.Env = append(os.Environ(), "PROBE_TEST_SERVE=1")
-	cmd.Stdin = bytes.NewReader(request)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := json.NewDecoder(stdout)
-	var probed wire.Probed
-	if err := lines.Decode(&probed); err != nil {
-		t.Fatal(err)
-	}
+		Doors:  []wire.Door{{Kind: Host, Address: netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port))}},
+		Kernel: wire.Kernel{Skip: []string{Network}},
+	}, nil)
 	tcp := slices.IndexFunc(probed.Findings, func(f wire.Finding) bool { return strings.HasSuffix(f.Target, "tcp") })
 	if tcp < 0 || probed.Findings[tcp].Failed {
 		t.Fatalf("at the deadline: %+v", probed)
@@ -236,12 +211,10 @@ func TestServeTellsWhatComesLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Close(accepted) }()
-	var late wire.Finding
-	for late.Detail != "connection accepted" {
-		if err := lines.Decode(&late); err != nil {
-			t.Fatalf("nothing came late: %v", err)
+	for finding := range late {
+		if finding.Detail == "connection accepted" {
+			return
 		}
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	t.Error("nothing came late")
 }

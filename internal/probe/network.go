@@ -110,37 +110,3 @@ func reason(err error) string {
 	}
 	return err.Error()
 }
-
-// own checks that the bottle has no address but its own: another leg, or IPv6,
-// is another way out.
-func own(allowed []netip.Addr) []wire.Finding {
-	c := check{kind: Network, target: "no address but the bottle's"}
-	six := check{kind: Network, target: "no IPv6"}
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return []wire.Finding{open(reason(err)).in(c)}
-	}
-	legs, sixes := closed("none"), closed("none")
-	for _, address := range addresses {
-		prefix, err := netip.ParsePrefix(address.String())
-		if err != nil || prefix.Addr().IsLoopback() {
-			continue
-		}
-		switch ip := prefix.Addr().Unmap(); {
-		case ip.Is6():
-			sixes = open("it has " + ip.String())
-		case !contains(allowed, ip):
-			legs = open("it also has " + ip.String())
-		}
-	}
-	return []wire.Finding{legs.in(c), sixes.in(six)}
-}
-
-func contains(list []netip.Addr, address netip.Addr) bool {
-	for _, one := range list {
-		if one == address {
-			return true
-		}
-	}
-	return false
-}

@@ -10,11 +10,16 @@
 // work has answered, which shows that answers would have been seen; an answer
 // that comes later still ends the run.
 //
-// The guest runs its part (Serve) in a child of its own, which has the uid,
-// the filter and the namespaces that the agent will have. The gateway looks at
-// itself (Gateway). The launcher (Hosts, Verdict) holds the canaries of the
-// host and judges. What is found is data; package docker and its like say what
-// a finding means for a launch by calling Verdict.Err.
+// A bottle that has no network is asked for less and held to more: there is
+// nothing but loopback, and whatever is sent elsewhere is refused at once.
+//
+// The guest listens to the network itself (Bottle), since what comes late must
+// be seen by a process that the agent cannot end. What a process is and may
+// do, a child of its tries (Serve), which has the uid, the filter and the
+// namespaces that the agent will have. The gateway looks at itself (Gateway).
+// The launcher (Hosts, Verdict) holds the canaries of the host and judges.
+// What is found is data; package docker and its like say what a finding means
+// for a launch by calling Verdict.Err.
 package probe
 
 import (
@@ -44,6 +49,7 @@ const (
 	FarSide      = "far side"     // of the bottle's default route
 	EgressLeg    = "egress leg"   // of the bottle's gateway
 	Neighbour    = "neighbour"    // another bottle, or another gateway
+	Broadcast    = "broadcast"    // datagrams to everybody, which the host takes
 	Resolver     = "resolver"     // the engine's, that it forwards nowhere
 	Network      = "network"      // no address but the bottle's own
 	Call         = "call"         // a system call that the filter refuses
@@ -100,6 +106,9 @@ type trial struct {
 	checks []check
 	// local are checks that ask nobody, made one after the other.
 	local []func() []wire.Finding
+	// child makes more of those in a process of its own, and says itself how
+	// long each took; nil for none.
+	child func() []wire.Finding
 	skip  []string // kinds that mean nothing here
 	// deadline and late are those of silence.
 	deadline, late time.Duration
@@ -120,10 +129,14 @@ func run(ctx context.Context, t trial) (wire.Probed, <-chan wire.Finding) {
 	began := time.Now()
 	checks := slices.DeleteFunc(t.checks, func(c check) bool { return slices.Contains(t.skip, c.kind) })
 	ctx, cancel := context.WithCancel(ctx)
-	local := make(chan []wire.Finding, 1)
+	local := make(chan []wire.Finding, 2)
 	go func() { local <- inTurn(t.local) }()
 	results := make(chan tried, len(checks))
-	waiting := 1 // for local, and for all that must answer
+	waiting := 1 // for local, for the child, and for all that must answer
+	if t.child != nil {
+		waiting++
+		go func() { local <- t.child() }()
+	}
 	for i, c := range checks {
 		limit := patience
 		if c.silent {

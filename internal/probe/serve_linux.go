@@ -12,11 +12,9 @@ import (
 	"claude-bottle/internal/wire"
 )
 
-// Serve is the guest's child that probes: it reads one request, writes what it
-// found, and then one more line for each door that turns out to be open. It
-// ends when all has been silent long enough.
-func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	// The agent runs beside it for some seconds, under the same uid.
+// Serve is the guest's child, which tries what a process inside is and may do:
+// it reads one request, writes what it found, and ends.
+func Serve(_ context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("become not dumpable: %w", err)
 	}
@@ -24,31 +22,30 @@ func Serve(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := json.NewDecoder(stdin).Decode(&p); err != nil {
 		return fmt.Errorf("read what to probe: %w", err)
 	}
-	probed, late := Bottle(ctx, p)
-	out := json.NewEncoder(stdout)
-	if err := out.Encode(probed); err != nil {
-		return err
-	}
-	for finding := range late {
-		if err := out.Encode(finding); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Bottle probes from inside. Late are doors that turned out to be open after
-// the deadline; it is closed when no more can come.
-func Bottle(ctx context.Context, p wire.Probe) (probed wire.Probed, late <-chan wire.Finding) {
-	checks := slices.Concat(doors(p.Doors, p.Word), resolver(p), ways(p))
-	local := []func() []wire.Finding{
+	findings := inTurn([]func() []wire.Finding{
 		func() []wire.Finding { return identity(p) },
-		func() []wire.Finding { return own(p.Own) },
 		files,
 		func() []wire.Finding { return devices(p.Kernel) },
 		func() []wire.Finding { return []wire.Finding{parent()} },
 		func() []wire.Finding { return []wire.Finding{sockets()} },
 		calls,
+	})
+	return json.NewEncoder(stdout).Encode(wire.Probed{Findings: findings})
+}
+
+// Bottle tries from inside what the network leads to; beside it goes on what
+// child finds, which is Serve's in another process. Late are doors that turned
+// out to be open after the deadline; it is closed when no more can come.
+func Bottle(ctx context.Context, p wire.Probe, child func() []wire.Finding) (probed wire.Probed, late <-chan wire.Finding) {
+	around := func() []wire.Finding {
+		if p.Alone {
+			return alone()
+		}
+		return own(p.Own)
 	}
-	return run(ctx, trial{checks: checks, local: local, skip: p.Kernel.Skip, deadline: p.Deadline, late: p.Late})
+	checks := slices.Concat(doors(p.Doors, p.Word), resolver(p), ways(p), sendings(p))
+	return run(ctx, trial{
+		checks: checks, local: []func() []wire.Finding{around}, child: child,
+		skip: p.Kernel.Skip, deadline: p.Deadline, late: p.Late,
+	})
 }

@@ -22,18 +22,23 @@ func (v *Verdict) Add(findings ...wire.Finding) { v.Findings = append(v.Findings
 
 // Summary is one line for people: "31 checks, all closed (14 ms)".
 func (v Verdict) Summary() string {
-	failed, missing := 0, ""
+	failed, warned, missing := 0, 0, ""
 	for _, f := range v.Findings {
 		switch {
 		case f.Failed && f.Kind == Program:
 			missing = ", but " + f.Target + " cannot be run"
 		case f.Failed:
 			failed++
+		case f.Warned:
+			warned++
 		}
 	}
 	what := "all closed"
-	if failed > 0 {
+	switch {
+	case failed > 0:
 		what = fmt.Sprintf("%d failed", failed)
+	case warned > 0:
+		what = fmt.Sprintf("all closed but %d that the plan warned of", warned)
 	}
 	return fmt.Sprintf("%d checks, %s%s (%d ms)", len(v.Findings), what, missing, v.Took.Milliseconds())
 }
@@ -95,6 +100,7 @@ var meanings = map[string]string{
 	FarSide:      "the bottle reaches the far side of its default route",
 	EgressLeg:    "the bottle reaches its gateway's leg to the world",
 	Neighbour:    "another bottle can be reached",
+	Broadcast:    "the host takes what the bottle sends to everybody",
 	Resolver:     "the engine's name server asks somebody beside the gateway",
 	Network:      "the bottle has an address that was not given to it",
 	Call:         "a system call is not refused",
@@ -132,6 +138,7 @@ const (
 var remedies = map[string]string{
 	Host: networkRemedy, FarSide: networkRemedy, EgressLeg: networkRemedy, Network: networkRemedy,
 	Neighbour:  "bottles' networks are kept apart by the engine's rules: see that it manages iptables (no `--iptables=false`), and restart it",
+	Broadcast:  "`sudo sysctl net.ipv4.conf.default.rp_filter=2` has the host ask where packets come from",
 	Resolver:   "see the engine's `dns` settings; a bottle's own is its gateway",
 	Call:       engineRemedy,
 	Setting:    engineRemedy,

@@ -38,6 +38,21 @@ type GuestBoot struct {
 	// Listener says that descriptor 3 is a listening unix socket of further
 	// conversations, which only the launcher's side can reach.
 	Listener bool `json:"listener,omitempty"`
+	// Handover, of a bottle that has no network, has the guest open the ways
+	// in and hand them to the gateway before it is ready.
+	Handover *Handover `json:"handover,omitempty"`
+}
+
+// Handover is how a gateway gets listeners that a guest opens, see package
+// handover.
+type Handover struct {
+	// Path is the socket on which the gateway waits, as the reader sees it.
+	Path string `json:"path"`
+	// Nonce is of this launch, and known to the two alone.
+	Nonce string `json:"nonce"`
+	// Address and Ports are where the ways in are.
+	Address netip.Addr `json:"address"`
+	Ports   Ports      `json:"ports"`
 }
 
 // GatewayBoot is the first frame a gateway reads.
@@ -46,6 +61,9 @@ type GatewayBoot struct {
 	Policy policy.Egress `json:"policy"`
 	// Address is the bottle-side address, the only one the gateway binds.
 	Address netip.Addr `json:"address"`
+	// Handover, of a bottle that has no network, has the gateway bind nothing
+	// and receive what it serves. Address is then within the bottle.
+	Handover *Handover `json:"handover,omitempty"`
 	// Ports on Address. DNS is served over UDP and TCP.
 	Ports Ports `json:"ports"`
 	// HostAddresses are the host's own, which are refused unless private.

@@ -41,6 +41,12 @@ type Probe struct {
 	Kernel Kernel `json:"kernel"`
 	// Own are the bottle's addresses; any other is another way out.
 	Own []netip.Addr `json:"own"`
+	// Alone says that the bottle has no network: no interface but loopback, no
+	// route, and whatever is sent elsewhere is refused at once.
+	Alone bool `json:"alone,omitempty"`
+	// Everybody are addresses of many (broadcast, multicast) that the launcher's
+	// canary must not hear Word from.
+	Everybody []netip.AddrPort `json:"everybody,omitempty"`
 	// Program is looked for as Start.Argv[0] would be, in Dir.
 	Program string `json:"program,omitempty"`
 	Dir     string `json:"dir,omitempty"`
@@ -88,6 +94,8 @@ type Finding struct {
 	Target string `json:"target"` // what was tried
 	// Failed is a door that is open, or a way that does not work.
 	Failed bool `json:"failed,omitempty"`
+	// Warned is a door that is open as the plan said. Only launchers set it.
+	Warned bool `json:"warned,omitempty"`
 	// Detail is what happened.
 	Detail string `json:"detail"`
 	// Code is that of a program that could not be run, see Exit.
@@ -110,6 +118,7 @@ func (p Probed) bounded() (Probed, error) {
 	}
 	for i := range p.Findings {
 		f := &p.Findings[i]
+		f.Warned = false
 		for _, text := range []*string{&f.Kind, &f.Target, &f.Detail} {
 			*text = Printable((*text)[:min(len(*text), maxFinding)])
 		}

@@ -137,7 +137,7 @@ func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Se
 func FakeUnprobed() []string {
 	return []string{
 		probe.Host, probe.FarSide, probe.EgressLeg, probe.Resolver, probe.GatewayPort, probe.Forwarding,
-		probe.Proxy, probe.Names, probe.Plain, probe.Control,
+		probe.Proxy, probe.Names, probe.Plain, probe.Control, probe.Broadcast,
 		probe.Setting, probe.Device, probe.EngineSocket, probe.Capabilities, probe.User,
 	}
 }

@@ -79,12 +79,12 @@ func (l *launch) nextName(ctx context.Context) error {
 		return err
 	}
 	l.parts.Names = namesOf(name)
-	return l.Run.Record(resources(l.parts.Names)...)
+	return l.Run.Record(l.resources()...)
 }
 
 // settleName makes the ledger say which name was won, and none that was not.
 func (l *launch) settleName() error {
-	won := resources(l.parts.Names, l.plan.Docker.EgressNetwork)
+	won := l.resources()
 	lost := slices.DeleteFunc(l.Run.Resources(), func(r runs.Resource) bool { return slices.Contains(won, r) })
 	if len(lost) == 0 {
 		return nil
@@ -129,16 +129,13 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 	defer others.settle()
 	networked := make(chan struct{})
 	group, together := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		l.made.Network, err = l.engine.createInternal(together, l.plan, l.parts.Names.Network, l.parts.Addresses)
-		if err == nil {
-			close(networked)
-		}
-		return err
-	})
+	group.Go(func() error { return l.createInternal(together, networked) })
 	group.Go(func() error { return l.bringUpGateway(together, networked, b) })
 	group.Go(func() error { return l.bringUpAgent(together, networked, b, secrets) })
 	if err = group.Wait(); err == nil {
+		err = l.endHandover()
+	}
+	if err == nil {
 		err = l.prove(ctx, b, others)
 	}
 	if err != nil {
@@ -148,6 +145,17 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 	b.made, b.gatewayID = l.made, l.made.Gateway
 	b.watch(l.plan.Spec.Limits.Disk, l.parts.Paths)
 	return b, nil
+}
+
+// createInternal makes the bottle's network, if it gets one.
+func (l *launch) createInternal(ctx context.Context, done chan<- struct{}) (err error) {
+	if !l.plan.Docker.Alone {
+		l.made.Network, err = l.engine.createInternal(ctx, l.plan, l.parts.Names.Network, l.parts.Addresses)
+	}
+	if err == nil {
+		close(done)
+	}
+	return err
 }
 
 func (l *launch) bringUpGateway(ctx context.Context, networked <-chan struct{}, b *instance) error {
@@ -188,9 +196,27 @@ func (l *launch) createGateway(ctx context.Context) (err error) {
 	if l.parts.GatewayImage, err = l.gatewayImage.wait(); err != nil {
 		return err
 	}
+	if l.plan.Docker.Alone { // the egress network is its first
+		if l.parts.EgressID, err = l.egress.wait(); err != nil {
+			return err
+		}
+	}
 	l.made.Gateway, err = l.engine.createContainer(ctx, "gateway-create", gatewayOptions(l.plan, l.parts))
 	if err != nil {
 		return err
+	}
+	if err = l.connectGateway(ctx); err != nil {
+		return err
+	}
+	l.made.gateway, err = l.engine.attach(ctx, "gateway-attach", l.made.Gateway)
+	return err
+}
+
+// connectGateway puts the gateway of a bottle with a network on the egress
+// network too.
+func (l *launch) connectGateway(ctx context.Context) (err error) {
+	if l.plan.Docker.Alone {
+		return nil
 	}
 	if l.parts.EgressID, err = l.egress.wait(); err != nil {
 		return err
@@ -206,6 +232,5 @@ func (l *launch) createGateway(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("connect %s to the egress network: %w", l.parts.Names.Gateway, err)
 	}
-	l.made.gateway, err = l.engine.attach(ctx, "gateway-attach", l.made.Gateway)
-	return err
+	return nil
 }

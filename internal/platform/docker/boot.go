@@ -39,6 +39,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
 		Control: wire.GatewayControl, ControlUID: b.dialUID,
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
+		Handover: l.handoverAt(gatewayHandover),
 	})
 }
 
@@ -53,7 +54,19 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: l.bottleEnv(), Secrets: secrets.Env(),
 		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
+		Handover: l.handoverAt(insideHandover),
 	})
+}
+
+// handoverAt tells one of the two where the other is, in the directory that
+// both see at a place of their own; nil for a bottle with a network.
+func (l *launch) handoverAt(dir string) *wire.Handover {
+	if !l.plan.Docker.Alone {
+		return nil
+	}
+	return &wire.Handover{
+		Path: dir + "/ways", Nonce: l.handover, Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,
+	}
 }
 
 // bottleEnv is the environment of every process inside, over the image's.

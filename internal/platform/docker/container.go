@@ -26,6 +26,10 @@ const (
 	insideNonce  = "/.claude-bottle/nonce"
 	// gatewayBinary is the same program in the gateway's image.
 	gatewayBinary = "/claude-bottle"
+	// insideHandover and gatewayHandover are one directory, which the agent's
+	// container cannot write to.
+	insideHandover  = "/.claude-bottle/handover"
+	gatewayHandover = "/handover"
 )
 
 // Limits of a bottle whose manifest sets none.
@@ -47,6 +51,7 @@ type paths struct {
 	Home, Work, Git, Record string
 	Etc                     string // provision.Etc, and what the network needs
 	Nonce                   string
+	Handover                string
 }
 
 // parts are what a run's containers are made from beside the plan.
@@ -69,13 +74,22 @@ func agentOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 	labels := labels(plan, roleAgent)
 	labels[labelBinary] = b.Program.Hash
 	host := &container.HostConfig{
-		NetworkMode: container.NetworkMode(b.Names.Network),
-		DNS:         []netip.Addr{b.Addresses.Gateway},
-		Mounts:      agentMounts(spec, b),
-		Sysctls:     noIPv6(plan.Docker),
-		ShmSize:     shmSize,
-		Runtime:     engineRuntime(plan),
-		Resources:   agentResources(spec.Limits),
+		Mounts:    agentMounts(plan, b),
+		Sysctls:   map[string]string{},
+		ShmSize:   shmSize,
+		Runtime:   engineRuntime(plan),
+		Resources: agentResources(spec.Limits),
+	}
+	maps.Copy(host.Sysctls, noIPv6(plan.Docker))
+	var networking *network.NetworkingConfig
+	if plan.Docker.Alone {
+		host.NetworkMode = network.NetworkNone
+		// The guest, who has no capability, opens ports 53, 80 and 443.
+		host.Sysctls[unprivilegedPorts] = "0"
+	} else {
+		host.NetworkMode = container.NetworkMode(b.Names.Network)
+		host.DNS = []netip.Addr{b.Addresses.Gateway}
+		networking = onNetwork(b.Names.Network, b.Addresses.Agent)
 	}
 	harden(host)
 	return client.ContainerCreateOptions{
@@ -89,23 +103,23 @@ func agentOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
 		},
 		HostConfig:       host,
-		NetworkingConfig: onNetwork(b.Names.Network, b.Addresses.Agent),
+		NetworkingConfig: networking,
 	}
 }
 
-// gatewayOptions describe the gateway's container. Its second leg, on the
-// egress network, is connected before it starts.
+// unprivilegedPorts is the lowest port that anybody may listen on.
+const unprivilegedPorts = "net.ipv4.ip_unprivileged_port_start"
+
+// gatewayOptions describe the gateway's container. It is on the egress
+// network; of a bottle with a network that is its second leg, connected before
+// it starts.
 func gatewayOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 	labels := labels(plan, roleGateway)
 	labels[labelBinary] = b.Program.Hash
-	sysctls := map[string]string{
-		"net.ipv4.ip_forward":                 "0",
-		"net.ipv4.ip_unprivileged_port_start": "0",
-	}
+	sysctls := map[string]string{"net.ipv4.ip_forward": "0"}
 	maps.Copy(sysctls, noIPv6(plan.Docker))
 	pids := int64(gatewayPIDs)
 	host := &container.HostConfig{
-		NetworkMode:    container.NetworkMode(b.Names.Network),
 		ReadonlyRootfs: true,
 		Mounts: []mount.Mount{
 			{Type: mount.TypeBind, Source: b.Paths.Record, Target: "/record"},
@@ -114,6 +128,15 @@ func gatewayOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 		},
 		Sysctls:   sysctls,
 		Resources: container.Resources{Memory: gatewayMemory, MemorySwap: gatewayMemory, PidsLimit: &pids, Ulimits: noCore()},
+	}
+	var networking *network.NetworkingConfig
+	if plan.Docker.Alone {
+		host.NetworkMode = container.NetworkMode(b.EgressID)
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: b.Paths.Handover, Target: gatewayHandover})
+	} else {
+		host.NetworkMode = container.NetworkMode(b.Names.Network)
+		host.Sysctls[unprivilegedPorts] = "0"
+		networking = onNetwork(b.Names.Network, b.Addresses.Gateway)
 	}
 	harden(host)
 	return client.ContainerCreateOptions{
@@ -126,7 +149,7 @@ func gatewayOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
 		},
 		HostConfig:       host,
-		NetworkingConfig: onNetwork(b.Names.Network, b.Addresses.Gateway),
+		NetworkingConfig: networking,
 	}
 }
 
@@ -144,13 +167,17 @@ func harden(host *container.HostConfig) {
 
 // agentMounts are the run's directories and files. Mountpoints below home and
 // workspace were made on the host, since the engine makes them root's.
-func agentMounts(spec bottle.Spec, b parts) []mount.Mount {
+func agentMounts(plan bottle.Plan, b parts) []mount.Mount {
+	spec := plan.Spec
 	mounts := []mount.Mount{
 		{Type: mount.TypeBind, Source: b.Paths.Home, Target: spec.Home},
 		{Type: mount.TypeBind, Source: b.Paths.Work, Target: spec.Workspace},
 		{Type: mount.TypeBind, Source: b.Paths.Git, Target: spec.Workspace + "/.git"},
 		readOnly(b.Program.Path, insideBinary),
 		readOnly(b.Paths.Nonce, insideNonce),
+	}
+	if plan.Docker.Alone {
+		mounts = append(mounts, readOnly(b.Paths.Handover, insideHandover))
 	}
 	for _, name := range etcFiles(spec) {
 		mounts = append(mounts, readOnly(filepath.Join(b.Paths.Etc, name), filepath.Join(bottle.EtcMount, name)))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,7 +202,12 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "claude-bottle-test", "claude-bottle")
+	tree, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	// One for each working tree: tests of two may run at once.
+	path := filepath.Join(dir, "claude-bottle-test", fmt.Sprintf("claude-bottle-%08x", hash(tree)))
 	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/claude-bottle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

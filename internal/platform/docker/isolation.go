@@ -107,7 +107,7 @@ func (p *proof) all(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	p.verdict.Add(hosts)
+	p.verdict.Add(hosts, p.hosts.Overheard(p.plan.Docker.Broadcast))
 	p.verdict.Add(control...)
 	p.verdict.Add(inside.Findings...)
 	p.verdict.Add(gateway.Findings...)
@@ -122,8 +122,11 @@ func (p *proof) request() wire.Probe {
 		Doors:   p.insideDoors(),
 		Gateway: addresses.Gateway, Ports: part.Ports,
 		Resolver: engineResolver, SilentServfail: !olderAPI(part.APIVersion, resolverForwardsNot),
-		UID: spec.UID, GID: spec.GID, Kernel: p.kernel(part.Runtime), Own: []netip.Addr{addresses.Agent},
-		Dir: spec.Workspace,
+		UID: spec.UID, GID: spec.GID, Kernel: p.kernel(part.Runtime), Dir: spec.Workspace,
+		Alone: part.Alone, Everybody: p.hosts.Everybody(),
+	}
+	if !part.Alone {
+		request.Own = []netip.Addr{addresses.Agent}
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]
@@ -134,7 +137,10 @@ func (p *proof) request() wire.Probe {
 
 func (p *proof) insideDoors() []wire.Door {
 	addresses, port := p.parts.Addresses, p.hosts.Port()
-	doors := append(slices.Clone(p.doors), wire.Door{Kind: probe.FarSide, Address: netip.AddrPortFrom(addresses.Engine, port)})
+	doors := slices.Clone(p.doors)
+	if addresses.Engine.IsValid() {
+		doors = append(doors, wire.Door{Kind: probe.FarSide, Address: netip.AddrPortFrom(addresses.Engine, port)})
+	}
 	for _, canary := range p.bottle.gateway.Canaries() {
 		doors = append(doors,
 			wire.Door{Kind: probe.EgressLeg, Address: canary.Address()},

@@ -23,6 +23,7 @@ type launch struct {
 	parts    parts
 	env      []string // of the image
 	nonce    string
+	handover string // the nonce by which the gateway knows the guest
 	word     string // what the probe's canaries say
 	// inspection holds the run's authority; the plan has only its files.
 	inspection bottle.Inspection
@@ -78,9 +79,10 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 
 func (p *Platform) newLaunch(e *engine, launching *bottle.Launching, plan bottle.Plan) *launch {
 	return &launch{
-		Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text(), word: strings.ToLower(rand.Text()),
+		Launching: launching, platform: p, engine: e, plan: plan, nonce: rand.Text(), handover: rand.Text(),
+		word: strings.ToLower(rand.Text()),
 		parts: parts{
-			Names: namesOf(plan.Name), Addresses: addressingOf(plan.Docker.Subnet), Paths: pathsOf(launching.Run),
+			Names: namesOf(plan.Name), Addresses: addressesOf(plan.Docker), Paths: pathsOf(launching.Run),
 		},
 	}
 }
@@ -90,12 +92,13 @@ func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.confi
 func pathsOf(run *runs.Run) paths {
 	return paths{
 		Home: run.Path(bottle.HomeDir), Work: run.Path(bottle.WorkDir), Git: run.Path(bottle.GitDir),
-		Record: run.Path(bottle.RecordDir), Etc: run.Path(bottle.EtcDir), Nonce: run.Path("nonce"),
+		Record: run.Path(bottle.RecordDir), Etc: run.Path(bottle.EtcDir), Nonce: run.Path(bottle.NonceFile),
+		Handover: run.Path(bottle.HandoverDir),
 	}
 }
 
 func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, error) {
-	if err := l.Run.Record(resources(l.parts.Names, l.plan.Docker.EgressNetwork)...); err != nil {
+	if err := l.Run.Record(l.resources()...); err != nil {
 		return nil, err
 	}
 	l.Undo.Add("containers and networks", l.remove)

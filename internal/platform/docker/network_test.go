@@ -88,9 +88,6 @@ func TestEgressNetworkRemoved(t *testing.T) {
 	if err := l.writeFiles(); err != nil {
 		t.Fatal(err)
 	}
-	if l.made.Network, err = e.createInternal(t.Context(), plan, l.parts.Names.Network, l.parts.Addresses); err != nil {
-		t.Fatal(err)
-	}
 	if err := l.createGateway(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +98,32 @@ func TestEgressNetworkRemoved(t *testing.T) {
 	if !errors.Is(err, errEgressGone) {
 		t.Errorf("start after the network went: %v, want %v", err, errEgressGone)
 	}
+}
+
+// bridged changes a plan to that of a runtime that passes no socket on.
+func (b *bench) bridged(t *testing.T, plan *bottle.Plan) {
+	t.Helper()
+	host, err := hostNetworks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := b.platform(t).engine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, used, err := e.networkNames(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime := plan.Docker.Runtime
+	plan.Docker.Runtime, plan.Docker.Alone = "another", false
+	err = chooseNetwork(plan.Docker, plan.Name, observed{
+		Run: plan.Run, EngineNetworks: used, HostNetworks: host, Unchecked: sourcesUnchecked(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Docker.Runtime = runtime
 }
 
 // TestSubnetTaken: somebody else takes the planned range first.
@@ -114,6 +137,7 @@ func TestSubnetTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.bridged(t, &plan)
 	first, err := p.Launch(t.Context(), plan, environ.Secrets{})
 	if err != nil {
 		t.Fatal(err)

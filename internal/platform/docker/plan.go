@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/handover"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
@@ -82,25 +83,21 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	if err != nil {
 		return bottle.Plan{}, err
 	}
-	subnet, err := chooseSubnet(string(seen.Run), bottleBits, seen.EngineNetworks, seen.HostNetworks)
-	if err != nil {
-		return bottle.Plan{}, err
-	}
 	part := &bottle.DockerPlan{
 		Endpoint: seen.Endpoint.Host, Version: seen.Version, APIVersion: seen.APIVersion,
 		Pinned: seen.Settings.Name != "", Owner: seen.Owner, Runtime: runtime, IPv6: seen.IPv6,
-		EngineFilter: filters(seen.Security),
-		Network:      namesOf(name).Network, EgressNetwork: egressName(seen.Owner),
-		Subnet: subnet, Ports: wire.StandardPorts,
+		EngineFilter:  filters(seen.Security),
+		EgressNetwork: egressName(seen.Owner), Ports: wire.StandardPorts,
 	}
-	addresses := addressingOf(subnet)
-	part.GatewayAddress, part.BottleAddress = addresses.Gateway, addresses.Agent
+	if err := chooseNetwork(part, name, seen); err != nil {
+		return bottle.Plan{}, err
+	}
 	if err := chooseImage(part, spec, seen); err != nil {
 		return bottle.Plan{}, err
 	}
 	return bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name,
-		Spec: spec, Warnings: slices.Concat(spec.Warnings, warnings(spec, runtime, seen)),
+		Spec: spec, Warnings: slices.Concat(spec.Warnings, warnings(part, seen)),
 		Docker: part,
 	}, nil
 }
@@ -133,6 +130,28 @@ func chooseRuntime(isolation bottle.Isolation, seen observed) (string, error) {
 		return seen.DefaultRuntime, nil
 	}
 	return "runc", nil
+}
+
+// sharesSockets are the runtimes known to let a container use a unix socket of
+// the host's, by which it passes its listeners on. gVisor's kernel does not,
+// and of others nobody knows.
+var sharesSockets = []string{"runc", "io.containerd.runc.v2", "crun"}
+
+// chooseNetwork gives a bottle no network where its gateway can serve it from
+// outside, and else one that leads to the gateway alone.
+func chooseNetwork(part *bottle.DockerPlan, name string, seen observed) error {
+	if slices.Contains(sharesSockets, part.Runtime) {
+		part.Alone, part.GatewayAddress = true, handover.Address()
+		return nil
+	}
+	subnet, err := chooseSubnet(string(seen.Run), bottleBits, seen.EngineNetworks, seen.HostNetworks)
+	if err != nil {
+		return err
+	}
+	addresses := addressingOf(subnet)
+	part.Network, part.Subnet, part.Broadcast = namesOf(name).Network, subnet, seen.Unchecked
+	part.GatewayAddress, part.BottleAddress = addresses.Gateway, addresses.Agent
+	return nil
 }
 
 // refuseLimits refuses a limit that would be set and not enforced.
@@ -200,12 +219,12 @@ func chooseImage(part *bottle.DockerPlan, spec bottle.Spec, seen observed) error
 }
 
 // warnings are what this engine gives less of than a person may think.
-func warnings(spec bottle.Spec, runtime string, seen observed) []string {
+func warnings(part *bottle.DockerPlan, seen observed) []string {
 	var lines []string
-	if ignoresCgroups(seen.Runtimes[runtime]) {
-		lines = append(lines, "limits: runtime "+runtime+" is registered with --ignore-cgroups, so nothing bounds memory, CPU and processes")
+	if ignoresCgroups(seen.Runtimes[part.Runtime]) {
+		lines = append(lines, "limits: runtime "+part.Runtime+" is registered with --ignore-cgroups, so nothing bounds memory, CPU and processes")
 	}
-	if seen.Unchecked {
+	if part.Broadcast {
 		lines = append(lines, "host: UDP services of this machine that listen on all addresses can be sent to, one way, by broadcast; "+
 			"`sudo sysctl net.ipv4.conf.default.rp_filter=2` ends that")
 	}

@@ -40,10 +40,21 @@ func planObserved() observed {
 	}
 }
 
+// anotherRuntime is the engine's default, of which nobody knows whether it
+// passes sockets on.
+func anotherRuntime(seen *observed) {
+	seen.DefaultRuntime, seen.Runtimes["kata"] = "kata", nil
+}
+
 // planCases are what a plan depends on, one thing at a time.
 var planCases = map[string]func(*bottle.Spec, *observed){
 	"default":           func(*bottle.Spec, *observed) {},
+	"another-runtime":   func(_ *bottle.Spec, seen *observed) { anotherRuntime(seen) },
 	"sources-unchecked": func(_ *bottle.Spec, seen *observed) { seen.Unchecked = true },
+	"sources-unchecked-another-runtime": func(_ *bottle.Spec, seen *observed) {
+		anotherRuntime(seen)
+		seen.Unchecked = true
+	},
 	"build": func(_ *bottle.Spec, seen *observed) {
 		seen.Image = ""
 		seen.Settings.Base, seen.Settings.Claude = "corp/node:22", "9.9.9"
@@ -75,11 +86,13 @@ var planCases = map[string]func(*bottle.Spec, *observed){
 		spec.Limits = bottle.Limits{Memory: 4 << 30, CPUs: 2, PIDs: 100, Disk: 20 << 30}
 	},
 	"all-private-ranges-routed": func(_ *bottle.Spec, seen *observed) {
+		anotherRuntime(seen)
 		seen.HostNetworks = []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 		}
 	},
 	"first-pool-in-use": func(_ *bottle.Spec, seen *observed) {
+		anotherRuntime(seen)
 		seen.EngineNetworks = append(seen.EngineNetworks, netip.MustParsePrefix("10.213.0.0/16"))
 		seen.HostNetworks = append(seen.HostNetworks, netip.MustParsePrefix("10.64.0.0/10"))
 	},
@@ -174,7 +187,7 @@ func TestPlanRefuses(t *testing.T) {
 			"remaps user ids", "userns-remap",
 		},
 		"no subnet free": {
-			func(_ *bottle.Spec, seen *observed) { seen.EngineNetworks = pools },
+			func(_ *bottle.Spec, seen *observed) { anotherRuntime(seen); seen.EngineNetworks = pools },
 			"no free /29", "docker network prune",
 		},
 	}

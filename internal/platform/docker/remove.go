@@ -26,14 +26,14 @@ const (
 // resources are a run's, as its ledger names them. The ledger says that there
 // may be something and in which engine; which objects are the run's, say
 // their labels, since a name may have become somebody else's.
-func resources(names names, egress ...string) []runs.Resource {
+func (l *launch) resources() []runs.Resource {
 	list := []runs.Resource{
-		{Kind: kindContainer, Name: names.Agent},
-		{Kind: kindContainer, Name: names.Gateway},
-		{Kind: kindNetwork, Name: names.Network},
+		{Kind: kindContainer, Name: l.parts.Names.Agent},
+		{Kind: kindContainer, Name: l.parts.Names.Gateway},
+		{Kind: kindNetwork, Name: l.plan.Docker.EgressNetwork},
 	}
-	for _, name := range egress {
-		list = append(list, runs.Resource{Kind: kindNetwork, Name: name})
+	if !l.plan.Docker.Alone {
+		list = append(list, runs.Resource{Kind: kindNetwork, Name: l.parts.Names.Network})
 	}
 	return list
 }
@@ -87,6 +87,9 @@ func (e *engine) removeMade(ctx context.Context, owner string, run runs.ID, made
 	})
 	removing.Go(func() {
 		onInternal = e.removeContainer(ctx, made.Agent)
+		if made.Network == "" {
+			return
+		}
 		<-gatewayGone
 		onInternal = errors.Join(onInternal, e.removeInternal(ctx, made.Network))
 	})

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
 )
 
@@ -28,6 +29,7 @@ const bottleBits = 29
 const egressBits = 22
 
 // addressing is one run's network, decided before anything exists.
+// Of a bottle without a network there is the gateway's address alone.
 type addressing struct {
 	Subnet  netip.Prefix
 	Engine  netip.Addr // what the engine keeps for itself; nobody answers there
@@ -39,6 +41,14 @@ func addressingOf(subnet netip.Prefix) addressing {
 	engine := subnet.Addr().Next()
 	gateway := engine.Next()
 	return addressing{Subnet: subnet, Engine: engine, Gateway: gateway, Agent: gateway.Next()}
+}
+
+// addressesOf are those that a plan proposes.
+func addressesOf(part *bottle.DockerPlan) addressing {
+	if part.Alone {
+		return addressing{Gateway: part.GatewayAddress}
+	}
+	return addressingOf(part.Subnet)
 }
 
 // chooseSubnet takes a free network of the given size. seed says where the

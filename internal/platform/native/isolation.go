@@ -51,7 +51,9 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		inside, err = b.guest.Probe(together, l.request(doors))
+		request := l.request(doors)
+		request.Alone, request.Everybody = true, hosts.Everybody()
+		inside, err = b.guest.Probe(together, request)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -65,7 +67,7 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	l.Verdict.Add(control)
+	l.Verdict.Add(control, hosts.Overheard(false))
 	l.Verdict.Add(inside.Findings...)
 	l.Verdict.Add(gateway.Findings...)
 	l.Verdict.Took = time.Since(began)
