@@ -25,10 +25,9 @@ type Targets struct {
 	// for none.
 	Allowed     string `json:"allowed,omitempty"`
 	AllowedPort int    `json:"allowedPort,omitempty"`
-	// Served is where the attacker itself serves that name, so that a request
-	// to it stays within the bottle's network. Without it the name is looked
-	// up and not asked.
-	Served netip.AddrPort `json:"served"`
+	// Says is the page of that host, where the launcher serves it. Without it
+	// the name is looked up and not asked.
+	Says string `json:"says,omitempty"`
 	// Trap is an allowed name and port that leads to this computer.
 	Trap string `json:"trap,omitempty"`
 	// Refused is a name that the policy does not know.

@@ -13,8 +13,9 @@ import (
 
 // What stops packets.
 const (
-	byNetwork = "its network leads to the gateway alone"
-	byGateway = "the gateway"
+	byNetwork   = "its network leads to the gateway alone"
+	byNoNetwork = "it has no network"
+	byGateway   = "the gateway"
 )
 
 func networkAttempts(t Targets) []attempt {
@@ -65,9 +66,9 @@ func knockAll(ctx context.Context, targets []netip.AddrPort) result {
 		}
 	}
 	if len(targets) == 0 {
-		return stopped(byNetwork, "there is no address to try")
+		return stopped(network(), "there is no address to try")
 	}
-	return stopped(byNetwork, "%s: %s", count(len(targets), "address", "addresses"), strings.Join(kinds, ", "))
+	return stopped(network(), "%s: %s", count(len(targets), "address", "addresses"), strings.Join(kinds, ", "))
 }
 
 // knock connects; over UDP it waits for an answer too.
@@ -132,6 +133,14 @@ func pastGateway(ctx context.Context, t Targets) result {
 		r.happened = "no router: " + strings.TrimPrefix(r.happened, count(len(targets), "address", "addresses")+": ")
 	}
 	return r
+}
+
+// network says what stops packets in this bottle.
+func network() string {
+	if own, err := ownAddresses(); err == nil && len(own) == 0 {
+		return byNoNetwork
+	}
+	return byNetwork
 }
 
 // ownAddresses are the bottle's, but for loopback.
@@ -218,7 +227,7 @@ func otherServers(ctx context.Context, t Targets) result {
 			return worked("%s answered: %s", a.server, a.said)
 		}
 	}
-	return stopped(byNetwork, "%s: none answers", count(len(servers), "server", "servers"))
+	return stopped(network(), "%s: none answers", count(len(servers), "server", "servers"))
 }
 
 // ask looks a name up at one server. It is true when the server knew anything

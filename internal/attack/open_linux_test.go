@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -17,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
@@ -116,10 +114,9 @@ func attackOpenWorld() error {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		return err
 	}
-	served := netip.MustParseAddrPort("198.51.100.2:8080")
 	aim, err := json.Marshal(Targets{
 		Canaries: []netip.AddrPort{netip.MustParseAddrPort(canary.Addr().String())},
-		Allowed:  "allowed.example", AllowedPort: 8080, Served: served, Trap: "trap.example:1", Refused: "refused.example",
+		Allowed:  "allowed.example", AllowedPort: 8080, Says: page, Trap: "trap.example:1", Refused: "refused.example",
 		Files: []string{here}, Variables: []string{"ATTACK_SECRET"}, Sockets: []string{socket},
 		Workspace: here, Program: program, UID: 1000,
 	})
@@ -163,7 +160,10 @@ func serveNames(address string) error {
 	return nil
 }
 
-// serveProxy lets everything through, and carries plain requests.
+// page is the allowed host's.
+const page = "a page\n"
+
+// serveProxy lets everything through, and is the allowed host itself.
 func serveProxy(address string) error {
 	listener, err := net.Listen("tcp", address) //nolint:noctx // lives as long as the process
 	if err != nil {
@@ -174,20 +174,7 @@ func serveProxy(address string) error {
 			if r.Method == http.MethodConnect {
 				return // 200
 			}
-			conn, err := net.DialTimeout("tcp", "198.51.100.2:8080", time.Second) //nolint:noctx // bounded
-			if err != nil {
-				w.WriteHeader(http.StatusBadGateway)
-				return
-			}
-			defer conn.Close()
-			_ = r.Write(conn)
-			response, err := http.ReadResponse(bufio.NewReader(conn), r)
-			if err != nil {
-				w.WriteHeader(http.StatusBadGateway)
-				return
-			}
-			defer response.Body.Close()
-			_, _ = io.Copy(w, response.Body)
+			_, _ = io.WriteString(w, page)
 		}))
 	}()
 	return nil

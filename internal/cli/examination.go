@@ -116,7 +116,7 @@ func (x *examination) lookAtEngine(ctx context.Context) []doctor.Check {
 func (x *examination) lookAtKernel(ctx context.Context) []doctor.Check {
 	kernel := doctor.LookAtKernel()
 	if engine := x.examined(ctx); engine != nil {
-		kernel.EngineRelease = engine.Kernel
+		kernel.EngineRelease, kernel.Networked = engine.Kernel, engine.Networked
 	}
 	return doctor.JudgeKernel(kernel)
 }

@@ -121,7 +121,6 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 		return trial{}, withCode(exitLaunch, err)
 	}
 	plan.Why = h.why
-	target.settle(&plan)
 	opts.progress.Show("launching " + plan.Name)
 	b, err := h.platform.Launch(ctx, plan, environ.Secrets{})
 	opts.progress.Done()

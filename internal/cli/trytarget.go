@@ -3,12 +3,18 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"claude-bottle/internal/attack"
 	"claude-bottle/internal/bottle"
@@ -21,7 +27,7 @@ import (
 // Names of a bare bottle's world, of a domain that nobody has (RFC 2606).
 const (
 	allowedName = "allowed.example"
-	allowedPort = 8080
+	allowedPort = 8080 // of a host that is not asked
 	trapName    = "trap.example"
 	refusedName = "not-allowed.example"
 )
@@ -30,6 +36,8 @@ const (
 // to be there.
 type target struct {
 	hosts   *probe.Hosts
+	allowed *http.Server // nil where there is none
+	serving sync.WaitGroup
 	spec    bottle.Spec
 	targets attack.Targets
 }
@@ -61,46 +69,66 @@ func (opts *tryOptions) aim(ctx context.Context, spec bottle.Spec) (*target, err
 		t.targets.Canaries = append(t.targets.Canaries, door.Address)
 	}
 	if spec.Bare {
-		t.makeWorld(doors)
+		if err := t.makeWorld(ctx, doors); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
 		return t, nil
 	}
 	t.targets.Allowed, t.targets.AllowedPort, t.targets.Refused = probe.NamesFor(spec.Egress, word)
 	return t, nil
 }
 
-// Close ends the canaries.
-func (t *target) Close() error { return t.hosts.Close() }
-
-// makeWorld writes the bare bottle's policy.
-func (t *target) makeWorld(doors []wire.Door) {
-	here := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	for _, door := range doors {
-		if door.Address.Addr().Is4() {
-			here = door.Address.Addr()
-			break
-		}
+// Close ends the canaries, and the allowed host.
+func (t *target) Close() error {
+	err := t.hosts.Close()
+	if t.allowed != nil {
+		err = errors.Join(err, t.allowed.Close())
+		t.serving.Wait()
 	}
-	port := ":" + strconv.Itoa(int(t.hosts.Port()))
-	t.targets.Allowed, t.targets.AllowedPort, t.targets.Trap = allowedName, allowedPort, trapName+port
-	t.spec.Egress = policy.Egress{
-		Allow: []policy.Allow{
-			{Host: allowedName + ":" + strconv.Itoa(allowedPort), Source: "try"},
-			{Host: t.targets.Trap, Source: "try"},
-		},
-		Resolve: map[string]netip.Addr{trapName: here},
-	}
+	return err
 }
 
-// settle puts the allowed host where the plan puts the bottle: what is asked
-// of it goes through the gateway and stays in the bottle's own network.
-func (t *target) settle(plan *bottle.Plan) {
-	if !t.spec.Bare || plan.Docker == nil || !plan.Docker.BottleAddress.IsValid() {
-		return
+// makeWorld writes the bare bottle's policy: the trap is one address of this
+// computer's, and the allowed host another, which the policy names as private
+// and where a page is served. A computer that has but one address has no such
+// host: its name is looked up then, and not asked.
+func (t *target) makeWorld(ctx context.Context, doors []wire.Door) error {
+	here := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	for _, door := range doors {
+		if door.Address.Addr().Is4() {
+			here = append(here, door.Address.Addr())
+		}
 	}
-	address := plan.Docker.BottleAddress
-	plan.Spec.Egress.Resolve[allowedName] = address
-	plan.Spec.Egress.Private = []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
-	t.targets.Served = netip.AddrPortFrom(address, allowedPort)
+	t.targets.Allowed, t.targets.AllowedPort = allowedName, allowedPort
+	t.targets.Trap = net.JoinHostPort(trapName, strconv.Itoa(int(t.hosts.Port())))
+	t.spec.Egress = policy.Egress{Resolve: map[string]netip.Addr{trapName: here[min(1, len(here)-1)]}}
+	if len(here) > 2 {
+		if err := t.serve(ctx, here[len(here)-1]); err != nil {
+			return err
+		}
+	}
+	t.spec.Egress.Allow = []policy.Allow{
+		{Host: net.JoinHostPort(allowedName, strconv.Itoa(t.targets.AllowedPort)), Source: "try"},
+		{Host: t.targets.Trap, Source: "try"},
+	}
+	return nil
+}
+
+// serve is the allowed host, until Close.
+func (t *target) serve(ctx context.Context, address netip.Addr) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(address, 0).String())
+	if err != nil {
+		return fmt.Errorf("be an allowed host: %w", err)
+	}
+	const page = "hello from an allowed host\n"
+	t.allowed = &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, page) // who asked is seen to get it
+	})}
+	t.serving.Go(func() { _ = t.allowed.Serve(listener) })
+	t.targets.Says, t.targets.AllowedPort = page, listener.Addr().(*net.TCPAddr).Port
+	t.spec.Egress.Resolve[allowedName] = address
+	t.spec.Egress.Private = []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
+	return nil
 }
 
 // secretVariables are those that carry harnesses' credentials, by both of

@@ -93,17 +93,17 @@ func judgements() []judgement {
 		})},
 		judgement{"kernel: all there", JudgeKernel(Kernel{
 			Release: "6.18.1", Landlock: 7, Seccomp: []string{"kill_process", "errno"}, Namespaces: "96365", Clone: "1", EngineRelease: "6.18.1",
-			SourcesAll: "2", SourcesNew: "0",
+			SourcesAll: "2", SourcesNew: "0", Networked: "runsc",
 		})},
 		judgement{"kernel: nothing there", JudgeKernel(Kernel{Release: "4.19.0", Namespaces: "0"})},
 		judgement{"kernel: the engine in a virtual machine", JudgeKernel(Kernel{Release: "4.19.0", EngineRelease: "6.6.31-linuxkit"})},
 		judgement{"kernel: Debian forbids namespaces", JudgeKernel(Kernel{Release: "5.10", Seccomp: []string{"errno"}, Landlock: 1, Namespaces: "9", Clone: "0"})},
 		judgement{"kernel: Ubuntu restricts them", JudgeKernel(Kernel{Release: "6.8", Seccomp: []string{"errno"}, Landlock: 4, Namespaces: "9", AppArmor: "1"})},
 		judgement{"kernel: takes packets from anywhere", JudgeKernel(Kernel{
-			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "0",
+			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "0", Networked: "runsc",
 		})},
 		judgement{"kernel: looks where packets come from", JudgeKernel(Kernel{
-			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "2",
+			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "2", Networked: "kata",
 		})},
 		judgement{"kernel: not Linux", JudgeKernel(Kernel{})},
 		one("state: fine", JudgeStateDir(StateDir{Path: "/s", Near: "/s", Owner: 1, UID: 1, Writable: true, Mode: 0o700, Free: 9 << 30, Files: 5, FilesCounted: false})),

@@ -28,8 +28,11 @@ type Engine struct {
 	Security       []string            // its security options
 	Runtimes       map[string][]string // the registered ones and their arguments
 	DefaultRuntime string
-	Cgroups        string   // "1" or "2"
-	Lacks          []string // limits that it cannot enforce
+	// Networked is the runtime that bottles get when it is one whose bottles
+	// keep a network; else empty.
+	Networked string
+	Cgroups   string   // "1" or "2"
+	Lacks     []string // limits that it cannot enforce
 	// Skew is how far its clock is ahead of ours, within SkewWithin.
 	Skew, SkewWithin time.Duration
 	Images           []Image

@@ -18,6 +18,9 @@ type Kernel struct {
 	// kernel.unprivileged_userns_clone, AppArmor Ubuntu's
 	// kernel.apparmor_restrict_unprivileged_userns.
 	Namespaces, Clone, AppArmor string
+	// Networked is the engine's runtime whose bottles keep a network; empty when
+	// none do.
+	Networked string
 	// SourcesAll and SourcesNew are net.ipv4.conf.all.rp_filter and
 	// net.ipv4.conf.default.rp_filter.
 	SourcesAll, SourcesNew string
@@ -90,12 +93,15 @@ func judgeNamespaces(k Kernel) Check {
 // them when it does not check where a packet comes from (ip-sysctl, rp_filter;
 // the larger of the two values counts).
 func judgeSources(k Kernel) Check {
+	if k.Networked == "" {
+		return Check{Name: "sources", State: OK, Detail: "bottles have no network to send to everybody on"}
+	}
 	if checked := []string{"1", "2"}; slices.Contains(checked, k.SourcesAll) || slices.Contains(checked, k.SourcesNew) {
 		return Check{Name: "sources", State: OK, Detail: "datagrams to everybody end at a bottle's own network"}
 	}
 	return Check{
 		Name: "sources", State: Warn,
-		Detail: "datagrams that a bottle sends to everybody reach this machine's services that listen on all addresses (UDP, one way)",
+		Detail: "datagrams that a bottle on " + k.Networked + " sends to everybody reach this machine's services that listen on all addresses (UDP, one way)",
 		Notes:  []string{"it holds for bottles that are started from then on"},
 		Mend:   "sudo sysctl net.ipv4.conf.default.rp_filter=2",
 	}

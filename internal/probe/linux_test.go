@@ -218,3 +218,33 @@ func TestBottleTellsWhatComesLate(t *testing.T) {
 	}
 	t.Error("nothing came late")
 }
+
+// TestRoutes: one that does not stay in the machine is seen.
+func TestRoutes(t *testing.T) {
+	const (
+		head  = "Iface\tDestination\tGateway \tFlags\n"
+		lo    = "lo\t0000007F\t00000000\t0001\n"
+		other = "eth0\t00000000\t0100000A\t0003\n"
+		six   = "00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000 00000000 lo\n"
+		away  = "fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000100 00000000 eth0\n"
+	)
+	for name, test := range map[string]struct {
+		four, six string
+		open      bool
+	}{
+		"none":               {head, "", false},
+		"loopback's":         {head + lo, six, false},
+		"one that leads out": {head + lo + other, six, true},
+		"one of IPv6":        {head, six + away, true},
+	} {
+		dir := t.TempDir()
+		for file, text := range map[string]string{"route": test.four, "ipv6_route": test.six} {
+			if err := os.WriteFile(dir+"/"+file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := routes(dir); got.failed != test.open {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

@@ -243,3 +243,43 @@ func TestEveryKindIsExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestEverybody: the host's canary counts what is for everybody, and tells it
+// from what is for it alone; a bottle without a network that can send at all
+// is open.
+func TestEverybody(t *testing.T) {
+	hosts, err := OpenHosts(t.Context(), "word")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hosts.Close() }()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), hosts.Port())
+	if err := Hear(t.Context(), at, "word"); err != nil {
+		t.Fatal(err)
+	}
+	if found := hosts.Overheard(false); found.Failed || found.Warned {
+		t.Errorf("nothing was for everybody: %+v", found)
+	}
+	for _, alone := range []bool{true, false} {
+		for _, c := range sendings(wire.Probe{Word: "word", Alone: alone, Everybody: []netip.AddrPort{at}}) {
+			if got := c.try(t.Context()); got.failed != alone {
+				t.Errorf("alone %v: %+v", alone, got)
+			}
+		}
+	}
+	for hosts.canary.overheard.Load() < 2 {
+		if err := Hear(t.Context(), at, "word"); err != nil { // it answers in turn
+			t.Fatal(err)
+		}
+	}
+	if found := hosts.Overheard(false); !found.Failed || found.Warned || found.Kind != Broadcast {
+		t.Errorf("what came: %+v", found)
+	}
+	if found := hosts.Overheard(true); found.Failed || !found.Warned {
+		t.Errorf("what came, as the plan said: %+v", found)
+	}
+	v := Verdict{Findings: []wire.Finding{{Kind: Host}, hosts.Overheard(true)}}
+	if err := v.Err(); err != nil || v.Summary() != "2 checks, all closed but 1 that the plan warned of (0 ms)" {
+		t.Errorf("%q, %v", v.Summary(), err)
+	}
+}

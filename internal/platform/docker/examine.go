@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/doctor"
 	"claude-bottle/internal/hint"
 )
@@ -58,6 +59,13 @@ func (e *engine) examineInfo(ctx context.Context, seen *doctor.Engine) error {
 	seen.Security, seen.AuthPlugins = info.SecurityOptions, info.Plugins.Authorization
 	seen.Cgroups, seen.DefaultRuntime = info.CgroupVersion, info.DefaultRuntime
 	seen.Lacks = lacks(info)
+	runtimes := observed{DefaultRuntime: info.DefaultRuntime, Runtimes: map[string][]string{}}
+	for name := range info.Runtimes {
+		runtimes.Runtimes[name] = nil
+	}
+	if runtime, err := chooseRuntime(bottle.Auto, runtimes); err == nil && !slices.Contains(sharesSockets, runtime) {
+		seen.Networked = runtime
+	}
 	seen.Runtimes = map[string][]string{}
 	for name, runtime := range info.Runtimes {
 		seen.Runtimes[name] = runtime.Args
