@@ -22,6 +22,9 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		signals.enter(ctx, closing)
 		closed := b.Close()
 		finish(opts, h, b.Run(), codeOf(err))
+		if ctx.Err() == nil && !plan.Spec.Once {
+			opts.offerRefused(ctx, h, b.Run(), plan.Spec.Bottle)
+		}
 		err = withClosing(err, closed)
 	}()
 	if ctx.Err() != nil {

@@ -65,8 +65,12 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 // open records an allowed request and makes it a passage to address, where
 // that is known.
 func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
+	if refused := s.afford(d, r.Port); refused != nil {
+		return nil, s.journal.refused(r, refused)
+	}
 	p := &passage{
-		server: s, policy: rules, request: r, host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d), inspect: d.Inspect,
+		server: s, policy: rules, request: r, decision: d, rule: s.budgets.of(d),
+		host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d), inspect: d.Inspect,
 	}
 	once := s.onceGrant(d)
 	p.exempt = once != nil
@@ -99,7 +103,7 @@ func (s *server) addresses(ctx context.Context, rules *policy.Policy, host strin
 	var found []netip.Addr
 	if addr, ok := rules.Resolve(host); ok {
 		found = []netip.Addr{addr}
-	} else if rules.Proxy() != nil {
+	} else if rules.ProxyFor(host) != nil {
 		return nil, nil
 	} else if found, err = s.lookup(ctx, host); err != nil {
 		return nil, failure(host, port, lookupReason(host, err), err)

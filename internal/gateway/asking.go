@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,50 +95,12 @@ func (s *server) mayAsk(rules *policy.Policy, r policy.Request, d policy.Decisio
 		own, err := s.own.all()
 		return err == nil && r.Kind != policy.DNS && rules.DecideAddress(d.Host, addr, own).Allow
 	}
-	if !askable(d.Host) {
+	if !policy.Askable(d.Host) {
 		return false
 	}
 	// A name that a rule lists is not unlisted, whatever that rule says of the
 	// port, the method or the path.
 	return !rules.Decide(policy.Request{Kind: policy.DNS, Host: d.Host}).Allow
-}
-
-// Names below these lead nowhere that is public (RFC 6761, RFC 6762, RFC 7686,
-// RFC 8375, and what ICANN reserved for private use).
-var privateNames = []string{"localhost", "local", "invalid", "onion", "home.arpa", "internal", "arpa", "alt", "lan"}
-
-// askable says whether a name may be shown to a person.
-func askable(host string) bool {
-	if !strings.Contains(host, ".") {
-		return false
-	}
-	for _, name := range privateNames {
-		if strings.HasSuffix(host, "."+name) {
-			return false
-		}
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if len(label) >= 20 && entropy(label) >= 3.5 {
-			return false
-		}
-	}
-	return true
-}
-
-// entropy is Shannon's, of the bytes of s, in bits each.
-func entropy(s string) float64 {
-	var counts [256]int
-	for i := range len(s) {
-		counts[s[i]]++
-	}
-	bits := 0.0
-	for _, n := range counts {
-		if n > 0 {
-			p := float64(n) / float64(len(s))
-			bits -= p * math.Log2(p)
-		}
-	}
-	return bits
 }
 
 func (a *asking) attended() bool {
@@ -348,6 +308,9 @@ func (d *desk) attend(ctx context.Context, conn *wire.Conn) error {
 	defer reading.Wait()
 	defer conn.Close()
 	defer d.asking.leave(p)
+	if err := conn.WriteJSON(wire.KindReady, struct{}{}); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():

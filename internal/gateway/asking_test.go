@@ -34,7 +34,7 @@ func (f *fixture) attended(verdict func(wire.Question) wire.Answer) (*attendant,
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = a.client.Attend(ctx, func(q wire.Question) error {
+		_ = a.client.Attend(ctx, func() {}, func(q wire.Question) error {
 			a.mu.Lock()
 			a.seen = append(a.seen, q)
 			a.mu.Unlock()
@@ -263,23 +263,5 @@ func TestAskingIsBounded(t *testing.T) {
 	}
 	for _, q := range a.asked {
 		a.release(q)
-	}
-}
-
-func TestEntropy(t *testing.T) {
-	for host, want := range map[string]bool{
-		"registry-mirror.example.com":            true,
-		"internationalization-service.example":   true, // long, but a word
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example": true,
-		"gj4k2lx9q0zr7vt1mw8c.example":           false,
-		"0123456789abcdef0123.example":           false,
-		"d111111abcdef8.cloudfront.example":      true,
-		"x.0123456789abcdefghij.evil.example":    false,
-		"single":                                 false,
-		"printer.local":                          false,
-	} {
-		if got := askable(host); got != want {
-			t.Errorf("%s: %v (%.2f bits)", host, got, entropy(strings.Split(host, ".")[0]))
-		}
 	}
 }

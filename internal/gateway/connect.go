@@ -14,7 +14,7 @@ import (
 // it: TLS whose server name agrees with the CONNECT name, or, but not on port
 // 443, HTTP whose every Host does. Nothing else is carried: a tunnel to an
 // allowed name on a shared address would reach whatever else is there
-// (TestConnectNames).
+// (TestConnectNames). By a tcp rule everything is carried.
 func (c *session) connect(ctx context.Context, r request) {
 	to, refused := c.aimConnect(r)
 	p := policy.Request{Kind: policy.Connect, Host: to.host, Port: to.port, Method: r.method}
@@ -93,7 +93,7 @@ type connection struct {
 // elsewhere what follows decides.
 func (t *connection) run(ctx context.Context) *refusal {
 	var up *upstream
-	if t.to.port == 443 && !t.pass.inspect {
+	if t.to.port == 443 && !t.pass.inspect || t.pass.decision.TCP {
 		conn, failed := t.dial(ctx, t.pass)
 		if failed != nil {
 			t.say.refused(t.session, failed)
@@ -107,6 +107,10 @@ func (t *connection) run(ctx context.Context) *refusal {
 	}
 	t.pass.ready()
 	if err := t.say.established(t.session); err != nil {
+		return nil
+	}
+	if t.pass.decision.TCP { // whoever speaks first, whatever is said
+		t.tunnel(t.pass, end{t.conn, t.br}, end{up.conn, up.br})
 		return nil
 	}
 	if err := t.conn.SetReadDeadline(time.Now().Add(t.limits.head)); err != nil {

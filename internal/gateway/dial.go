@@ -19,7 +19,7 @@ const attemptDelay = 250 * time.Millisecond
 func (s *server) dial(ctx context.Context, p *passage) (net.Conn, *refusal) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
 	defer cancel()
-	if proxy := p.policy.Proxy(); proxy != nil {
+	if proxy := p.policy.ProxyFor(p.host); proxy != nil {
 		began := time.Now()
 		defer func() { p.waited += time.Since(began) }()
 		return s.tunnelThrough(ctx, p, proxy)

@@ -35,6 +35,9 @@ func (c *session) exchange(ctx context.Context, r request) bool {
 	}
 	t := &transfer{session: c, request: r, path: path, to: to, body: body, pass: pass, up: up}
 	again, failed := t.run(ctx)
+	if why := pass.cutBy(); why != nil {
+		failed = why
+	}
 	pass.close(failed)
 	if failed == nil {
 		return again
@@ -145,7 +148,7 @@ func (c *session) dialOrigin(ctx context.Context, p *passage, to authority) (*up
 func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstream, *refusal) {
 	up := &upstream{to: to}
 	var failed *refusal
-	if proxy := p.policy.Proxy(); proxy != nil && len(p.addrs) == 0 {
+	if proxy := p.policy.ProxyFor(p.host); proxy != nil && len(p.addrs) == 0 {
 		up.prefix, up.auth = "http://"+to.text(80), basicAuth(proxy.User)
 		up.conn, failed = s.dialToProxy(ctx, p, proxy)
 	} else {

@@ -192,6 +192,7 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 		questions: questions{journal: j},
 	}
 	s.rules.Store(p)
+	s.budgets.total.limit.Store(p.Budget())
 	s.live.base = egress
 	j.counted = s.gauges.counted
 	return s, nil

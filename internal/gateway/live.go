@@ -150,6 +150,7 @@ func compileWith(base policy.Egress, grants []*grant) (*policy.Policy, error) {
 // allow any longer. It returns how much that was (TestLiveChange).
 func (s *server) enforce(rules *policy.Policy) int {
 	s.rules.Store(rules)
+	s.budgets.total.limit.Store(rules.Budget())
 	s.mu.Lock()
 	open := make([]*passage, 0, len(s.passages))
 	for p := range s.passages {
@@ -184,6 +185,7 @@ func (s *server) objection(p *passage, rules *policy.Policy) *policy.Decision {
 	if !d.Allow {
 		return &d
 	}
+	s.budgets.of(d) // with the limit that it has now
 	own, err := s.own.all()
 	if err != nil {
 		return &policy.Decision{Host: p.host, Rule: policy.RuleOwn, Reason: "the host's own addresses cannot be read"}

@@ -14,14 +14,16 @@ import (
 // passage is one allowed request or tunnel on its way: recorded as open, and
 // to be closed exactly once.
 type passage struct {
-	server  *server
-	policy  *policy.Policy // that allowed it
-	request policy.Request
-	event   audit.Event
-	host    string // normalised
-	port    int
-	addrs   []netip.Addr // checked; the first is dialled first
-	exempt  bool         // allowed this once: no change of the policy cuts it
+	server   *server
+	policy   *policy.Policy // that allowed it
+	request  policy.Request
+	decision policy.Decision
+	rule     *budget
+	event    audit.Event
+	host     string // normalised
+	port     int
+	addrs    []netip.Addr // checked; the first is dialled first
+	exempt   bool         // allowed this once: no change of the policy cuts it
 
 	began   time.Time     // when it was asked for
 	waited  time.Duration // of the time since, for others: a person, a name, a connection
@@ -40,6 +42,9 @@ type passage struct {
 // not.
 func (p *passage) spend(n int) error {
 	p.ready()
+	if err := p.pay(int64(n)); err != nil {
+		return err
+	}
 	p.sent.Add(int64(n))
 	p.server.gauges.sent.Add(int64(n))
 	return nil

@@ -27,6 +27,7 @@ type server struct {
 	questions questions
 	live      live
 	asking    asking
+	budgets   budgets
 	desk      *desk // nil for a gateway that nobody controls
 	gauges    gauges
 

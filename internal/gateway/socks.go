@@ -47,9 +47,6 @@ const (
 	socksNoType       socksReply = 0x08
 )
 
-// kindSOCKS is the way in of SOCKS5.
-const kindSOCKS policy.Kind = "socks"
-
 // errSOCKS is a client that does not speak SOCKS5, or stopped to.
 var errSOCKS = errors.New("the bytes are no SOCKS5")
 
@@ -64,7 +61,7 @@ func (c *session) socks(ctx context.Context) {
 		return // who does not finish a request gets no answer
 	}
 	c.busy(c.conn)
-	p := policy.Request{Kind: kindSOCKS, Host: asked.host, Port: asked.port}
+	p := policy.Request{Kind: policy.SOCKS, Host: asked.host, Port: asked.port}
 	if code != socksSucceeded {
 		_ = c.journal.refused(p, malformed(code.reason()))
 		_ = c.replySOCKS(code)
@@ -101,7 +98,7 @@ func (c *session) greetSOCKS() error {
 		return err
 	}
 	if answer[1] == socksNoMethod {
-		_ = c.journal.refused(policy.Request{Kind: kindSOCKS}, malformed("the SOCKS client wants to authenticate itself; here that is neither wanted nor possible"))
+		_ = c.journal.refused(policy.Request{Kind: policy.SOCKS}, malformed("the SOCKS client wants to authenticate itself; here that is neither wanted nor possible"))
 		c.linger()
 		return errSOCKS
 	}

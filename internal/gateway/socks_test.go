@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
 )
 
 // socksName is a request to CONNECT to a name.
@@ -80,7 +81,7 @@ func TestSOCKS(t *testing.T) {
 		conn.Close()
 	}
 	e := f.eventually("the tunnel's end", func(e audit.Event) bool {
-		return e.Kind == kindSOCKS && e.Phase == audit.Close && e.Port == 443 && e.Received > 0
+		return e.Kind == policy.SOCKS && e.Phase == audit.Close && e.Port == 443 && e.Received > 0
 	})
 	if e.Host != "a.example" || e.Sent == 0 || e.Rule != "allow a.example (test)" {
 		t.Errorf("%+v", e)
@@ -125,7 +126,7 @@ func TestSOCKSRefusals(t *testing.T) {
 		}
 		if events := f.events(); len(events) == before {
 			t.Errorf("%s: nothing is recorded", name)
-		} else if e := events[before]; e.Decision == audit.Allowed && e.Phase != audit.Open || e.Kind != kindSOCKS {
+		} else if e := events[before]; e.Decision == audit.Allowed && e.Phase != audit.Open || e.Kind != policy.SOCKS {
 			t.Errorf("%s: %+v", name, e)
 		}
 		conn.Close()

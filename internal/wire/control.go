@@ -137,12 +137,17 @@ func (c *ControlClient) Follow(ctx context.Context, each func(line json.RawMessa
 	return nil
 }
 
-// Attend says that a person is there, and calls each with every question that
-// is open, when it is asked and when it is over, until ctx or the gateway
-// ends, which is no error. Answer may be called meanwhile.
-func (c *ControlClient) Attend(ctx context.Context, each func(Question) error) error {
+// Attend says that a person is there; there is called once the gateway knows.
+// It calls each with every question that is open, when it is asked and when it
+// is over, until ctx or the gateway ends, which is no error. Answer may be
+// called meanwhile.
+func (c *ControlClient) Attend(ctx context.Context, there func(), each func(Question) error) error {
 	err := c.listen(ctx, KindAttend, KindQuestion, func(f Frame) error {
 		var q Question
+		if f.Kind == KindReady {
+			there()
+			return nil
+		}
 		if err := f.Decode(&q); err != nil {
 			return err
 		}
@@ -176,7 +181,7 @@ func (c *ControlClient) listen(ctx context.Context, ask, want Kind, each func(Fr
 			return err
 		case f.Kind == KindError:
 			return remoteError(f)
-		case f.Kind != want:
+		case f.Kind != want && (f.Kind != KindReady || ask != KindAttend):
 			return fmt.Errorf("%w: %v frame instead of %v", ErrProtocol, f.Kind, want)
 		}
 		if err := each(f); err != nil {

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/term"
+	"claude-bottle/internal/wire"
+)
+
+type approveOptions struct {
+	*App
+	Run string
+}
+
+func newApprove(app *App) *cobra.Command {
+	opts := &approveOptions{App: app}
+	return &cobra.Command{
+		Use:   "approve [RUN]",
+		Short: "Answer what a running bottle asks for",
+		Long: `Wait for what a running bottle asks for and its manifest does not list, and answer
+while the agent waits: once, for this run, for this run and the manifest too, or
+no. It is for a second terminal, and for bottles whose manifest says
+egress.unlisted: ask. While nobody runs it, what is not listed is refused at once.
+
+A request is held for a minute, a name's look-up for some seconds; what was missed
+can still be answered, for the next time. Nobody is asked about what a rule denies,
+about addresses that are not public, or about names that look like data.`,
+		Args:              optionalArg("a run"),
+		ValidArgsFunction: app.completeRuns(running, oneArg),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				opts.Run = args[0]
+			}
+			return runApprove(cmd.Context(), opts)
+		},
+	}
+}
+
+func runApprove(ctx context.Context, opts *approveOptions) error {
+	if !opts.canAsk() {
+		return withCode(exitUsage, hint.With(errors.New("approve needs a terminal to ask on"), "claude-bottle allow RUN RULE needs none"))
+	}
+	c, err := opts.controlled(ctx, opts.Run)
+	if err != nil {
+		return err
+	}
+	client, err := c.conversation(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	news := make(chan wire.Question)
+	attended := make(chan error, 1)
+	go func() { // ends with ctx, or with the gateway
+		defer close(news)
+		there := func() { opts.note("claude-bottle: waiting for what %s asks for; Ctrl-C leaves", c.info.Name) }
+		attended <- client.Attend(ctx, there, func(q wire.Question) error {
+			select {
+			case news <- q:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	err = (&approver{approveOptions: opts, run: c, client: client}).answer(ctx, news)
+	cancel()
+	if attending := <-attended; err == nil && attending != nil {
+		err = attending
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// approver asks a person one question after the other.
+type approver struct {
+	*approveOptions
+	run    controlled
+	client *wire.ControlClient
+}
+
+// answer asks about each question that comes, until there are no more. What
+// comes while a person thinks waits its turn; what is over by then is left out.
+func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error {
+	var queue []wire.Question
+	lines := make(chan answered)
+	asking := false
+	for {
+		if !asking && len(queue) > 0 {
+			asking = true
+			a.show(queue[0])
+			go func() { // ends with ctx, which ends the reading
+				line, err := a.prompt().Line(ctx)
+				lines <- answered{line, err}
+			}()
+		}
+		select {
+		case q, open := <-news:
+			if !open {
+				if asking { // nobody listens for the answer
+					fmt.Fprintln(a.Err)
+				}
+				return errGatewayEnded
+			}
+			queue = merged(queue, q, asking)
+		case got := <-lines:
+			asking = false
+			if got.err != nil {
+				return got.err
+			}
+			q := queue[0]
+			queue = queue[1:]
+			if err := a.give(q, got.line); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// answered is a line that a person typed.
+type answered struct {
+	line string
+	err  error
+}
+
+var errGatewayEnded = errors.New("the bottle has ended")
+
+// merged is the queue with what is known of a question now. The first stays
+// while it is being asked.
+func merged(queue []wire.Question, q wire.Question, asking bool) []wire.Question {
+	for i := range queue {
+		if queue[i].ID != q.ID {
+			continue
+		}
+		if q.Over && (i > 0 || !asking) {
+			return append(queue[:i:i], queue[i+1:]...)
+		}
+		queue[i] = q
+		return queue
+	}
+	if q.Over {
+		return queue
+	}
+	return append(queue, q)
+}
+
+// proposals are the rules that would allow what is asked for, the narrowest
+// first.
+func proposals(q wire.Question) []policy.Rule {
+	port := q.Port
+	if port == 80 || port == 443 {
+		port = 0
+	}
+	host := policy.Rule{Host: q.Host, Port: port}
+	switch {
+	case q.Method != "" && strings.HasPrefix(q.Path, "/") && (q.Kind == string(policy.HTTP) || q.Kind == "https"):
+		one := policy.Rule{Host: q.Host, Port: q.Port, Methods: []string{q.Method}, Paths: []string{q.Path}}
+		return []policy.Rule{one, host}
+	case port != 0:
+		return []policy.Rule{host, {Host: q.Host, Port: port, TCP: true}}
+	}
+	return []policy.Rule{host}
+}
+
+func (a *approver) show(q wire.Question) {
+	what := q.Host
+	if q.Port != 0 {
+		what += ":" + strconv.Itoa(q.Port)
+	}
+	if q.Kind == string(policy.DNS) {
+		what = "the address of " + q.Host
+	} else if q.Path != "" {
+		what = q.Method + " " + what + q.Path
+	}
+	state := "it waits for " + q.Held.Round(time.Second).String()
+	if q.Held == 0 {
+		state = "it was refused; an answer is for the next time"
+	}
+	if q.Problem != "" {
+		fmt.Fprintf(a.Err, "claude-bottle: that could not be done: %s\n", term.Escape(q.Problem))
+	}
+	fmt.Fprintf(a.Err, "claude-bottle: %s asks for %s (%s)\n", term.Escape(a.run.info.Agent), term.Escape(what), state)
+	for i, rule := range proposals(q) {
+		fmt.Fprintf(a.Err, "  %d  %s\n", i+1, term.Escape(rule.Text()))
+	}
+	fmt.Fprint(a.Err, "claude-bottle: [o]nce, this [r]un, [s]ave to the manifest, or [N]o (r2: by the second rule)? ")
+}
+
+// give sends the answer that a line means. Whatever is not understood is no.
+func (a *approver) give(q wire.Question, line string) error {
+	answer := wire.Answer{ID: q.ID, Verdict: wire.Refuse, Who: a.who()}
+	word := strings.ToLower(strings.TrimSpace(line))
+	rules, save := proposals(q), false
+	choice := 1
+	if word != "" {
+		if n, err := strconv.Atoi(word[1:]); err == nil && n >= 1 && n <= len(rules) {
+			choice, word = n, word[:1]
+		}
+	}
+	switch word {
+	case "o", "once":
+		answer.Verdict = wire.Once
+	case "r", "run":
+		answer.Verdict, answer.Rule = wire.ForRun, rules[choice-1]
+	case "s", "save":
+		answer.Verdict, answer.Rule, save = wire.ForRun, rules[choice-1], true
+	}
+	if err := a.client.Answer(answer); err != nil {
+		return err
+	}
+	if !save {
+		return nil
+	}
+	if err := a.saveRules(a.run.info.Bottle, []policy.Rule{answer.Rule}); err != nil {
+		a.printError(err) // it holds for this run all the same
+	}
+	return nil
+}

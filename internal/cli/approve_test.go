@@ -1,0 +1,214 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/policy"
+)
+
+const listedManifest = `# what I use
+bottles:
+  work:
+    egress:
+      allowlist:
+        - api.example.com # the API
+agents: {shell: {bottle: work, harness: {command: [bash, -c]}}}
+`
+
+// runs starts a bottle that goes on until the test's end.
+func (p place) runs(t *testing.T) *exec.Cmd {
+	t.Helper()
+	launch := p.command(t, "start", "shell", "--yes", "--", "exec sleep 1000")
+	if err := launch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = launch.Process.Signal(syscall.SIGTERM)
+		_ = launch.Wait()
+	})
+	until(t, "the bottle runs", func() bool {
+		out, err := p.command(t, "ps").Output()
+		return err == nil && strings.Contains(string(out), "running")
+	})
+	return launch
+}
+
+// until polls a condition.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not in 20 s", what)
+		}
+	}
+}
+
+// gateway runs a gateway by itself where the fake platform looks for that of
+// the bottle, and returns its address.
+func (p place) gateway(t *testing.T, egress policy.Egress) string {
+	t.Helper()
+	data, err := json.Marshal(egress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.project+"/policy.json", string(data))
+	cmd := p.command(t, "gateway", "--policy", "policy.json", "--listen", "127.0.0.1:0", "--record", "record.jsonl",
+		"--control", filepath.Join(p.state, "claude-bottle/fake/claude-bottle-shell.ctl"))
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	buffer := make([]byte, 200)
+	n, err := stderr.Read(buffer)
+	_, at, ok := strings.Cut(strings.TrimSpace(string(buffer[:n])), "listens on ")
+	if err != nil || !ok {
+		t.Fatalf("%q, %v", buffer[:n], err)
+	}
+	return at
+}
+
+// A person says yes in a second terminal while the agent waits, and the
+// manifest has it, with its comments.
+func TestApprove(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "here")
+	}))
+	defer origin.Close()
+	port := origin.Listener.Addr().(*net.TCPAddr).AddrPort().Port()
+	p := newPlace(t, listedManifest)
+	p.runs(t)
+	at := p.gateway(t, policy.Egress{
+		Unlisted: policy.Ask, Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Resolve: map[string]netip.Addr{"new.example": netip.MustParseAddr("127.0.0.1"), "bad.example": netip.MustParseAddr("127.0.0.1")},
+	})
+	c := p.console(t, "approve")
+	c.expect("waiting for what claude-bottle-shell asks for")
+	client := &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: at}), DisableKeepAlives: true,
+	}}
+	type answer struct {
+		status int
+		text   string
+		err    error
+	}
+	asked := make(chan answer, 1)
+	ask := func(host string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()+"/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.URL.Host = host + strings.TrimPrefix(request.URL.Host, "127.0.0.1")
+		request.Host = ""
+		go func() {
+			response, err := client.Do(request)
+			if err != nil {
+				asked <- answer{err: err}
+				return
+			}
+			defer response.Body.Close()
+			text, err := io.ReadAll(response.Body)
+			asked <- answer{response.StatusCode, string(text), err}
+		}()
+	}
+	ask("new.example")
+	c.expect("shell asks for GET new.example:")
+	c.expect("  2  new.example:")
+	c.expect("? ")
+	c.types("s2\n")
+	if got := <-asked; got.status != 200 || got.text != "here" {
+		t.Errorf("allowed: %+v", got)
+	}
+	c.expect("claude-bottle: saved ")
+	ask("bad.example")
+	c.expect("shell asks for GET bad.example:")
+	c.expect("? ")
+	c.types("\n")
+	if got := <-asked; got.status != 403 || !strings.Contains(got.text, "said no") {
+		t.Errorf("refused: %+v", got)
+	}
+	c.types(ctrlC)
+	_ = c.cmd.Wait()
+	saved, err := os.ReadFile(p.home + "/claude-bottle.yaml")
+	want := strings.Replace(listedManifest, "# the API\n", "# the API\n        - new.example:"+strconv.Itoa(int(port))+"\n", 1)
+	if err != nil || string(saved) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, saved, want)
+	}
+}
+
+// At the end of a run at a terminal what was refused is listed once; what a
+// person chooses is saved, and the exit code stays the agent's.
+func TestRefusedIsOfferedAtTheEnd(t *testing.T) {
+	p := newPlace(t, listedManifest)
+	c := p.console(t, "start", "shell", "--yes", "--", "read -r line; exit 3")
+	until(t, "the bottle runs", func() bool {
+		out, err := p.command(t, "ps").Output()
+		return err == nil && strings.Contains(string(out), "running")
+	})
+	records, err := filepath.Glob(p.state + "/claude-bottle/runs/*/record")
+	if err != nil || len(records) != 1 {
+		t.Fatalf("%v, %v", records, err)
+	}
+	w, err := audit.OpenWriter(records[0]+"/egress.jsonl", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []audit.Event{
+		{Host: "often.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
+		{Host: "often.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
+		{Host: "once.example", Port: 8443, Decision: audit.Denied, Rule: policy.RuleDefault},
+		{Host: "0123456789abcdef0123456789abcdef.evil.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
+		{Host: "denied.example", Port: 443, Decision: audit.Denied, Rule: "deny denied.example"},
+		{Host: "api.example.com", Port: 443, Decision: audit.Allowed, Rule: "allow api.example.com"},
+	} {
+		if err := w.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.types("\n")
+	c.expect("refused, since nothing lists them:")
+	c.expect("1  often.example (2 times)")
+	c.expect("2  once.example:8443 (1 time)")
+	c.expect("save to the manifest: [a]ll, numbers as 1,3, or [N]one? ")
+	c.types("2\n")
+	c.expect("claude-bottle: saved ")
+	c.ends(3)
+	if screen := c.screen(); strings.Contains(screen, "evil.example") || strings.Contains(screen, "denied.example") {
+		t.Errorf("offered what nobody should be asked about:\n%s", screen)
+	}
+	saved, err := os.ReadFile(p.home + "/claude-bottle.yaml")
+	if err != nil || !strings.Contains(string(saved), "- once.example:8443") || strings.Contains(string(saved), "often") {
+		t.Errorf("%v\n%s", err, saved)
+	}
+}
