@@ -119,7 +119,7 @@ func TestBudget(t *testing.T) {
 			f.eventually("the cut", func(e audit.Event) bool {
 				return e.Phase == audit.Close && e.Decision == audit.Denied && e.Rule == ruleBudget && strings.Contains(e.Reason, "100000 bytes")
 			})
-			if got := origin.total(); got > 100_000 || got < 100_000-4*bufferSize {
+			if got := origin.total(); got > 100_000 || got < bufferSize {
 				t.Errorf("%d bytes left", got)
 			}
 		})
