@@ -53,6 +53,10 @@ func (s *server) race(ctx context.Context, addrs []netip.Addr, port int) (net.Co
 	if len(addrs) == 0 {
 		return nil, netip.Addr{}, errNoAddress
 	}
+	if len(addrs) == 1 {
+		conn, err := s.out.dialer.DialContext(ctx, "tcp", hostPort(addrs[0], port))
+		return s.won(attempt{conn, addrs[0], err})
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan attempt)
@@ -97,12 +101,20 @@ func (s *server) race(ctx context.Context, addrs []netip.Addr, port int) (net.Co
 		}
 	}
 	if won.conn == nil {
-		return nil, netip.Addr{}, errs[addrs[0]]
+		won.err = errs[addrs[0]]
 	}
-	if !s.track(won.conn, worldSide) {
+	return s.won(won)
+}
+
+// won is the end of a race.
+func (s *server) won(a attempt) (net.Conn, netip.Addr, error) {
+	if a.err != nil {
+		return nil, netip.Addr{}, a.err
+	}
+	if !s.track(a.conn, worldSide) {
 		return nil, netip.Addr{}, context.Canceled
 	}
-	return won.conn, won.addr, nil
+	return a.conn, a.addr, nil
 }
 
 // interleaved orders addresses so that the families take turns, beginning

@@ -237,9 +237,10 @@ func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (li
 }
 
 // listenConfig leaves multipath TCP, which Go listens with by default, to
-// those who have two paths.
+// those who have two paths, and keep-alive probes to those whose clients are
+// far away: it is six calls a connection.
 func listenConfig() *net.ListenConfig {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	return &lc
 }

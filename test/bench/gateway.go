@@ -131,15 +131,14 @@ func (b *bench) turns(ctx context.Context, origin *traffic.Origin, c contest, cl
 
 // turn runs one burst, with the processor time that the proxy took for it.
 func (p *proxy) turn(ctx context.Context, origin *traffic.Origin, kind traffic.Kind, clients int) (turn, error) {
-	before, err := p.cpu()
-	if err != nil {
-		return turn{}, err
+	var before, after time.Duration
+	look := func(at *time.Duration) func() error {
+		return func() (err error) {
+			*at, err = p.cpu()
+			return err
+		}
 	}
-	load, err := traffic.Run(ctx, p.path(origin), kind, clients, burst)
-	if err != nil {
-		return turn{}, err
-	}
-	after, err := p.cpu()
+	load, err := traffic.Run(ctx, p.path(origin), kind, clients, burst, look(&before), look(&after))
 	if err != nil {
 		return turn{}, err
 	}

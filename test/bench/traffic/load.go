@@ -27,12 +27,15 @@ func (l Load) Rate(kind Kind) float64 {
 }
 
 // Run lets clients do one kind of exchange, each as fast as it can, for that
-// long. Their connections are open before the time begins. The first error
-// ends it.
-func Run(ctx context.Context, path Path, kind Kind, clients int, during time.Duration) (load Load, err error) {
+// long. Each has done one before the time begins, and before begun is called;
+// over is called at the time's end. The first error ends it.
+func Run(ctx context.Context, path Path, kind Kind, clients int, during time.Duration, begun, over func() error) (load Load, err error) {
 	open, err := begin(ctx, path, kind, clients)
 	defer func() { err = errors.Join(err, closeAll(open)) }()
 	if err != nil {
+		return load, err
+	}
+	if err := begun(); err != nil {
 		return load, err
 	}
 	var mu sync.Mutex // guards load
@@ -56,17 +59,20 @@ func Run(ctx context.Context, path Path, kind Kind, clients int, during time.Dur
 	}
 	err = all.Wait()
 	load.Took = time.Since(start)
-	return load, err
+	return load, errors.Join(err, over())
 }
 
-// begin opens the clients, a few at a time.
+// begin opens the clients, a few at a time, and lets each do one exchange, so
+// that what is made at the first one does not count.
 func begin(ctx context.Context, path Path, kind Kind, clients int) ([]*client, error) {
 	open := make([]*client, clients)
 	var all errgroup.Group
 	all.SetLimit(16)
 	for i := range open {
 		all.Go(func() (err error) {
-			open[i], err = kind.begin(ctx, path)
+			if open[i], err = kind.begin(ctx, path); err == nil {
+				_, err = open[i].exchange()
+			}
 			return err
 		})
 	}
@@ -122,17 +128,11 @@ func Paced(ctx context.Context, path Path, kind Kind, clients, rate int, during 
 	return took, all.Wait()
 }
 
-// Hold opens clients, keeps them open until the returned function is called,
-// and does one exchange of each first.
+// Hold opens clients and keeps them open until the returned function is called.
 func Hold(ctx context.Context, path Path, kind Kind, clients int) (release func() error, err error) {
 	open, err := begin(ctx, path, kind, clients)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(open))
-	}
-	for _, c := range open {
-		if _, err := c.exchange(); err != nil {
-			return nil, errors.Join(err, closeAll(open))
-		}
 	}
 	return func() error { return closeAll(open) }, nil
 }
