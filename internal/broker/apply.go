@@ -60,6 +60,7 @@ type attempt struct {
 	rest   http.Header
 	used   []*secret
 	signed map[string]bool // headers that sign has dealt with
+	names  []string        // of the header, as they came
 }
 
 // Apply decides on a request and puts the values where their placeholders
@@ -74,10 +75,8 @@ type attempt struct {
 // account (TestPinning).
 func (b *Broker) Apply(r Request) (Result, error) {
 	a := &attempt{b: b, r: r, mine: b.of(r.Host, r.Port), rest: http.Header{}}
-	a.out = Result{Header: r.Header.Clone(), RawQuery: r.RawQuery}
-	if a.out.Header == nil {
-		a.out.Header = http.Header{}
-	}
+	a.names, a.r.Header = slices.Sorted(maps.Keys(r.Header)), canonicalHeader(r.Header)
+	a.out = Result{Header: a.r.Header.Clone(), RawQuery: r.RawQuery}
 	if len(a.mine) > 0 {
 		if r.Method == http.MethodTrace {
 			return Result{}, &Refusal{Reason: "TRACE answers with the request's own header, which holds the secret"}
@@ -108,6 +107,17 @@ func (a *attempt) askPlain() {
 	if len(a.out.Header["Grpc-Accept-Encoding"]) > 0 {
 		a.out.Header.Set("Grpc-Accept-Encoding", "identity")
 	}
+}
+
+// canonicalHeader is h with every name in one spelling, so that a field cannot
+// hide from a look at its name.
+func canonicalHeader(h http.Header) http.Header {
+	out := make(http.Header, len(h))
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		key := http.CanonicalHeaderKey(name)
+		out[key] = append(out[key], h[name]...)
+	}
+	return out
 }
 
 // use notes that a secret is in the request, once.
@@ -168,14 +178,14 @@ func (s *secret) goesIn(name string) bool {
 // leftovers refuses a placeholder in whatever was not replaced.
 func (a *attempt) leftovers() error {
 	host := a.r.Host
-	pieces := []string{a.r.Method, host, a.r.Path}
+	pieces := append([]string{a.r.Method, host, a.r.Path}, a.names...)
 	for pair := range strings.SplitSeq(a.r.RawQuery, "&") {
 		if name, _, _ := strings.Cut(pair, "="); !a.takesQuery(name) {
 			pieces = append(pieces, pair)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.rest)) {
-		pieces = append(append(pieces, name), a.rest[name]...)
+		pieces = append(pieces, a.rest[name]...)
 	}
 	if found := a.b.leftover(pieces); found != "" {
 		reason := "its placeholder is in a place where it is never replaced"

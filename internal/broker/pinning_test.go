@@ -77,3 +77,20 @@ func TestOtherHosts(t *testing.T) {
 		t.Error("concerns")
 	}
 }
+
+// HTTP/2 writes names in lower case, and an agent as it likes.
+func TestNamesInAnyCase(t *testing.T) {
+	b := broker(t, github())
+	r := get()
+	r.Header["aUTHORIZATION"] = []string{"Bearer " + fake}
+	r.Header["range"] = []string{"bytes=0-7"}
+	r.Header["accept-encoding"] = []string{"br"}
+	out, err := b.Apply(r)
+	if err != nil || out.Header.Get("Authorization") != "Bearer "+real || len(out.Header) != 2 || out.Header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("%v, %d fields", err, len(out.Header))
+	}
+	r.Header["authorization"] = []string{"Bearer theirs"}
+	if _, err := b.Apply(r); err == nil {
+		t.Error("a second spelling of the header was let through")
+	}
+}
