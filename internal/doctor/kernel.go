@@ -65,10 +65,6 @@ func judgeLandlock(k Kernel) Check {
 	}
 }
 
-// appArmorProfile lets one program make user namespaces, where Ubuntu (24.04
-// and later) lets none. The system-wide switch would let every program.
-const appArmorProfile = "abi <abi/4.0>, profile bwrap /usr/bin/bwrap flags=(unconfined) { userns, }"
-
 // judgeNamespaces is about what a platform without a daemon needs.
 func judgeNamespaces(k Kernel) Check {
 	check := Check{Name: "namespaces", State: Warn}
@@ -80,8 +76,7 @@ func judgeNamespaces(k Kernel) Check {
 		check.Detail, check.Mend = "only root may make user namespaces"+need, "sudo sysctl kernel.unprivileged_userns_clone=1"
 	case k.AppArmor == "1":
 		check.Detail = "AppArmor lets only named programs use user namespaces" + need
-		check.Notes = []string{"a profile for bubblewrap alone lets it"}
-		check.Mend = "echo " + quoted(appArmorProfile) + " | sudo tee /etc/apparmor.d/bwrap && sudo apparmor_parser -r /etc/apparmor.d/bwrap"
+		check.Notes = []string{"native bottles are refused: --platform docker"}
 	default:
 		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
 	}

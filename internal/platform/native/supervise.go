@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,10 +50,13 @@ func Supervise(ctx context.Context, args []string, serve Serve) error {
 		return fmt.Errorf("supervise: %q groups", args[1])
 	}
 	unix.CloseOnExec(controlFD) // it is not for what is inside
-	ways, err := startInside(args[0], groups)
+	ways, child, err := startInside(args[0], groups)
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
+	defer child.await()
+	// From here on: what is started inherits it.
+	signal.Ignore(unix.SIGCHLD)
 	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error {
 		if err := awaitWays(ways); err != nil {
 			return err
@@ -85,35 +90,56 @@ func awaitWays(ways *net.UnixConn) error {
 
 // startInside starts `inside` and returns the gateway's end of the socketpair
 // that it has the other of. What is its alone is closed here.
-func startInside(run string, groups int) (*net.UnixConn, error) {
+func startInside(run string, groups int) (*net.UnixConn, child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, child{}, err
 	}
 	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, listenerFD}
 	for i := range groups {
 		files = append(files, uintptr(groupsFD+i))
 	}
-	pid, err := fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
+	started, err := fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
 	for _, fd := range files {
 		if fd != 2 {
 			_ = unix.Close(int(fd)) //nolint:gosec // G115: a descriptor
 		}
 	}
 	if err == nil {
-		err = tell(pid)
+		err = tell(started.pid)
 	}
 	if err != nil {
 		_ = unix.Close(pair[0])
-		return nil, err
+		return nil, child{}, err
 	}
 	end := os.NewFile(uintptr(pair[0]), "ways") //nolint:gosec // G115: a descriptor
 	defer func() { _ = end.Close() }()
 	conn, err := net.FileConn(end)
 	if err != nil {
-		return nil, err
+		return nil, child{}, err
 	}
-	return conn.(*net.UnixConn), nil
+	return conn.(*net.UnixConn), started, nil
+}
+
+// child is what a supervisor started.
+type child struct{ pid, fd int }
+
+// childPatience is how long a bottle may take to end by itself, as it does
+// when its launcher has closed its streams, before it is killed.
+const childPatience = 200 * time.Millisecond
+
+// await lets the bottle end before its supervisor does, so that no dead process
+// is left to whoever inherits it: the kernel takes away what has ended, since
+// the signal of a child's death is ignored. What has not ended is killed with
+// the supervisor.
+func (c child) await() {
+	poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}} //nolint:gosec // G115: a descriptor
+	end := time.Now().Add(childPatience)
+	for left := childPatience; left > 0; left = time.Until(end) {
+		if n, err := unix.Poll(poll, int(left/time.Millisecond)); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // tell says which process was started.
@@ -129,13 +155,14 @@ func tell(pid int) error {
 // the caller stays on its thread as long as the process lives. With it ends all
 // that is in its namespace: bubblewrap alone leaves a child that waits for good
 // when it is killed while it starts.
-func fork(argv []string, files []uintptr) (pid int, err error) {
+func fork(argv []string, files []uintptr) (child, error) {
 	runtime.LockOSThread()
 	uid, gid := os.Getuid(), os.Getgid()
 	if uid == 0 {
-		return 0, errors.New("no namespace is made as root")
+		return child{}, errors.New("no namespace is made as root")
 	}
-	return syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
+	fd := -1
+	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: files,
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
@@ -143,6 +170,8 @@ func fork(argv []string, files []uintptr) (pid int, err error) {
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
 			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
 			Pdeathsig:   syscall.SIGKILL,
+			PidFD:       &fd,
 		},
 	})
+	return child{pid, fd}, err
 }

@@ -30,7 +30,7 @@ func namespacesAllowed() error {
 	}
 	if value, err := readSetting(apparmorRestricted); err == nil && value == "1" {
 		return hint.With(errors.New("user namespaces are restricted by AppArmor: "+apparmorRestricted+" is 1"),
-			"`claude-bottle doctor --platform native` prints a profile for bwrap, or use --platform docker")
+			"use --platform docker")
 	}
 	return nil
 }
