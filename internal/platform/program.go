@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
@@ -95,6 +96,10 @@ func copyInto(from io.Reader, path string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	// No process is forked while the file is open: it would have it open for
+	// writing too, for a moment, and could not be executed (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	temp, err := os.CreateTemp(dir, ".copy-*")
 	if err != nil {
 		return err
