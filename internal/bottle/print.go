@@ -55,6 +55,7 @@ func (p Plan) printKnown(w io.Writer, line lineFunc) {
 	line("bottle", "%s", printable(s.Bottle))
 	line("  ssh hosts", "(none)")
 	line("  egress", "%s", egressSummary(s.Egress))
+	printRules(line, s.Egress)
 	first := printable(s.PromptLine)
 	if first == "" {
 		first = "(empty)"
@@ -135,21 +136,49 @@ func harnessSummary(s Spec) string {
 	return printable(s.Harness) + ": " + shortened(strings.Join(words, " "), 200)
 }
 
-// egressSummary names the first hosts and counts all.
+// egressSummary names the first hosts and counts all, those of rules too.
 func egressSummary(e policy.Egress) string {
-	count := strconv.Itoa(len(e.Allow)) + " hosts allowed"
-	if len(e.Allow) == 0 {
-		return count
-	}
 	var hosts []string
-	for i, allow := range e.Allow {
-		if i == summaryHosts {
-			hosts = append(hosts, fmt.Sprintf("+%d more", len(e.Allow)-summaryHosts))
-			break
-		}
+	for _, allow := range e.Allow {
 		hosts = append(hosts, printable(allow.Host))
 	}
+	for _, rule := range e.Rules {
+		if host := printable(rule.Host); !rule.Deny && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	count := strconv.Itoa(len(hosts)) + " hosts allowed"
+	if len(hosts) == 0 {
+		return count
+	}
+	if more := len(hosts) - summaryHosts; more > 0 {
+		hosts = append(hosts[:summaryHosts], fmt.Sprintf("+%d more", more))
+	}
 	return count + " (" + strings.Join(hosts, ", ") + ")"
+}
+
+// printRules writes each rule, since what it says is nowhere else, and what
+// holds for all of the egress.
+func printRules(line lineFunc, e policy.Egress) {
+	for _, rule := range e.Rules {
+		text := rule.String()
+		if rule.Inspect != "" {
+			text += ", inspect " + rule.Inspect
+		}
+		if rule.Budget > 0 {
+			text += ", at most " + byteSize(rule.Budget)
+		}
+		line("    rule", "%s", printable(text))
+	}
+	if e.Inspect != "" {
+		line("    inspect", "%s", printable(e.Inspect))
+	}
+	if e.Unlisted != "" {
+		line("    unlisted", "%s", printable(e.Unlisted))
+	}
+	if e.Budget > 0 {
+		line("    budget", "%s sent in all", byteSize(e.Budget))
+	}
 }
 
 func envNames(entries []environ.Entry) []string {
@@ -188,12 +217,20 @@ func (l Limits) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// byteSize is n in the largest binary unit that divides it.
+// byteSize is n in the largest unit that divides it, a binary one first.
 func byteSize(n int64) string {
 	for _, unit := range []struct {
 		name string
 		size int64
 	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n%unit.size == 0 {
+			return strconv.FormatInt(n/unit.size, 10) + unit.name
+		}
+	}
+	for _, unit := range []struct {
+		name string
+		size int64
+	}{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}} {
 		if n%unit.size == 0 {
 			return strconv.FormatInt(n/unit.size, 10) + unit.name
 		}

@@ -52,8 +52,20 @@ func (p Plan) Redacted() RedactedPlan {
 		spec.Egress.Roots = digest([]byte(spec.Egress.Roots))
 	}
 	spec.Egress.Proxy = withoutUser(spec.Egress.Proxy)
+	spec.Env, spec.Skills, spec.Trees = listed(spec.Env), listed(spec.Skills), listed(spec.Trees)
+	spec.Argv, spec.Warnings = listed(spec.Argv), listed(spec.Warnings)
+	spec.Egress.Allow = listed(spec.Egress.Allow)
+	redacted.Warnings = listed(redacted.Warnings)
 	redacted.Spec.Spec = spec
 	return redacted
+}
+
+// listed is list, or an empty one in place of none, which JSON writes as null.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 func digest(data []byte) string {

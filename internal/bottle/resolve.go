@@ -120,7 +120,12 @@ func egressOf(from manifest.Bottle, row harness.Harness) (policy.Egress, error) 
 	egress := policy.Egress{
 		Allow:   []policy.Allow{},
 		Private: from.Egress.Private, Resolve: from.Egress.Resolve,
-		Roots: from.Egress.Roots, Proxy: from.Egress.Proxy,
+		Roots: from.Egress.Roots, Proxy: from.Egress.Proxy, NoProxy: from.Egress.NoProxy,
+		Inspect: from.Egress.Inspect, Unlisted: from.Egress.Unlisted, Budget: from.Egress.Budget,
+	}
+	for _, rule := range from.Egress.Rules {
+		rule.Source = "bottle " + from.Name
+		egress.Rules = append(egress.Rules, rule)
 	}
 	add := func(hosts []string, source string) {
 		for _, host := range hosts {

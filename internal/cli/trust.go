@@ -99,6 +99,9 @@ func (a *App) requireTrust(ctx context.Context, m *manifest.Manifest, pinned str
 
 // askTrust shows what a project's manifest would change and records a yes.
 func (a *App) askTrust(ctx context.Context, store *manifest.TrustStore, project *manifest.ProjectFile) error {
+	if err := store.Check(); err != nil { // a yes that cannot be kept is not asked for
+		return err
+	}
 	a.printChanges(project)
 	if !a.canAsk() {
 		return withCode(exitUsage, hint.With(fmt.Errorf("the manifest %s is not trusted, and there is no terminal to ask on", project.Path),

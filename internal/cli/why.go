@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,11 +35,7 @@ The exit code is 0 when it is allowed and 1 when it is not.`,
 		ValidArgsFunction: app.completeAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Agent, opts.URL = args[0], args[1]
-			request, err := parseRequest(opts.URL, opts.Method)
-			if err != nil {
-				return usagef(cmd, "%w", err)
-			}
-			return runWhy(opts, request)
+			return runWhy(cmd, opts)
 		},
 	}
 	cmd.Flags().StringVarP(&opts.Method, "request", "X", "GET", "the request's `method`")
@@ -49,21 +43,28 @@ The exit code is 0 when it is allowed and 1 when it is not.`,
 	return cmd
 }
 
-func runWhy(opts *whyOptions, request policy.Request) error {
+// explained is what `why` says, for programs.
+type explained struct {
+	policy.Decision
+	Kind   policy.Kind `json:"kind"`
+	Port   int         `json:"port"`
+	Method string      `json:"method"`
+	Path   string      `json:"path"`
+}
+
+func runWhy(cmd *cobra.Command, opts *whyOptions) error {
 	compiled, _, err := opts.policyOf(opts.Agent)
 	if err != nil {
 		return err
 	}
-	decision := compiled.Decide(request)
+	request, decision, err := compiled.Explain(opts.URL, strings.ToUpper(opts.Method), nil)
+	if err != nil {
+		return usagef(cmd, "URL %q: %w", opts.URL, err)
+	}
 	if opts.Format == formatJSON {
-		err = writeJSON(opts.Out, decision)
+		err = writeJSON(opts.Out, explained{decision, request.Kind, request.Port, request.Method, request.Path})
 	} else {
-		verdict := "denied"
-		if decision.Allow {
-			verdict = "allowed"
-		}
-		_, err = fmt.Fprintf(opts.Out, "%s: %s\nrule: %s\nreason: %s\n",
-			verdict, term.Escape(decision.Host), term.Escape(decision.Rule), term.Escape(decision.Reason))
+		_, err = io.WriteString(opts.Out, explanation(request, decision))
 	}
 	if err == nil && !decision.Allow {
 		return codeError{code: exitFailure}
@@ -71,36 +72,27 @@ func runWhy(opts *whyOptions, request policy.Request) error {
 	return err
 }
 
-// parseRequest is the request that a client inside would make for a URL: a
-// tunnel for https, a proxied request for http. A bare name means https.
-func parseRequest(raw, method string) (policy.Request, error) {
-	if !strings.Contains(raw, "://") {
-		raw = "https://" + raw
+func explanation(request policy.Request, decision policy.Decision) string {
+	verdict := "denied"
+	if decision.Allow {
+		verdict = "allowed"
 	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return policy.Request{}, errors.Unwrap(err)
+	text := fmt.Sprintf("%s: %s\nrule: %s\nreason: %s\n",
+		verdict, term.Escape(decision.Host), term.Escape(decision.Rule), term.Escape(decision.Reason))
+	switch {
+	case !decision.Allow:
+	case request.Kind == policy.HTTPS:
+		text += "tls: opened, so that method and path are seen\n"
+	case decision.TCP:
+		text += "tunnel: bytes are carried as they are\n"
+	case request.Kind == policy.Connect:
+		text += "tls: not opened: every method and path is allowed\n"
 	}
-	request := policy.Request{Host: u.Hostname(), Method: strings.ToUpper(method), Path: u.EscapedPath()}
-	switch u.Scheme {
-	case "https", "wss":
-		request.Kind, request.Port = policy.Connect, 443
-	case "http", "ws":
-		request.Kind, request.Port = policy.HTTP, 80
-	default:
-		return policy.Request{}, fmt.Errorf("URL %q: a bottle reaches http and https only", raw)
+	if decision.Budget > 0 {
+		text += fmt.Sprintf("budget: %d bytes\n", decision.Budget)
 	}
-	if request.Host == "" {
-		return policy.Request{}, fmt.Errorf("URL %q has no host", raw)
+	if decision.Remedy != "" {
+		text += "remedy: " + term.Escape(decision.Remedy) + "\n"
 	}
-	if port := u.Port(); port != "" {
-		request.Port, err = strconv.Atoi(port)
-		if err != nil || request.Port < 1 || request.Port > 65535 {
-			return policy.Request{}, fmt.Errorf("URL %q: port %s is not one of 1 to 65535", raw, port)
-		}
-	}
-	if request.Path == "" {
-		request.Path = "/"
-	}
-	return request, nil
+	return text
 }

@@ -59,6 +59,15 @@ func (l *loader) egress(bottle string, n *node) Egress {
 	egress := Egress{
 		Allowlist: distinct(n.get("allowlist").words()),
 		Proxy:     n.get("proxy").word(),
+		NoProxy:   distinct(n.get("no_proxy").words()),
+		Inspect:   choice(n.get("inspect")),
+		Unlisted:  n.get("unlisted").word(),
+	}
+	egress.Budget, _ = parseSize(n.get("budget").word())
+	if rules := n.get("rules"); rules != nil {
+		for _, item := range rules.items {
+			egress.Rules = append(egress.Rules, ruleOf(item))
+		}
 	}
 	for _, s := range distinct(n.get("private").words()) {
 		if prefix, err := parseRange(s); err == nil {

@@ -58,21 +58,33 @@ func (d *differ) walk(path string, keys []string, home, project *node) {
 // list compares lists in which order has no meaning; the project's replaces
 // home's.
 func (d *differ) list(path string, keys []string, home, project *node) {
-	ours, theirs := home.words(), project.words()
+	ours, theirs := d.items(keys, home), d.items(keys, project)
 	if home == nil && len(theirs) == 0 {
 		d.line("adds %s, empty", path)
 	}
 	had, has := set(ours), set(theirs)
 	for _, word := range distinct(theirs) {
 		if !had[word] {
-			d.line("adds to %s: %s", path, shown(word))
+			d.line("adds to %s: %s", path, word)
 		}
 	}
 	for _, word := range distinct(ours) {
 		if !has[word] {
-			d.line("removes from %s: %s", path, shown(word))
+			d.line("removes from %s: %s", path, word)
 		}
 	}
+}
+
+// items are the entries of a list, each as it is shown.
+func (d *differ) items(keys []string, n *node) []string {
+	if n == nil || n.kind != list {
+		return nil
+	}
+	var items []string
+	for _, item := range n.items {
+		items = append(items, d.show(keys, item))
+	}
+	return items
 }
 
 func (d *differ) same(keys []string, home, project *node) bool {

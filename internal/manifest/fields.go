@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
 )
 
 // field is one row of the table that says what a manifest may hold. The loader
@@ -107,17 +108,11 @@ var table = sync.OnceValue(func() *field {
 })
 
 func bottleField() *field {
-	size := func(doc string, check func(*checker, visit) error) *field {
-		return &field{
-			kinds: []kind{text}, doc: doc, check: check,
-			pattern: pattern{expression: sizePattern, words: `a size with its unit, such as "512MB" (powers of 1000) or "4GiB" (powers of 1024)`},
-		}
-	}
 	limits := &field{kinds: []kind{object}, doc: "What a bottle may use. What is not named is the platform's default.", fields: []named{
-		{name: "memory", field: size("Memory, as 4GiB. At least 6MiB.", (*checker).memory)},
+		{name: "memory", field: sizeField("Memory, as 4GiB. At least 6MiB.", (*checker).memory)},
 		{name: "cpus", field: &field{kinds: []kind{number}, minimum: 0.01, maximum: 1024, doc: "Processors, also parts of one: 1.5."}},
 		{name: "pids", field: &field{kinds: []kind{number}, whole: true, minimum: 1, maximum: 1 << 22, doc: "Processes and threads at a time."}},
-		{name: "disk", field: size("Disk for the workspace, git directory, home and all else that is written, as 20GiB.", (*checker).size)},
+		{name: "disk", field: sizeField("Disk for the workspace, git directory, home and all else that is written, as 20GiB.", (*checker).size)},
 	}}
 	fields := []named{
 		{name: "env", field: envField()},
@@ -156,6 +151,42 @@ func envField() *field {
 	}
 }
 
+// ruleField is one of egress.rules. What its values mean is checked by the one
+// that will decide ([checker.rules]), so the patterns are wide.
+func ruleField(size *field) *field {
+	line := func(doc string) *field {
+		return &field{kinds: []kind{text}, pattern: pattern{expression: linePattern, words: "one line of text"}, doc: doc}
+	}
+	flag := func(doc string) *field { return &field{kinds: []kind{boolean}, doc: doc} }
+	return &field{kinds: []kind{object}, required: []string{"host"}, doc: "One rule.", fields: []named{
+		{name: "host", field: line("A name, *.name for every name below it, or an address; no port.")},
+		{name: "port", field: &field{
+			kinds: []kind{number}, whole: true, minimum: 1, maximum: 65535,
+			doc: "The one port that is meant; without it 80 and 443, or every port where the rule denies.",
+		}},
+		{name: "methods", field: &field{kinds: []kind{list}, least: 1, item: line("A method, in upper case."), doc: "The methods that are meant; GET stands for HEAD too."}},
+		{name: "paths", field: &field{
+			kinds: []kind{list}, least: 1, item: line("A path: * is any text within a segment, the segment ** any number of segments."),
+			doc: "The paths that are meant.",
+		}},
+		{name: "deny", field: flag("Refuse what the rule names, whatever allows it.")},
+		{name: "tcp", field: flag("Carry bytes as they are. Needs a port.")},
+		{name: "inspect", field: inspectField("Whether TLS to this host is opened.")},
+		{name: "budget", field: size},
+	}}
+}
+
+func inspectField(doc string) *field {
+	return &field{kinds: []kind{text}, choices: []string{policy.InspectAuto, policy.InspectAlways, policy.InspectNever}, doc: doc}
+}
+
+func sizeField(doc string, check func(*checker, visit) error) *field {
+	return &field{
+		kinds: []kind{text}, doc: doc, check: check,
+		pattern: pattern{expression: sizePattern, words: `a size with its unit, such as "512MB" (powers of 1000) or "4GiB" (powers of 1024)`},
+	}
+}
+
 func egressField() *field {
 	strings := func(item *field, doc string) *field {
 		return &field{kinds: []kind{list}, item: item, doc: doc}
@@ -188,10 +219,22 @@ func egressField() *field {
 			pattern: pattern{expression: proxyPattern, words: "http://[user:password@]host:port"},
 			doc:     "The gateway's own way out: http://[user:password@]host:port.",
 		}},
+		{name: "no_proxy", field: strings(&field{
+			kinds: []kind{text}, check: (*checker).noProxy,
+			pattern: pattern{expression: linePattern, words: "a name, *.name, an address or a range"},
+		}, "Hosts that are reached without the proxy: a name, *.name, an address or a range of them.")},
+		{name: "rules", field: strings(ruleField(sizeField("Bytes that may be sent by this rule, as 200MB.", (*checker).size)),
+			"What the allowlist cannot say: ports, methods, paths, refusals, tunnels. The order has no meaning, and a rule that denies wins.")},
+		{name: "inspect", field: inspectField("Whether TLS is opened where no rule says it: auto where a rule has methods or paths, always, or never.")},
+		{name: "unlisted", field: &field{
+			kinds: []kind{text}, choices: []string{"deny", policy.Ask},
+			doc: "What becomes of a name that no rule speaks of: it is denied, or a person who is attached is asked.",
+		}},
+		{name: "budget", field: sizeField("Bytes that the bottle may send in all, as 200MB.", (*checker).size)},
 	}
 	return &field{
-		kinds: []kind{object}, doc: "What the bottle may reach.",
-		fields: append(fields, laterKeys("rules", "presets", "budget", "inspect", "unlisted")...),
+		kinds: []kind{object}, doc: "What the bottle may reach.", check: (*checker).rules,
+		fields: append(fields, laterKeys("presets")...),
 	}
 }
 

@@ -20,7 +20,17 @@ func (l *loader) guard(home, project *node) {
 		l.guardSecrets(path, e.value.get("env"), over.get("env"))
 		l.guardEgress(path+".egress.ca", e.value.get("egress", "ca"), over.get("egress", "ca"), l.samePath)
 		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)
+		if proxy := e.value.get("egress", "proxy"); proxy != nil { // what goes around it
+			l.guardEgress(path+".egress.no_proxy", orElse(e.value.get("egress", "no_proxy"), proxy), over.get("egress", "no_proxy"), equal)
+		}
 	}
+}
+
+func orElse(n, other *node) *node {
+	if n != nil {
+		return n
+	}
+	return other
 }
 
 func (l *loader) guardSecrets(path string, home, project *node) {

@@ -68,6 +68,9 @@ func load(cwd, home, edited string, data []byte) (*Manifest, error) {
 	}
 	roots, unreadable := map[Origin]*node{}, false
 	for _, file := range l.manifests {
+		if err := l.withinProject(file); err != nil {
+			return nil, err
+		}
 		if file.Path == edited {
 			file.data = data
 		} else if file.data, err = ReadFile(file.Path); err != nil {
@@ -92,6 +95,32 @@ func load(cwd, home, edited string, data []byte) (*Manifest, error) {
 	}
 	m.project = l.projectFile(l.changes(roots[Home], roots[Project]))
 	return m, nil
+}
+
+// withinProject refuses a project's manifest that is a link out of its
+// directory: what is wrong with a file is quoted in errors, and a link that
+// came with the code could name any file of the person's
+// (TestProjectManifestIsNoLinkOut).
+func (l *loader) withinProject(file *Source) error {
+	if file.Origin != Project {
+		return nil
+	}
+	path, err := filepath.EvalSymlinks(file.Path)
+	if errors.Is(err, fs.ErrNotExist) { // reported where it is read
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read manifest: %w", err)
+	}
+	dir, err := filepath.EvalSymlinks(l.cwd)
+	if err != nil {
+		return fmt.Errorf("read manifest: %w", err)
+	}
+	if within, err := filepath.Rel(dir, path); err != nil || !filepath.IsLocal(within) {
+		err := fmt.Errorf("read manifest: %s is a link out of the project's directory", plain(file.Path))
+		return hint.With(err, "put the file itself there")
+	}
+	return nil
 }
 
 func newLoader(cwd, home, edited string) (*loader, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/hint"
 )
 
@@ -48,6 +49,13 @@ func TestLoadReadsEveryField(t *testing.T) {
 			Resolve:   map[string]netip.Addr{"db.example.com": netip.MustParseAddr("10.20.0.9"), "v6.example.com": netip.MustParseAddr("fd00:1::9")},
 			CA:        filepath.Join(home, "roots.pem"),
 			Proxy:     "http://proxy.corp:3128",
+			NoProxy:   []string{"*.corp.example", "10.0.0.0/8"},
+			Rules: []policy.Rule{
+				{Host: "api.github.com", Methods: []string{"GET"}, Paths: []string{"/repos/acme/**"}, Inspect: "auto"},
+				{Host: "uploads.example.com", Deny: true},
+				{Host: "db.example.com", Port: 5432, TCP: true, Budget: 10_000_000},
+			},
+			Inspect: "auto", Unlisted: "ask", Budget: 200_000_000,
 		},
 		Limits:    Limits{Memory: 4 << 30, CPUs: 1.5, PIDs: 4096, Disk: 20_500_000_000},
 		Isolation: "runsc",
@@ -203,7 +211,7 @@ func TestFilesThatAreNoManifest(t *testing.T) {
 			}
 		}},
 		{"device", "not a regular file", func(t *testing.T, cwd string) {
-			if err := os.Symlink("/dev/zero", filepath.Join(cwd, "claude-bottle.json")); err != nil {
+			if err := os.Symlink("/dev/zero", filepath.Join(cwd, "../home/claude-bottle.json")); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -343,5 +351,25 @@ func TestClosest(t *testing.T) {
 		if got := closest(word, known); got != want {
 			t.Errorf("closest(%q) = %q, want %q", word, got, want)
 		}
+	}
+}
+
+func TestProjectManifestIsNoLinkOut(t *testing.T) {
+	cwd, home := dirs(t, map[string]string{"home/secret": "token: hunter2: [\n", "project/real.yaml": "agents: {}\n"})
+	link := filepath.Join(cwd, "claude-bottle.yaml")
+	if err := os.Symlink(filepath.Join(home, "secret"), link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(cwd, home); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "token") {
+		t.Errorf("a link out of the project: %v", err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real.yaml", link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(cwd, home); err != nil {
+		t.Errorf("a link within the project: %v", err)
 	}
 }

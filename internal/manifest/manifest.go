@@ -13,6 +13,7 @@ import (
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/policy"
 )
 
 // Origin says whose a file is.
@@ -68,8 +69,17 @@ type Egress struct {
 	// certificates, PEM and nothing else. Empty for none.
 	CA    string
 	Roots string
-	// Proxy is http://[user:password@]host:port, or empty.
-	Proxy string
+	// Proxy is http://[user:password@]host:port, or empty, and NoProxy what
+	// is reached without it.
+	Proxy   string
+	NoProxy []string
+	// Rules are in the order of the file, without Source.
+	Rules []policy.Rule
+	// Inspect and Unlisted are as the policy has them; empty when the file
+	// says nothing.
+	Inspect, Unlisted string
+	// Budget is in bytes; 0 when the file says nothing.
+	Budget int64
 }
 
 // Limits are a bottle's; zero means that the file says nothing.

@@ -8,17 +8,24 @@ import (
 )
 
 // Explain decides about rawURL as the gateway would, without sending
-// anything: "https://host/path" is a CONNECT tunnel, "http://" a proxied
-// request, "host" and "host:port" a tunnel to it. An address that is fixed
-// (a literal or the policy's own) is judged too, with own as the host's
-// addresses; what a name resolves to is known only when it is dialled.
-// method may be empty. An error means that rawURL cannot be asked for at all.
+// anything: "https://host/path", which is also what "host/path" means, is a
+// CONNECT tunnel and, where the policy opens it, an HTTPS request in it;
+// "http://" is a proxied request. The request that is returned is the one
+// that decided: of a tunnel that stays closed, method and path are not seen.
+// An address that is fixed (a literal or the policy's own) is judged too, with
+// own as the host's addresses; what a name resolves to is known only when it
+// is dialled. method may be empty, for GET. An error means that rawURL cannot
+// be asked for at all.
 func (p *Policy) Explain(rawURL, method string, own []netip.Addr) (Request, Decision, error) {
 	r, err := requestOf(rawURL, method)
 	if err != nil {
 		return Request{}, Decision{}, err
 	}
 	d := p.Decide(r)
+	if d.Allow && d.Inspect {
+		r.Kind = HTTPS
+		d = p.Decide(r)
+	}
 	if !d.Allow {
 		return r, d, nil
 	}
@@ -32,27 +39,23 @@ func (p *Policy) Explain(rawURL, method string, own []netip.Addr) (Request, Deci
 
 func requestOf(rawURL, method string) (Request, error) {
 	if !strings.Contains(rawURL, "://") {
-		host, port, err := splitPort(rawURL)
-		if err != nil {
-			return Request{}, err
-		}
-		if port == 0 {
-			port = 443
-		}
-		return Request{Kind: Connect, Host: host, Port: port, Method: "CONNECT"}, nil
+		rawURL = "https://" + rawURL
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return Request{}, errors.New("not a URL")
 	}
 	r := Request{Host: u.Hostname(), Method: method, Path: u.EscapedPath()}
+	if u.Opaque != "" || r.Host == "" {
+		return Request{}, errors.New("the URL has no host")
+	}
 	switch u.Scheme {
 	case "http", "ws":
 		r.Kind, r.Port = HTTP, 80
 	case "https", "wss":
 		r.Kind, r.Port = Connect, 443
 	default:
-		return Request{}, errors.New("only http and https leave a bottle")
+		return Request{}, errors.New("a bottle reaches http and https only")
 	}
 	if s := u.Port(); s != "" {
 		if r.Port, err = ParsePort(s); err != nil {
@@ -61,6 +64,9 @@ func requestOf(rawURL, method string) (Request, error) {
 	}
 	if r.Method == "" {
 		r.Method = "GET"
+	}
+	if r.Path == "" {
+		r.Path = "/"
 	}
 	return r, nil
 }

@@ -19,6 +19,16 @@ type RuleError struct {
 
 func (e *RuleError) Error() string { return fmt.Sprintf("rule %q: %v", e.Host, e.Err) }
 
+// String is the rule as decisions and the record name it.
+func (r Rule) String() string {
+	e, err := parseRule(r)
+	if err != nil {
+		return fmt.Sprintf("rule %q", clip(r.Host))
+	}
+	e.setName(map[string]string{})
+	return e.name
+}
+
 func (e *RuleError) Unwrap() error { return e.Err }
 
 // compileRules checks the rules one by one, then beside each other.

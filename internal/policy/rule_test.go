@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -213,4 +214,8 @@ func TestCompileRefusesRules(t *testing.T) {
 			t.Errorf("%+v compiled", e)
 		}
 	}
+}
+
+func mustResolve(name, addr string) map[string]netip.Addr {
+	return map[string]netip.Addr{name: netip.MustParseAddr(addr)}
 }
