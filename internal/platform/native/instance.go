@@ -148,9 +148,8 @@ func (b *instance) watch(limit int64, at paths) {
 	})
 	if limit > 0 {
 		b.watchers.Go(func() {
-			reason := platform.WatchDisk(ctx, limit, func(ctx context.Context) (int64, error) {
-				measured, err := workspace.Usage(ctx, at.Work, at.Git, at.Home)
-				return measured.Bytes, err
+			reason := platform.WatchDisk(ctx, limit, func(ctx context.Context) (workspace.Measure, error) {
+				return workspace.Usage(ctx, at.Work, at.Git, at.Home)
 			})
 			if reason != nil {
 				b.lose(reason)
