@@ -80,6 +80,13 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		}
 		defer g.prober.stop()
 	}
+	return g.work(ctx, conn, boot, ended)
+}
+
+// work says that the guest is ready, once the ways in are handed over, and
+// serves until one of the ends comes. The boot stream is read from the start,
+// so that its end is noticed before.
+func (g *guest) work(ctx context.Context, conn *wire.Conn, boot wire.GuestBoot, ended <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handed := handOver(ctx, boot.Handover)
