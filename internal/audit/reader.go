@@ -55,20 +55,26 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// Read calls each with every event of the record at path, and returns how
-// many lines were left out. A record that is not there yet has no events.
+// Read calls each with every event of the record at path, all parts in order,
+// and returns how many lines were left out. A record that is not there yet has
+// no events.
 func Read(path string, each func(Event) error) (bad int, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+	for n := 0; ; n++ {
+		f, err := os.Open(part(path, n))
+		if errors.Is(err, os.ErrNotExist) {
+			return bad, nil
+		}
+		if err != nil {
+			return bad, fmt.Errorf("read record: %w", err)
+		}
+		r := NewReader(f)
+		err = drain(r, each)
+		f.Close()
+		bad += r.Bad
+		if err != nil {
+			return bad, err
+		}
 	}
-	if err != nil {
-		return 0, fmt.Errorf("read record: %w", err)
-	}
-	defer f.Close()
-	r := NewReader(f)
-	err = drain(r, each)
-	return r.Bad, err
 }
 
 // drain calls each with what there is.
@@ -90,27 +96,17 @@ func drain(r *Reader, each func(Event) error) error {
 // followEvery is how often Follow looks for more.
 const followEvery = 100 * time.Millisecond
 
-// Follow is Read that goes on as the record grows, also before it exists,
-// until ctx ends; that is not an error.
+// Follow is Read that goes on as the record grows, also before it exists and
+// from part to part, until ctx ends; that is not an error.
 func Follow(ctx context.Context, path string, each func(Event) error) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	var r *Reader
+	f := follower{path: path, each: each}
+	defer f.close()
 	for {
-		if r == nil {
-			f, err := os.Open(path)
-			if err == nil {
-				defer f.Close() // once: r stays
-				r = NewReader(f)
-			} else if !errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("follow record: %w", err)
-			}
-		}
 		ended := ctx.Err() != nil // what was written before that is still read
-		if r != nil {
-			if err := drain(r, each); err != nil {
-				return err
-			}
+		if err := f.read(); err != nil {
+			return err
 		}
 		if ended {
 			return nil
@@ -119,5 +115,48 @@ func Follow(ctx context.Context, path string, each func(Event) error) error {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
+	}
+}
+
+// follower is where a Follow is in a record.
+type follower struct {
+	path string
+	each func(Event) error
+
+	part   int
+	file   *os.File // of the part; nil when it is not there yet
+	reader *Reader
+}
+
+// read reads what there is, up to the end of the last part.
+func (f *follower) read() error {
+	for {
+		if f.file == nil {
+			file, err := os.Open(part(f.path, f.part))
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("follow record: %w", err)
+			}
+			f.file, f.reader = file, NewReader(file)
+		}
+		// Asked before it is read: a part that has a next one grows no more.
+		_, err := os.Stat(part(f.path, f.part+1))
+		if err := drain(f.reader, f.each); err != nil {
+			return err
+		}
+		if err != nil {
+			return nil
+		}
+		f.close()
+		f.part++
+	}
+}
+
+func (f *follower) close() {
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
 	}
 }

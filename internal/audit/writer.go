@@ -23,11 +23,15 @@ var ErrClosed = errors.New("the record is closed")
 // Writer appends events to a record. Append is safe for concurrent use; lines
 // are whole and in the order in which Append was called.
 type Writer struct {
+	path    string
 	limit   int64
-	durable bool // a regular file; a pipe or device has no disk to be on
+	most    int64 // of one part
+	durable bool  // a regular file; a pipe or device has no disk to be on
 
 	mu     sync.Mutex // guards the rest
 	file   *os.File
+	part   int   // that is written
+	before int64 // bytes of the parts before it
 	size   int64 // whole lines in the file
 	failed error // sticky: a sync that failed, or Close
 	dirty  bool
@@ -39,14 +43,19 @@ type Writer struct {
 
 // OpenWriter opens the record at path, making it (0600) if it is not there. A
 // torn last line, left by a crash, is ended so that the next one is whole.
-// limit is the most bytes the file may hold; 0 is no limit. The caller closes.
+// limit is the most bytes that all of its parts may hold; 0 is no limit. The caller closes.
 func OpenWriter(path string, limit int64) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	n, before, err := parts(path)
+	if err != nil {
+		return nil, fmt.Errorf("open record: %w", err)
+	}
+	last := max(n-1, 0)
+	f, err := os.OpenFile(part(path, last), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open record: %w", err)
 	}
 	w := &Writer{
-		limit: limit, file: f,
+		path: path, limit: limit, most: partSize, part: last, before: before, file: f,
 		sync: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := w.mend(); err != nil {
@@ -93,8 +102,13 @@ func (w *Writer) Append(e Event) error {
 	if w.failed != nil {
 		return fmt.Errorf("write record: %w", w.failed)
 	}
-	if w.limit > 0 && w.size+int64(len(line)) > w.limit {
+	if w.limit > 0 && w.before+w.size+int64(len(line)) > w.limit {
 		return fmt.Errorf("write record: %w", ErrFull)
+	}
+	if w.durable && w.size > 0 && w.size+int64(len(line)) > w.most {
+		if err := w.next(); err != nil {
+			return fmt.Errorf("write record: %w", err)
+		}
 	}
 	n, err := w.file.Write(line)
 	if err == nil && n < len(line) {
@@ -139,13 +153,13 @@ func (w *Writer) syncer() {
 // the disk works.
 func (w *Writer) flush() {
 	w.mu.Lock()
-	dirty := w.dirty
+	dirty, file := w.dirty, w.file
 	w.dirty = false
 	w.mu.Unlock()
 	if !dirty || !w.durable {
 		return
 	}
-	if err := w.file.Sync(); err != nil {
+	if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // closed parts are synced
 		w.mu.Lock()
 		w.failed = err
 		w.mu.Unlock()
