@@ -41,9 +41,10 @@ type door struct {
 	plan func(plan *bottle.Plan)
 }
 
-// TestDoors opens every door that a launch checks, one at a time: each launch
+// TestDoors opens every door that a launch checks, one in each launch: it
 // fails, says which, and is undone.
 func TestDoors(t *testing.T) {
+	programs := newWorkshop(t)
 	each := func(name string, tables []map[string]door, runtime bottle.Isolation, bridged bool) {
 		t.Run(name, func(t *testing.T) {
 			if runtime == bottle.Runsc {
@@ -55,7 +56,8 @@ func TestDoors(t *testing.T) {
 						if runtime == bottle.Runsc && d.sealed != "" {
 							t.Skipf("cannot be opened: %s", d.sealed)
 						}
-						expectOpen(t, d, runtime, bridged)
+						t.Parallel()
+						expectOpen(t, d, programs, runtime, bridged)
 					})
 				}
 			}
@@ -69,13 +71,13 @@ func TestDoors(t *testing.T) {
 
 // expectOpen launches with a door open; bridged gives a bottle on runc the
 // network of one whose runtime is unknown.
-func expectOpen(t *testing.T, d door, runtime bottle.Isolation, bridged bool) {
+func expectOpen(t *testing.T, d door, programs *workshop, runtime bottle.Isolation, bridged bool) {
 	t.Helper()
 	b := newBench(t)
 	b.nothingLeft(t)
 	p := b.platform(t)
 	if d.variant != nil {
-		p.config.Binary = d.variant.build(t)
+		p.config.Binary = programs.build(t, d.variant)
 	}
 	e, err := p.engine(t.Context())
 	if err != nil {

@@ -6,18 +6,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// build compiles a variant of our program, over an overlay of its source.
-func (v variant) build(t *testing.T) string {
+// workshop builds variants of our program, each once.
+type workshop struct {
+	dir   string
+	mu    sync.Mutex // guards built, and lets one be built at a time
+	built map[string]string
+}
+
+func newWorkshop(t *testing.T) *workshop {
+	t.Helper()
+	return &workshop{dir: t.TempDir(), built: map[string]string{}}
+}
+
+// build compiles a variant over an overlay of its source, when it was not
+// built before.
+func (w *workshop) build(t *testing.T, v variant) string {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := fmt.Sprint(v)
+	if w.built[key] == "" {
+		dir := filepath.Join(w.dir, strconv.Itoa(len(w.built)))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.built[key] = v.build(t, dir)
+	}
+	return w.built[key]
+}
+
+func (v variant) build(t *testing.T, dir string) string {
 	t.Helper()
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	replaced := map[string]string{}
 	for i, r := range v {
 		path := filepath.Join(root, r.file)
@@ -46,7 +75,7 @@ func (v variant) build(t *testing.T) string {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "claude-bottle")
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", program, "claude-bottle/cmd/claude-bottle")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-overlay", file, "-o", program, "claude-bottle/cmd/claude-bottle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
