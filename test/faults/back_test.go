@@ -132,6 +132,10 @@ func (o *output) text() string {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// often is how many times of one point count: who waits passes it again and
+// again, more or less often.
+const often = 6
+
 // points reads the failpoints that were passed, in order, each once for each
 // time: NAME and which time.
 func points(list string) []point {
@@ -142,8 +146,9 @@ func points(list string) []point {
 	passed := map[string]int{}
 	var found []point
 	for name := range strings.FieldsSeq(string(data)) {
-		passed[name]++
-		found = append(found, point{name, passed[name]})
+		if passed[name]++; passed[name] <= often {
+			found = append(found, point{name, passed[name]})
+		}
 	}
 	return found
 }
