@@ -286,16 +286,25 @@ func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program pl
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	return e.importImage(ctx, &layer, name, []string{
-		"LABEL " + labelBinary + "=" + program.Hash + " " + labelOwner + "=" + p.owner,
-		`ENTRYPOINT ["/claude-bottle","gateway","run"]`,
-	})
+	// An engine that keeps images in containerd takes a name away for a moment
+	// when another launch imports the same one.
+	for range 5 {
+		id, err = e.importImage(ctx, bytes.NewReader(layer.Bytes()), name, []string{
+			"LABEL " + labelBinary + "=" + program.Hash + " " + labelOwner + "=" + p.owner,
+			`ENTRYPOINT ["/claude-bottle","gateway","run"]`,
+		})
+		if id != "" || err != nil {
+			return id, err
+		}
+	}
+	return "", fmt.Errorf("import image %s: the engine does not have it afterwards", name)
 }
 
 // gatewayImage is the repository of gateway images.
 const gatewayImage = "claude-bottle-gateway"
 
-// importImage makes an image of one layer.
+// importImage makes an image of one layer. The id is empty when the engine does
+// not have it any more.
 func (e *engine) importImage(ctx context.Context, layer io.Reader, name string, changes []string) (string, error) {
 	_, err := ask(ctx, "image-import", startLimit, func(ctx context.Context) (struct{}, error) {
 		result, err := e.ImageImport(ctx, client.ImageImportSource{Source: layer, SourceName: "-"}, name,
