@@ -10,6 +10,7 @@ import (
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
 )
 
 // versions are all that client and origin may speak to the gateway.
@@ -198,5 +199,25 @@ func TestInspectedRules(t *testing.T) {
 		f.eventually("a refusal's line", func(e audit.Event) bool {
 			return e.Kind == policy.HTTPS && e.Decision == audit.Denied && e.Method == "POST" && e.Path == "/v1/x"
 		})
+	}
+}
+
+// A tunnel that was carried unseen ends when a rule needs to see inside.
+func TestInspectFromNowOn(t *testing.T) {
+	w := newWorld()
+	f := inspectWorld(t, w, allow("a.example"))
+	f.serve(w, "a.example", echo)
+	f.roots.AddCert(f.notary.cert)
+	client := f.speak(protoHTTP1)
+	fetch(t, client, "GET", "https://a.example/x", nil)
+	cut, err := f.server.allow(wire.Allow{Rule: policy.Rule{Host: "a.example", Paths: []string{"/x/**"}, Deny: true}, Who: "jane"})
+	if err != nil || cut != 1 {
+		t.Fatalf("%d were cut, %v", cut, err)
+	}
+	if got := fetch(t, client, "GET", "https://a.example/x/y", nil); got.StatusCode != http.StatusForbidden {
+		t.Errorf("afterwards: %d %q", got.StatusCode, got.body)
+	}
+	if got := fetch(t, client, "GET", "https://a.example/y", nil); got.StatusCode != http.StatusOK {
+		t.Errorf("what is still allowed: %d %q", got.StatusCode, got.body)
 	}
 }

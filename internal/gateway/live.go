@@ -182,8 +182,11 @@ func (s *server) reconsider(p *passage, rules *policy.Policy) bool {
 
 func (s *server) objection(p *passage, rules *policy.Policy) *policy.Decision {
 	d := rules.Decide(p.request)
-	if !d.Allow {
+	switch {
+	case !d.Allow:
 		return &d
+	case d.Inspect && !p.inspect: // the next one is
+		return &policy.Decision{Host: p.host, Rule: d.Rule, Reason: "what is inside has to be seen now"}
 	}
 	s.budgets.of(d) // with the limit that it has now
 	own, err := s.own.all()

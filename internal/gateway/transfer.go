@@ -37,7 +37,7 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 		return false, t.broken("upstream's answer is ambiguous: "+err.Error(), nil)
 	}
 	keep := t.request.minor == 1 && !t.request.fields.has("connection", "close") && !down.untilClose
-	if err := t.write(t.incoming(answer, down, keep)); err != nil {
+	if err := t.write(t.early(t.incoming(answer, down, keep), &down)); err != nil {
 		t.abort(up)
 		return false, t.gone()
 	}
@@ -51,6 +51,25 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 		return false, t.gone()
 	}
 	return t.finish(answer, down, up, keep), nil
+}
+
+// early appends to a head what is there already of a body whose length is
+// known, and takes it from that: a small answer is one write, and inside TLS
+// one record.
+func (t *transfer) early(head []byte, rest *framing) []byte {
+	n := min(t.up.br.Buffered(), bufferSize-len(head))
+	if rest.chunked || rest.untilClose || n <= 0 {
+		return head
+	}
+	n = int(min(int64(n), rest.length))
+	body, err := t.up.br.Peek(n)
+	if err != nil { // it is buffered: cannot be
+		return head
+	}
+	head = append(head, body...)
+	_, _ = t.up.br.Discard(n)
+	rest.length -= int64(n)
+	return head
 }
 
 // begin sends the request's head, starts its body and reads up to the final
