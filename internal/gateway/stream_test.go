@@ -271,7 +271,7 @@ func TestInspectedWebSocket(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.CloseNow()
+		defer func() { _ = conn.CloseNow() }()
 		for {
 			kind, b, err := conn.Read(r.Context())
 			if err != nil {
@@ -284,7 +284,7 @@ func TestInspectedWebSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, answer)
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	for _, size := range []int{0, 5, 20000} {
 		sent := bytes.Repeat([]byte("x"), size)
 		if err := conn.Write(t.Context(), websocket.MessageBinary, sent); err != nil {
