@@ -205,6 +205,9 @@ func TestPseudoHeaders(t *testing.T) {
 		}
 	}
 	mu.Unlock()
+	f.eventually("the record of a stream that was reset", func(e audit.Event) bool {
+		return e.Kind == policy.HTTPS && e.Decision == audit.Denied && e.Host == "a.example" && strings.HasPrefix(e.Reason, "HTTP/2 as it must not be: ")
+	})
 	f.others()
 }
 
