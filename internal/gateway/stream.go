@@ -33,6 +33,7 @@ type stream struct {
 
 	answered bool // the response's head was written
 	expired  atomic.Bool
+	reading  atomic.Bool // the body was begun to be read
 
 	mu         sync.Mutex // guards the rest, which net/http's callbacks change
 	connection *owned     // that carries it upstream
@@ -354,6 +355,7 @@ type uploading struct {
 
 func (u *uploading) Read(b []byte) (int, error) {
 	n, err := u.ReadCloser.Read(b)
+	u.stream.reading.Store(true)
 	u.stream.expiry.moved()
 	if refused := u.stream.pass.spend(n); refused != nil {
 		return 0, refused
@@ -374,8 +376,10 @@ func (s *stream) trace(ctx context.Context) context.Context {
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			// net/http has said 100 already, when the body was first read.
-			if s.settled || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+			// net/http says 100 when the body is read first, but not behind
+			// another interim answer: none goes before it.
+			early := s.r.ContentLength != 0 && !s.reading.Load()
+			if early || s.settled || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
 				return nil
 			}
 			h := s.w.Header()

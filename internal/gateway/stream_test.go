@@ -184,9 +184,9 @@ func TestInspectedInterim(t *testing.T) {
 		w := newWorld()
 		f := inspectWorld(t, w, everything("a.example"))
 		f.serve(w, "a.example", func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
-			body, _ := io.ReadAll(r.Body)
 			_, _ = w.Write(body)
 		}, originOf(origin)...)
 		var codes []int
