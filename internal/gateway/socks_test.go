@@ -174,7 +174,7 @@ func FuzzSOCKS(f *testing.F) {
 		if to.port < 1 || to.port > 65535 || to.host == "" || strings.ContainsAny(to.host, "\x00[] /@") {
 			t.Fatalf("%x leads to %+v", data, to)
 		}
-		if again, err := (socksRequest{to.host, to.port}).authority(); err != nil || again != to {
+		if again, err := socksRequest(to).authority(); err != nil || again != to {
 			t.Fatalf("%x: %+v, again %+v, %v", data, to, again, err)
 		}
 	})

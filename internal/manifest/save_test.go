@@ -43,7 +43,10 @@ agents:
   a: {bottle: work}
 `
 	got, err := AddRules([]byte(before), "work", []policy.Rule{
-		{Host: "new.example"}, {Host: "*.wild.example"}, {Host: "api.example.com"}, {Host: "new.example", Port: 8443},
+		{Host: "new.example"},
+		{Host: "*.wild.example"},
+		{Host: "api.example.com"},
+		{Host: "new.example", Port: 8443},
 		{Host: "api.example.org", Port: 443, Methods: []string{"GET"}, Paths: []string{"/v1/**"}},
 		{Host: "db.example", Port: 5432, TCP: true},
 	})
