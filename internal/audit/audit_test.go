@@ -251,8 +251,8 @@ func TestFollow(t *testing.T) {
 		if got != last.Host {
 			t.Errorf("%s, want %s", got, last.Host)
 		}
-	case <-done:
-		t.Fatal("ended without the last line")
+	case err := <-done:
+		t.Fatalf("ended without the last line: %v", err)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)

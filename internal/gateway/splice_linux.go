@@ -159,10 +159,10 @@ func move(ready func(func(uintptr) bool) error, once func(fd int) (int64, error)
 	var serr error
 	err := ready(func(fd uintptr) bool {
 		n, serr = once(int(fd))
-		for serr == unix.EINTR {
+		for errors.Is(serr, unix.EINTR) {
 			n, serr = once(int(fd))
 		}
-		return serr != unix.EAGAIN
+		return !errors.Is(serr, unix.EAGAIN)
 	})
 	if err == nil && serr != nil {
 		err = os.NewSyscallError("splice", serr)

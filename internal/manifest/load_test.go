@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"claude-bottle/internal/environ"
-	"claude-bottle/internal/policy"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/policy"
 )
 
 func TestLoadReadsEveryField(t *testing.T) {

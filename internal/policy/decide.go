@@ -143,26 +143,31 @@ func (v *view) look() error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case matched && e.deny:
-			if v.deny == nil {
-				v.deny = e
-			}
-		case e.deny:
-		case !matched:
-			if v.near == nil || !v.near.takes(v.request.Port) {
-				v.near = e
-			}
-		default:
-			if v.allow == nil {
-				v.allow = e
-			}
-			if e.tcp && v.carry == nil {
-				v.carry = e
-			}
-		}
+		v.weigh(e, matched)
 	}
 	return nil
+}
+
+// weigh keeps the first entry of each kind.
+func (v *view) weigh(e *entry, matched bool) {
+	switch {
+	case matched && e.deny:
+		if v.deny == nil {
+			v.deny = e
+		}
+	case e.deny:
+	case !matched:
+		if v.near == nil || !v.near.takes(v.request.Port) {
+			v.near = e
+		}
+	default:
+		if v.allow == nil {
+			v.allow = e
+		}
+		if e.tcp && v.carry == nil {
+			v.carry = e
+		}
+	}
 }
 
 // inside collects what e says of opening tunnels. The most specific setting

@@ -45,7 +45,7 @@ func user(uid, gid int, kernel wire.Kernel) outcome {
 		return open("groups: " + reason(err))
 	}
 	for _, group := range groups {
-		if group != gid && !(group == overflowGroup && kernel.Unmapped) {
+		if group != gid && (group != overflowGroup || !kernel.Unmapped) {
 			return open(fmt.Sprintf("it is in group %d", group))
 		}
 	}

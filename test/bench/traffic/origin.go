@@ -50,7 +50,7 @@ func StartOrigin(ctx context.Context) (*Origin, error) {
 			return nil, errors.Join(err, o.Close())
 		}
 		o.listeners = append(o.listeners, listener)
-		*part.port = listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it listens on TCP
+		*part.port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
 		o.all.Go(func() { o.accept(listener, part.serve) })
 	}
 	return o, nil
