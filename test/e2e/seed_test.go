@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -253,7 +254,7 @@ func TestProjectManifestNeedsTrust(t *testing.T) {
 func TestNamesOfBottlesAtOnce(t *testing.T) {
 	p := newPerson(t, "runc", "", shell)
 	name := "claude-bottle-" + p.agent
-	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "echo $((20 + 1))-up; read -r; exit 3"))
+	s := onScreen(t, p.command("start", p.agent, "--yes", "--", "python3 -m http.server 8000 >/dev/null 2>&1 & echo $((20 + 1))-up; read -r; exit 3"))
 	s.shows("21-up")
 
 	if ps := p.run("ps"); !strings.Contains(ps.stdout, name) {
@@ -262,6 +263,7 @@ func TestNamesOfBottlesAtOnce(t *testing.T) {
 	if got := p.run("exec", name, "--", "bash", "-c", "echo inside; exit 5"); got.code != 5 || got.stdout != "inside\n" {
 		t.Errorf("exec: %+v", got)
 	}
+	p.apart(name)
 	second := p.start("--", "echo second")
 	if second.stdout != "second\n" || !strings.Contains(second.stderr, name+"-2") {
 		t.Errorf("second: %+v", second)
@@ -274,6 +276,43 @@ func TestNamesOfBottlesAtOnce(t *testing.T) {
 	s.types("\r")
 	if code := s.ends(); code != 3 {
 		t.Errorf("code %d", code)
+	}
+}
+
+// apart tries from a second bottle what the first one, name, and its gateway
+// listen on: its own loopback, and the addresses that they have, if any. The
+// first one reaches its server.
+func (p *person) apart(name string) {
+	p.t.Helper()
+	targets := []string{"127.0.0.1/8000"}
+	for container, ports := range map[string][]string{name: {"8000"}, name + ".gateway": {"3128", "53", "80", "443"}} {
+		inspected, err := p.api.ContainerInspect(p.t.Context(), container, client.ContainerInspectOptions{})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, endpoint := range inspected.Container.NetworkSettings.Networks {
+			for _, port := range ports {
+				if endpoint.IPAddress.IsValid() {
+					targets = append(targets, endpoint.IPAddress.String()+"/"+port)
+				}
+			}
+		}
+	}
+	try := "for target in " + strings.Join(targets, " ") + `; do
+		timeout 1 bash -c "exec 3<>/dev/tcp/$target && echo $target" 2>/dev/null & done; wait; exit 0`
+	var own []string
+	probe := func() bool {
+		own = strings.Fields(p.run("exec", name, "--", "bash", "-c", try).stdout)
+		return slices.Contains(own, targets[0])
+	}
+	for end := time.Now().Add(patience); !probe(); { // its server may just be starting
+		if time.Now().After(end) {
+			p.t.Fatalf("the first bottle reaches of %q only %q", targets, own)
+		}
+	}
+	reached := p.start("--", try)
+	if reached.stdout != "" {
+		p.t.Errorf("a second bottle reaches %q of the first one's %q", reached.stdout, own)
 	}
 }
 

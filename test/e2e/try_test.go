@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/moby/moby/client"
 )
 
 // tried is what `try --format json` prints.
@@ -21,7 +24,8 @@ type tried struct {
 }
 
 // A bottle of nothing but our program attacks itself: nothing gets out, what
-// must work does, it is quick, and nothing is left, the run included.
+// must work does, it is quick, and nothing is left, the run included, but what
+// later launches use again.
 func TestTry(t *testing.T) {
 	for _, isolation := range []string{"runc", "runsc"} {
 		t.Run(isolation, func(t *testing.T) {
@@ -37,7 +41,37 @@ func TestTry(t *testing.T) {
 			}
 			found.check(t, "reach an allowed host through the gateway", "reach this computer behind an allowed name")
 			p.keepsNoRun()
+			p.keepsForLater()
 		})
+	}
+}
+
+// keepsForLater wants what is kept to be what docs/cli.md says: one image, the
+// gateway's, and the program.
+func (p *person) keepsForLater() {
+	p.t.Helper()
+	images, err := p.api.ImageList(p.t.Context(), client.ImageListOptions{Filters: client.Filters{}.Add("label", "claude-bottle.owner="+p.owner)})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, image := range images.Items {
+		if len(image.RepoTags) != 1 || !strings.HasPrefix(image.RepoTags[0], "claude-bottle-gateway:") {
+			p.t.Errorf("an image is kept: %q", image.RepoTags)
+		}
+	}
+	if len(images.Items) != 1 {
+		p.t.Errorf("%d images are kept", len(images.Items))
+	}
+	for _, pattern := range []string{"/claude-bottle/*", "/claude-bottle/.??*"} {
+		found, err := filepath.Glob(p.state + pattern)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, path := range found {
+			if name := filepath.Base(path); name != "bin" && name != "runs" {
+				p.t.Errorf("the state directory keeps %s", name)
+			}
+		}
 	}
 }
 
