@@ -70,6 +70,9 @@ func newInstance(p *Platform, e *engine, id runs.ID) *instance {
 // may be on its way.
 const lastOutput = time.Second
 
+// turnLimit is how long a removal waits for others to be through.
+const turnLimit = 5 * time.Minute
+
 var errEnded = errors.New("the bottle has ended")
 
 // ends ends b's life, after lastOutput. The streams of its execs end by
@@ -167,10 +170,17 @@ func (b *instance) Close() error {
 func (b *instance) close() error {
 	b.unwatch()
 	defer b.ends()
+	// The deadline of a removal counts from its turn. One that does not come in
+	// time, or cannot be had, keeps nothing from being removed.
+	waiting, cancel := context.WithTimeout(context.Background(), turnLimit)
+	defer cancel()
+	if release, err := b.platform.config.Store.Turn(waiting); err == nil {
+		defer release()
+	}
 	if b.teardown != nil {
 		return b.teardown.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), bottle.CloseDeadline)
-	defer cancel()
+	ctx, stop := context.WithTimeout(context.Background(), bottle.CloseDeadline)
+	defer stop()
 	return bottle.End(ctx, b.platform.config.Store, b.platform, b.id)
 }

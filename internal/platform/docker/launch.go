@@ -105,6 +105,11 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := l.prepare(ctx); err != nil {
 		return nil, err
 	}
+	release, err := l.platform.config.Store.Turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	b, err := l.assemble(ctx, secrets)
 	if err != nil && b != nil {
 		b.unwatch()
