@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +31,8 @@ func (w *workshop) build(t *testing.T, v variant) string {
 	defer w.mu.Unlock()
 	key := fmt.Sprint(v)
 	if w.built[key] == "" {
-		dir := filepath.Join(w.dir, strconv.Itoa(len(w.built)))
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		dir, err := os.MkdirTemp(w.dir, "v")
+		if err != nil {
 			t.Fatal(err)
 		}
 		w.built[key] = v.build(t, dir)
