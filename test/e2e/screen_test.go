@@ -112,13 +112,22 @@ func (s *screen) types(text string) {
 	}
 }
 
-// ends waits for the program's end and returns its exit code.
+// ends waits for the program's end and returns its exit code. Whoever is asked
+// on the way whether to allow what was refused says no.
 func (s *screen) ends() int {
 	s.t.Helper()
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		s.t.Fatalf("still running after %v:\n%s", patience, s.text())
+	deadline := time.After(patience)
+	for running := true; running; {
+		if strings.HasSuffix(s.textFrom(s.typed), compact("[a]ll, numbers as 1,3, or [N]one? ")) {
+			s.types("\r")
+		}
+		select {
+		case <-s.changed:
+		case <-s.ended:
+			running = false
+		case <-deadline:
+			s.t.Fatalf("still running after %v:\n%s", patience, s.text())
+		}
 	}
 	_ = s.cmd.Wait() // the code says it
 	return s.cmd.ProcessState.ExitCode()
