@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/manifest"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/preset"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/wire"
 )
@@ -102,6 +104,35 @@ func barePlan() Plan {
 	}
 }
 
+// rulesPlan has all that an egress can say beside its allowlist, with the
+// warnings that come of it.
+func rulesPlan() Plan {
+	plan := barePlan()
+	presets := preset.Table{
+		"npm":    {{Host: "npm.mirror.example", Port: 4873, Open: true}, {Host: "scoped.mirror.example", Port: 443, Open: true}},
+		"debian": {{Host: "deb.mirror.example", Port: 80}},
+	}
+	from := manifest.Bottle{Name: "empty"}
+	from.Egress.Presets = []string{"npm", "debian"}
+	rules, err := presetRules(from, presets)
+	if err != nil {
+		panic(err)
+	}
+	plan.Spec.Egress = policy.Egress{
+		Allow: []policy.Allow{{Host: "*.pages.dev", Source: "bottle empty"}},
+		Rules: append([]policy.Rule{
+			{Host: "api.github.com", Methods: []string{"GET"}, Paths: []string{"/repos/acme/**"}, Inspect: "auto", Source: "bottle empty"},
+			{Host: "github.com", Port: 443, Methods: []string{"POST"}, Budget: 10_000_000, Source: "bottle empty"},
+			{Host: "uploads.example.com", Deny: true, Source: "bottle empty"},
+			{Host: "db.example.com", Port: 5432, TCP: true, Budget: 1 << 20, Source: "bottle empty"},
+			{Host: "bulk.example.com", Inspect: "never", Source: "bottle empty"},
+		}, rules...),
+		Inspect: "auto", Unlisted: "ask", Budget: 200_000_000,
+	}
+	plan.Spec.Warnings = append(specWarnings(nil, plan.Spec.Egress), presetWarnings(from.Egress.Presets, presets)...)
+	return plan
+}
+
 func TestPrint(t *testing.T) {
 	derived := dockerPlan()
 	derived.Docker.Derived, derived.Docker.Runtime, derived.Docker.Build = "claude-bottle:cwd-reviewer", "runc", false
@@ -111,7 +142,7 @@ func TestPrint(t *testing.T) {
 	hostile.Spec.Cwd = "/home/me/a\nenv (names only): none"
 	hostile.Spec.Warnings = []string{"a\x1b]52;c;AAAA\x07b"}
 	for name, plan := range map[string]Plan{
-		"docker": dockerPlan(), "bare": barePlan(), "derived": derived, "hostile": hostile,
+		"docker": dockerPlan(), "bare": barePlan(), "derived": derived, "hostile": hostile, "rules": rulesPlan(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

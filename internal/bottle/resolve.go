@@ -13,6 +13,7 @@ import (
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/preset"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/workspace"
 )
@@ -26,6 +27,8 @@ type Input struct {
 	// secret is looked at for presence only.
 	Lookup func(string) (string, bool)
 	Host   Host
+	// Presets are the hosts of those that the agent's bottle names.
+	Presets preset.Table
 }
 
 // Flags are those of `start` that change what is launched.
@@ -61,7 +64,7 @@ func Resolve(in Input) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	egress, err := egressOf(from, row)
+	egress, err := egressOf(from, row, in.Presets)
 	if err != nil {
 		return Spec{}, err
 	}
@@ -90,7 +93,7 @@ func Resolve(in Input) (Spec, error) {
 		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,
 		Manifest: in.Manifest.Hash(),
 	}
-	spec.Warnings = warningsOf(in.Manifest, spec, row, token)
+	spec.Warnings = warningsOf(in.Manifest, spec, row, token, presetWarnings(from.Egress.Presets, in.Presets))
 	return spec, nil
 }
 
@@ -116,7 +119,7 @@ func harnessOf(agent manifest.Agent, flags Flags) (harness.Harness, error) {
 
 // egressOf is the union of what the bottle and its harness may reach, each
 // name once, the bottle's first.
-func egressOf(from manifest.Bottle, row harness.Harness) (policy.Egress, error) {
+func egressOf(from manifest.Bottle, row harness.Harness, presets preset.Table) (policy.Egress, error) {
 	egress := policy.Egress{
 		Allow:   []policy.Allow{},
 		Private: from.Egress.Private, Resolve: from.Egress.Resolve,
@@ -127,6 +130,11 @@ func egressOf(from manifest.Bottle, row harness.Harness) (policy.Egress, error) 
 		rule.Source = "bottle " + from.Name
 		egress.Rules = append(egress.Rules, rule)
 	}
+	rules, err := presetRules(from, presets)
+	if err != nil {
+		return policy.Egress{}, err
+	}
+	egress.Rules = append(egress.Rules, rules...)
 	add := func(hosts []string, source string) {
 		for _, host := range hosts {
 			same := func(a policy.Allow) bool { return strings.EqualFold(a.Host, host) }
@@ -212,12 +220,13 @@ func skillTrees(home string, paths inside, skills []string) ([]provision.Tree, e
 	return trees, errors.Join(errs...)
 }
 
-func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token credential) []string {
+func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token credential, presets []string) []string {
 	var warnings []string
 	for _, problem := range m.Warnings {
 		warnings = append(warnings, problem.String())
 	}
 	warnings = append(warnings, specWarnings(spec.Env, spec.Egress)...)
+	warnings = append(warnings, presets...)
 	if spec.Cwd != "" && gitConfigHoldsCredential(spec.Cwd) {
 		warnings = append(warnings, "workspace: .git/config holds a credential, which is readable inside: take it out of the remote's URL or header")
 	}

@@ -17,6 +17,7 @@ import (
 	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/preset"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/term"
 )
@@ -188,7 +189,7 @@ func (x *examination) lookAtTerminal(context.Context) doctor.Check {
 }
 
 // lookAtManifest is about the manifest, and what its agents need beside it.
-func (x *examination) lookAtManifest(context.Context) []doctor.Check {
+func (x *examination) lookAtManifest(ctx context.Context) []doctor.Check {
 	m, err := x.manifest()
 	if err != nil {
 		check := doctor.JudgeManifest(unread(err))
@@ -207,7 +208,7 @@ func (x *examination) lookAtManifest(context.Context) []doctor.Check {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Agents)) {
-		seen.Agents = append(seen.Agents, x.lookAtAgent(m, name))
+		seen.Agents = append(seen.Agents, x.lookAtAgent(ctx, m, name))
 	}
 	checks := append([]doctor.Check{doctor.JudgeManifest(seen)}, doctor.JudgeHarnesses(x.harnesses(m))...)
 	return append(checks, doctor.JudgeRoots(rootsOf(m), x.Now())...)
@@ -230,13 +231,16 @@ func unread(err error) doctor.Manifest {
 }
 
 // lookAtAgent resolves an agent as start would, up to the engine.
-func (x *examination) lookAtAgent(m *manifest.Manifest, name string) doctor.Agent {
+func (x *examination) lookAtAgent(ctx context.Context, m *manifest.Manifest, name string) doctor.Agent {
 	agent := doctor.Agent{Name: name, Harness: m.Agents[name].Harness}
 	host := bottle.Host{}
 	var err error
 	if host.Home, err = x.home(); err == nil {
 		host.UID, host.GID = bottle.Person(x.UID, x.GID, x.Lookup)
-		_, err = bottle.Resolve(bottle.Input{Manifest: m, Agent: name, Lookup: x.Lookup, Host: host})
+		var presets preset.Table
+		if presets, err = x.presets(ctx, m, name); err == nil {
+			_, err = bottle.Resolve(bottle.Input{Manifest: m, Agent: name, Lookup: x.Lookup, Host: host, Presets: presets})
+		}
 	}
 	if err != nil {
 		agent.Problem, agent.Hint = err.Error(), hint.Of(err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -25,21 +26,21 @@ reach and what is in its environment, by name. No platform is asked; start
 --dry-run shows the whole plan of a launch.`,
 		Args:              argsNamed("an agent"),
 		ValidArgsFunction: app.completeAgents,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Agent = args[0]
-			return runInfo(opts)
+			return runInfo(cmd.Context(), opts)
 		},
 	}
 	opts.Format.flag(cmd)
 	return cmd
 }
 
-func runInfo(opts *infoOptions) error {
+func runInfo(ctx context.Context, opts *infoOptions) error {
 	m, err := opts.manifest()
 	if err != nil {
 		return err
 	}
-	spec, err := opts.specOf(m, opts.Agent)
+	spec, err := opts.specOf(ctx, m, opts.Agent)
 	if err != nil {
 		return err
 	}
@@ -67,6 +68,9 @@ func runInfo(opts *infoOptions) error {
 	}
 	for _, allow := range spec.Egress.Allow {
 		egress = append(egress, allow.Host+" ("+allow.Source+")")
+	}
+	for _, rule := range spec.Egress.Rules {
+		egress = append(egress, rule.String())
 	}
 	list("env:", env)
 	list("egress:", egress)

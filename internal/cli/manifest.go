@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/manifest"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/preset"
 )
 
 // manifest reads the working directory's and home's manifest, merged.
@@ -23,12 +27,12 @@ func (a *App) manifest() (*manifest.Manifest, error) {
 // policyOf is what decides for an agent's bottle: compiled, and as the gateway
 // reads it. Nothing is launched, so a variable that is not set does not
 // matter.
-func (a *App) policyOf(agent string) (*policy.Policy, policy.Egress, error) {
+func (a *App) policyOf(ctx context.Context, agent string) (*policy.Policy, policy.Egress, error) {
 	m, err := a.manifest()
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
-	spec, err := a.specOf(m, agent)
+	spec, err := a.specOf(ctx, m, agent)
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
@@ -37,16 +41,39 @@ func (a *App) policyOf(agent string) (*policy.Policy, policy.Egress, error) {
 }
 
 // specOf resolves an agent to be looked at.
-func (a *App) specOf(m *manifest.Manifest, agent string) (bottle.Spec, error) {
+func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string) (bottle.Spec, error) {
 	home, err := a.home()
 	if err != nil {
 		return bottle.Spec{}, err
 	}
 	host := bottle.Host{Home: home}
 	host.UID, host.GID = bottle.Person(a.UID, a.GID, a.Lookup)
+	presets, err := a.presets(ctx, m, agent)
+	if err != nil {
+		return bottle.Spec{}, withCode(exitUsage, err)
+	}
 	spec, err := bottle.Resolve(bottle.Input{
-		Manifest: m, Agent: agent, Host: host,
+		Manifest: m, Agent: agent, Host: host, Presets: presets,
 		Lookup: func(name string) (string, bool) { return a.Getenv(name), true },
 	})
 	return spec, withCode(exitUsage, err)
+}
+
+// presets looks up the presets that an agent's bottle names. Where it names
+// none, no client is asked; an agent that there is not has none.
+func (a *App) presets(ctx context.Context, m *manifest.Manifest, agent string) (preset.Table, error) {
+	_, from, err := m.Agent(agent)
+	if err != nil || len(from.Egress.Presets) == 0 {
+		return nil, nil
+	}
+	home, err := a.home()
+	if err != nil {
+		return nil, err
+	}
+	clients := preset.Clients{Home: home, Lookup: a.Lookup}
+	table, err := clients.Find(ctx, from.Egress.Presets)
+	if err != nil {
+		return nil, fmt.Errorf("bottle %s: egress: %w", from.Name, err)
+	}
+	return table, nil
 }

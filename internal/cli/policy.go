@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 )
 
@@ -13,12 +15,12 @@ the manifest says and what the agent's program cannot work without. The gateway
 reads the same file: claude-bottle gateway --policy FILE.`,
 		Args:              argsNamed("an agent"),
 		ValidArgsFunction: app.completeAgents,
-		RunE:              func(_ *cobra.Command, args []string) error { return runPolicy(app, args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPolicy(cmd.Context(), app, args[0]) },
 	}
 }
 
-func runPolicy(app *App, agent string) error {
-	_, egress, err := app.policyOf(agent)
+func runPolicy(ctx context.Context, app *App, agent string) error {
+	_, egress, err := app.policyOf(ctx, agent)
 	if err != nil {
 		return err
 	}

@@ -173,8 +173,12 @@ func (opts *startOptions) resolve(ctx context.Context, m *manifest.Manifest, sta
 	host := bottle.Host{Home: home, StateRoot: stateRoot}
 	host.UID, host.GID = bottle.Person(opts.UID, opts.GID, opts.Lookup)
 	host.GitName, host.GitMail = gitIdentity(ctx, home)
+	presets, err := opts.presets(ctx, m, opts.Agent)
+	if err != nil {
+		return bottle.Spec{}, err
+	}
 	return bottle.Resolve(bottle.Input{
-		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host,
+		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host, Presets: presets,
 	})
 }
 

@@ -192,7 +192,7 @@ func (opts *tryOptions) prepare(ctx context.Context) (*host, bottle.Spec, error)
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
 		return nil, bottle.Spec{}, err
 	}
-	spec, err := opts.specOf(m, opts.Agent)
+	spec, err := opts.specOf(ctx, m, opts.Agent)
 	return h, spec, err
 }
 

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,11 +55,15 @@ type explained struct {
 }
 
 func runWhy(cmd *cobra.Command, opts *whyOptions) error {
-	compiled, _, err := opts.policyOf(opts.Agent)
+	compiled, _, err := opts.policyOf(cmd.Context(), opts.Agent)
 	if err != nil {
 		return err
 	}
-	request, decision, err := compiled.Explain(opts.URL, strings.ToUpper(opts.Method), nil)
+	own, err := hostAddresses()
+	if err != nil {
+		return err
+	}
+	request, decision, err := compiled.Explain(opts.URL, strings.ToUpper(opts.Method), own)
 	if err != nil {
 		return usagef(cmd, "URL %q: %w", opts.URL, err)
 	}
@@ -70,6 +76,21 @@ func runWhy(cmd *cobra.Command, opts *whyOptions) error {
 		return codeError{code: exitFailure}
 	}
 	return err
+}
+
+// hostAddresses are this machine's, which a gateway on it refuses to dial.
+func hostAddresses() ([]netip.Addr, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	var own []netip.Addr
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			own = append(own, prefix.Addr())
+		}
+	}
+	return own, nil
 }
 
 func explanation(request policy.Request, decision policy.Decision) string {

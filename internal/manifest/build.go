@@ -60,6 +60,7 @@ func (l *loader) egress(bottle string, n *node) Egress {
 		Allowlist: distinct(n.get("allowlist").words()),
 		Proxy:     n.get("proxy").word(),
 		NoProxy:   distinct(n.get("no_proxy").words()),
+		Presets:   distinct(n.get("presets").words()),
 		Inspect:   choice(n.get("inspect")),
 		Unlisted:  n.get("unlisted").word(),
 	}

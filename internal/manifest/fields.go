@@ -223,6 +223,8 @@ func egressField() *field {
 			kinds: []kind{text}, check: (*checker).noProxy,
 			pattern: pattern{expression: linePattern, words: "a name, *.name, an address or a range"},
 		}, "Hosts that are reached without the proxy: a name, *.name, an address or a range of them.")},
+		{name: "presets", field: strings(&field{kinds: []kind{text}, choices: Presets()},
+			"Package registries that may be read from, by GET and HEAD: the hosts that your own clients are configured for.")},
 		{name: "rules", field: strings(ruleField(sizeField("Bytes that may be sent by this rule, as 200MB.", (*checker).size)),
 			"What the allowlist cannot say: ports, methods, paths, refusals, tunnels. The order has no meaning, and a rule that denies wins.")},
 		{name: "inspect", field: inspectField("Whether TLS is opened where no rule says it: auto where a rule has methods or paths, always, or never.")},
@@ -234,7 +236,7 @@ func egressField() *field {
 	}
 	return &field{
 		kinds: []kind{object}, doc: "What the bottle may reach.", check: (*checker).rules,
-		fields: append(fields, laterKeys("presets")...),
+		fields: fields,
 	}
 }
 

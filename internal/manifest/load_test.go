@@ -55,6 +55,7 @@ func TestLoadReadsEveryField(t *testing.T) {
 				{Host: "uploads.example.com", Deny: true},
 				{Host: "db.example.com", Port: 5432, TCP: true, Budget: 10_000_000},
 			},
+			Presets: []string{"npm", "pypi", "go", "crates", "maven", "rubygems", "debian", "github-read"},
 			Inspect: "auto", Unlisted: "ask", Budget: 200_000_000,
 		},
 		Limits:    Limits{Memory: 4 << 30, CPUs: 1.5, PIDs: 4096, Disk: 20_500_000_000},

@@ -73,6 +73,8 @@ type Egress struct {
 	// is reached without it.
 	Proxy   string
 	NoProxy []string
+	// Presets are names of Presets, whose hosts the launcher finds.
+	Presets []string
 	// Rules are in the order of the file, without Source.
 	Rules []policy.Rule
 	// Inspect and Unlisted are as the policy has them; empty when the file
@@ -107,6 +109,11 @@ const (
 	HarnessClaude  = "claude"
 	HarnessCommand = "command"
 )
+
+// Presets are the choices of egress.presets.
+func Presets() []string {
+	return []string{"npm", "pypi", "go", "crates", "maven", "rubygems", "debian", "github-read"}
+}
 
 // Agent finds an agent and its bottle. The error of an unknown name says which
 // are close.

@@ -49,6 +49,12 @@ bottles:
       allowlist: [two.example.com, evil.example.com, "*.evil.example.net"]
       ca: ../home/roots.pem
       private: [10.0.0.0/8]
+      presets: [npm, go]
+      rules:
+        - {host: api.example.com, port: 8443, methods: [GET, POST], paths: ["/v1/**"], budget: 1MB}
+        - {host: evil.example.com, port: 22, tcp: true}
+        - {host: one.example.com, deny: true}
+      unlisted: ask
     isolation: auto
     limits: {cpus: 4}
   theirs:

@@ -11,6 +11,9 @@ import (
 // since two of them can contradict each other, and puts what it says at the
 // rule. Values of a wrong kind are passed over: the walk reports them.
 func (c *checker) rules(v visit) error {
+	if named := v.get("presets"); len(named.words()) > 0 && v.get("inspect").word() == policy.InspectNever {
+		c.problem(named, v.path+".presets", "GET and HEAD are told from the rest only where TLS is opened, which inspect: never forbids")
+	}
 	items := v.get("rules")
 	if items == nil || items.kind != list {
 		return nil

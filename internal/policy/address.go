@@ -14,8 +14,9 @@ var wireServer = netip.AddrFrom4([4]byte{168, 63, 129, 16})
 // DecideAddress says whether the allowed name host may be reached at addr,
 // one of the addresses it resolved to. own are the host's own addresses.
 //
-// An address passes when it is in a private range of the policy, which lifts
-// every check, or when the IANA special-purpose registries call it globally
+// A rule that denies a literal address on every port refuses it by any name.
+// Else an address passes when it is in a private range of the policy, which lifts
+// every other check, or when the IANA special-purpose registries call it globally
 // reachable and it is neither one of own nor the platform's. Addresses that
 // carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are judged by both.
 // This stops an allowed name from pointing at the host, its network or a
@@ -26,6 +27,10 @@ func (p *Policy) DecideAddress(host string, addr netip.Addr, own []netip.Addr) D
 	d := Decision{Host: host}
 	if !addr.IsValid() || addr.Zone() != "" {
 		d.Rule, d.Reason = RuleSyntax, fmt.Sprintf("%s resolves to an address with a zone or to none", host)
+		return d
+	}
+	if e := p.deniesAddress(addr); e != nil {
+		d.Rule, d.Reason = e.name, fmt.Sprintf("%s resolves to %s, which is denied by a rule", host, addr)
 		return d
 	}
 	if r, ok := p.privateRange(addr); ok {
@@ -48,6 +53,17 @@ func (p *Policy) DecideAddress(host string, addr netip.Addr, own []netip.Addr) D
 	}
 	d.Allow, d.Rule, d.Reason = true, RuleReachable, addr.String()+" is globally reachable"
 	return d
+}
+
+// deniesAddress finds a rule that denies addr, or what it carries, whatever is
+// asked of it. One that is about a port alone is about the literal alone.
+func (p *Policy) deniesAddress(addr netip.Addr) *entry {
+	for _, a := range carried(addr) {
+		if e := p.blanket(a.String(), 0); e != nil {
+			return e
+		}
+	}
+	return nil
 }
 
 func (p *Policy) privateRange(addr netip.Addr) (netip.Prefix, bool) {

@@ -167,3 +167,34 @@ func TestAddressDecisionsAreNamedAndBlindToForm(t *testing.T) {
 		}
 	})
 }
+
+// TestDeniedAddressByName: a name that is allowed is no way around a rule that
+// denies an address, not in a private range either, nor in another form.
+func TestDeniedAddressByName(t *testing.T) {
+	p, err := Compile(Egress{
+		Allow:   []Allow{{Host: "a.example"}},
+		Private: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("64:ff9b::/96")},
+		Rules: []Rule{
+			{Host: "10.0.0.5", Deny: true, Source: "bottle work"},
+			{Host: "2606:2800:220:1::34", Deny: true},
+			{Host: "10.0.0.7", Port: 22, Deny: true},
+			{Host: "10.0.0.8", Methods: []string{"POST"}, Deny: true},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]string{
+		"10.0.0.5": "deny 10.0.0.5 (bottle work)", "::ffff:10.0.0.5": "deny 10.0.0.5 (bottle work)",
+		"64:ff9b::a00:5": "deny 10.0.0.5 (bottle work)", "2606:2800:220:1::34": "deny 2606:2800:220:1::34",
+	} {
+		if d := p.DecideAddress("a.example", netip.MustParseAddr(addr), nil); d.Allow || d.Rule != want || d.Remedy != "" {
+			t.Errorf("%s: %+v, want %s", addr, d, want)
+		}
+	}
+	for _, addr := range []string{"10.0.0.6", "10.0.0.7", "10.0.0.8", "64:ff9b::a00:6"} {
+		if d := p.DecideAddress("a.example", netip.MustParseAddr(addr), nil); !d.Allow {
+			t.Errorf("%s: %+v", addr, d)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+// Package preset finds the hosts that egress.presets stand for: those that the
+// person's own package clients are configured for, so that a company's mirrors
+// take the place of the public registries, and where a client says nothing,
+// those of one versioned file. npm's, Go's and Debian's come from their
+// clients alone. What becomes of the hosts is left to bottle.
+package preset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"claude-bottle/internal/hint"
+)
+
+// Host is one host of a preset. It is read from alone: GET and HEAD.
+type Host struct {
+	// Host is a normalised name or a literal address, and Port the one port
+	// that is meant, which a URL's scheme says where the URL does not.
+	Host string
+	Port int
+	// Paths are globs as [policy.Rule] has them; empty means all.
+	Paths []string
+	// Open says that anyone may publish there, or, of a host that was
+	// configured, that nothing is known to the contrary.
+	Open bool
+}
+
+// Table has the hosts of each preset that was looked up, by its name.
+type Table map[string][]Host
+
+// Clients is where the person's package clients and their configuration are
+// found. The working directory has no part in it: what a project says of
+// registries (.npmrc, go.env, pip.conf of a virtual environment) is never
+// asked.
+type Clients struct {
+	Home   string // absolute
+	Lookup func(name string) (string, bool)
+	// System is what /etc is; empty for /etc.
+	System string
+}
+
+// patience is how long one client may take to say what it is configured for.
+const patience = 15 * time.Second
+
+// finders says how each preset's hosts are found.
+var finders = map[string]func(Clients, context.Context) ([]Host, error){
+	"npm":         Clients.npm,
+	"pypi":        Clients.pypi,
+	"go":          Clients.golang,
+	"crates":      Clients.crates,
+	"maven":       Clients.maven,
+	"rubygems":    func(Clients, context.Context) ([]Host, error) { return known("rubygems") },
+	"debian":      Clients.debian,
+	"github-read": func(Clients, context.Context) ([]Host, error) { return known("github-read") },
+}
+
+// Names are all presets, sorted.
+func Names() []string {
+	var names []string
+	for name := range finders {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Find looks the named presets up, all at once. Without names it asks nobody.
+// The error joins those of all presets; each carries a hint.
+func (c Clients) Find(ctx context.Context, names []string) (Table, error) {
+	found := make([][]Host, len(names))
+	errs := make([]error, len(names))
+	var group errgroup.Group
+	for i, name := range names {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			found[i], errs[i] = c.find(ctx, name)
+			return nil
+		})
+	}
+	_ = group.Wait() // each has its own error
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	table := make(Table, len(names))
+	for i, name := range names {
+		table[name] = found[i]
+	}
+	return table, nil
+}
+
+func (c Clients) find(ctx context.Context, name string) ([]Host, error) {
+	finder, ok := finders[name]
+	if !ok {
+		return nil, hint.With(fmt.Errorf("no preset %q", name), "presets are: "+strings.Join(Names(), ", "))
+	}
+	hosts, err := finder(c, ctx)
+	if err == nil && len(hosts) == 0 {
+		err = errors.New("the client's configuration names no host")
+	}
+	if err != nil {
+		err = fmt.Errorf("preset %s: %w", name, err)
+		if hint.Of(err) == "" {
+			err = hint.With(err, "mend the client's configuration, or list the hosts in egress.rules in place of the preset")
+		}
+		return nil, err
+	}
+	return distinct(hosts), nil
+}
+
+// distinct sorts hosts and drops repetitions.
+func distinct(hosts []Host) []Host {
+	slices.SortFunc(hosts, compare)
+	return slices.CompactFunc(hosts, func(a, b Host) bool { return compare(a, b) == 0 })
+}
+
+func compare(a, b Host) int {
+	if by := strings.Compare(a.Host, b.Host); by != 0 {
+		return by
+	}
+	if by := a.Port - b.Port; by != 0 {
+		return by
+	}
+	return slices.Compare(a.Paths, b.Paths)
+}
