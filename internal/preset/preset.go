@@ -48,22 +48,27 @@ type Clients struct {
 // patience is how long one client may take to say what it is configured for.
 const patience = 15 * time.Second
 
+// finder finds the hosts of one preset.
+type finder = func(Clients, context.Context) ([]Host, error)
+
 // finders says how each preset's hosts are found.
-var finders = map[string]func(Clients, context.Context) ([]Host, error){
-	"npm":         Clients.npm,
-	"pypi":        Clients.pypi,
-	"go":          Clients.golang,
-	"crates":      Clients.crates,
-	"maven":       Clients.maven,
-	"rubygems":    func(Clients, context.Context) ([]Host, error) { return known("rubygems") },
-	"debian":      Clients.debian,
-	"github-read": func(Clients, context.Context) ([]Host, error) { return known("github-read") },
+func finders() map[string]finder {
+	return map[string]finder{
+		"npm":         Clients.npm,
+		"pypi":        Clients.pypi,
+		"go":          Clients.golang,
+		"crates":      Clients.crates,
+		"maven":       Clients.maven,
+		"rubygems":    func(Clients, context.Context) ([]Host, error) { return known("rubygems") },
+		"debian":      Clients.debian,
+		"github-read": func(Clients, context.Context) ([]Host, error) { return known("github-read") },
+	}
 }
 
 // Names are all presets, sorted.
 func Names() []string {
 	var names []string
-	for name := range finders {
+	for name := range finders() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -96,11 +101,11 @@ func (c Clients) Find(ctx context.Context, names []string) (Table, error) {
 }
 
 func (c Clients) find(ctx context.Context, name string) ([]Host, error) {
-	finder, ok := finders[name]
+	search, ok := finders()[name]
 	if !ok {
 		return nil, hint.With(fmt.Errorf("no preset %q", name), "presets are: "+strings.Join(Names(), ", "))
 	}
-	hosts, err := finder(c, ctx)
+	hosts, err := search(c, ctx)
 	if err == nil && len(hosts) == 0 {
 		err = errors.New("the client's configuration names no host")
 	}

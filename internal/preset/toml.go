@@ -5,18 +5,22 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-var (
-	errCargo = errors.New("sources and registries are written in a form that is not read here: " +
-		`write them as [source.NAME] or [registries.NAME] with lines KEY = "TEXT"`)
+var errCargo = errors.New("sources and registries are written in a form that is not read here: " +
+	`write them as [source.NAME] or [registries.NAME] with lines KEY = "TEXT"`)
 
-	cargoHeader  = regexp.MustCompile(`^\[\s*(source|registries)\s*\.\s*(?:"([A-Za-z0-9_.-]+)"|'([A-Za-z0-9_.-]+)'|([A-Za-z0-9_-]+))\s*\]$`)
-	cargoSetting = regexp.MustCompile(`^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')$`)
-	cargoOther   = regexp.MustCompile(`^(?:[A-Za-z0-9_-]+)\s*=\s*(?:true|false|[0-9]+)$`)
+// cargoLines are the forms of lines. They are compiled when they are needed,
+// since most commands of the binary read none.
+var cargoLines = sync.OnceValue(func() (forms struct{ header, setting, other, elsewhere *regexp.Regexp }) {
+	forms.header = regexp.MustCompile(`^\[\s*(source|registries)\s*\.\s*(?:"([A-Za-z0-9_.-]+)"|'([A-Za-z0-9_.-]+)'|([A-Za-z0-9_-]+))\s*\]$`)
+	forms.setting = regexp.MustCompile(`^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"\\]*)"|'([^']*)')$`)
+	forms.other = regexp.MustCompile(`^(?:[A-Za-z0-9_-]+)\s*=\s*(?:true|false|[0-9]+)$`)
 	// What no other line may begin with.
-	cargoElsewhere = regexp.MustCompile(`^\[*\s*["']?(source|registries)\b`)
-)
+	forms.elsewhere = regexp.MustCompile(`^\[*\s*["']?(source|registries)\b`)
+	return forms
+})
 
 // cargoKeys are the settings that say where a source or a registry is.
 var cargoKeys = []string{"registry", "index", "replace-with", "local-registry", "directory"}
@@ -29,7 +33,7 @@ var cargoKeys = []string{"registry", "index", "replace-with", "local-registry", 
 func readCargo(text string) (map[string]map[string]string, error) {
 	tables := map[string]map[string]string{}
 	var table map[string]string // nil in a table that is passed over
-	depth := 0
+	depth, forms := 0, cargoLines()
 	for line := range strings.Lines(text) {
 		line, open, err := uncommented(line)
 		if err != nil {
@@ -42,8 +46,8 @@ func readCargo(text string) (map[string]map[string]string, error) {
 		if continued || line == "" {
 			continue
 		}
-		header := cargoHeader.FindStringSubmatch(line)
-		setting := cargoSetting.FindStringSubmatch(line)
+		header := forms.header.FindStringSubmatch(line)
+		setting := forms.setting.FindStringSubmatch(line)
 		switch {
 		case header != nil:
 			name := header[1] + "." + header[2] + header[3] + header[4]
@@ -52,7 +56,7 @@ func readCargo(text string) (map[string]map[string]string, error) {
 			}
 			table = map[string]string{}
 			tables[name] = table
-		case cargoElsewhere.MatchString(line):
+		case forms.elsewhere.MatchString(line):
 			return nil, errCargo
 		case line[0] == '[':
 			table = nil
@@ -61,7 +65,7 @@ func readCargo(text string) (map[string]map[string]string, error) {
 			if slices.Contains(cargoKeys, setting[1]) { // a token is not kept
 				table[setting[1]] = setting[2] + setting[3]
 			}
-		case !cargoOther.MatchString(line):
+		case !forms.other.MatchString(line):
 			return nil, errCargo
 		}
 	}
