@@ -54,7 +54,7 @@ func (o *output) run() {
 func (o *output) carry() bool {
 	buf := make([]byte, wire.MaxData)
 	for {
-		n, err := o.file.Read(buf)
+		n, err := o.read(buf)
 		if n > 0 && o.conn.Write(o.kind, buf[:n]) != nil {
 			return true // the launcher is gone, the process will be
 		}
@@ -65,6 +65,18 @@ func (o *output) carry() bool {
 			return false
 		}
 	}
+}
+
+// read is the file's, but for a terminal whose other end was closed: that is
+// EIO, which the kernel also says when the last bytes and the close come
+// together while it looks for the first (n_tty_read of Linux 6). The bytes are
+// there when it is asked again.
+func (o *output) read(buf []byte) (int, error) {
+	n, err := o.file.Read(buf)
+	if o.terminal && errors.Is(err, unix.EIO) {
+		n, err = o.file.Read(buf)
+	}
+	return n, err
 }
 
 // rest sends what was printed up to this moment and no more: bytes from
@@ -80,7 +92,7 @@ func (o *output) rest(buf []byte) bool {
 	}
 	for owed > 0 {
 		_ = o.file.SetReadDeadline(time.Now().Add(linger / 10))
-		n, err := o.file.Read(buf[:min(len(buf), owed)])
+		n, err := o.read(buf[:min(len(buf), owed)])
 		owed -= n
 		if n > 0 && o.conn.Write(o.kind, buf[:n]) != nil {
 			return true
