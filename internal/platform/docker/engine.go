@@ -172,14 +172,16 @@ func notFound(err error) bool { return err != nil && errdefs.IsNotFound(err) }
 
 // nameTaken says that a name is in use: of a container when it is created, or
 // of a network when it is created or, on engines that let two have one name,
-// when a container on it starts.
+// when a container on it starts. Engines from 28 on compare the address of a
+// container with its network before they look at its name: one that is not in
+// the network's range belongs to another run of the same name.
 func nameTaken(err error) bool {
 	if err == nil {
 		return false
 	}
 	text := err.Error()
 	return errdefs.IsConflict(err) && (strings.Contains(text, "is already in use") || strings.Contains(text, "already exists")) ||
-		strings.Contains(text, "matches found on name")
+		strings.Contains(text, "matches found on name") || strings.Contains(text, "no configured subnet contains IP address")
 }
 
 // gone says that there was nothing to remove, or that somebody else is
