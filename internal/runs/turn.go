@@ -50,7 +50,7 @@ func (s *Store) freeTurn() (int, error) {
 		return -1, err
 	}
 	for i := range turns() {
-		name := fmt.Sprintf(".turn-%d", i)
+		name := fmt.Sprintf(".lock-turn-%d", i)
 		fd, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return -1, &os.PathError{Op: "open", Path: name, Err: err}

@@ -99,7 +99,7 @@ func (p *place) warmed(what string) {
 	p.check(err)
 	p.before = p.before.Without("file", keptImage)
 	for _, line := range now.Of("file", keptImage) {
-		run := strings.Contains(line, filepath.Join(p.root(), "runs")+"/") && !strings.Contains(line, "/.lock ")
+		run := strings.Contains(line, filepath.Join(p.root(), "runs")+"/") && !strings.Contains(line, "/.lock")
 		if run || strings.Contains(line, "/bin/note-") { // a cleanup removes either
 			continue
 		}
