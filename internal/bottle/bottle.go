@@ -51,7 +51,8 @@ type Bottle interface {
 	Lost() <-chan struct{}
 	Err() error
 	// Close removes everything but work, git and record. It is idempotent,
-	// has its own deadline, goes on past an error in one step and reports
+	// has its own deadline, which on docker begins when others that start or
+	// end at the same instant leave it a turn, goes on past an error in one step and reports
 	// what it could not remove.
 	Close() error
 }

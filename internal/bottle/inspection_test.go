@@ -20,6 +20,7 @@ import (
 	"claude-bottle/internal/ca"
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/policy"
+	"claude-bottle/test/engine"
 )
 
 // someRoots are roots of a host: as many as a program wants to see.
@@ -112,9 +113,7 @@ public class Get { public static void main(String[] a) throws Exception {
 // with it.
 func runTrusting(t *testing.T, argv, env []string, etc string) {
 	t.Helper()
-	if _, err := exec.LookPath(argv[0]); err != nil {
-		missing(t, argv[0]+" is not installed here")
-	}
+	engine.Tool(t, argv[0])
 	want := "trusted"
 	bare := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GIT_CONFIG_NOSYSTEM=1", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1"}
 	run := func(env []string) string {
@@ -133,7 +132,7 @@ func runTrusting(t *testing.T, argv, env []string, etc string) {
 	}
 	out := run(append(bare, env...))
 	if strings.Contains(out, "No module named") {
-		missing(t, "not installed here: "+out)
+		engine.Missing(t, engine.PartTools, out)
 	}
 	if !strings.Contains(out, want) {
 		t.Errorf("it does not trust the authority: %s", out)
@@ -145,21 +144,9 @@ func runTrusting(t *testing.T, argv, env []string, etc string) {
 	}
 }
 
-// missing skips what this machine cannot show; where everything is promised,
-// that is a failure.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
 // TestJavaReadsTheStore has Java's own tool read it, with the digest checked.
 func TestJavaReadsTheStore(t *testing.T) {
-	if _, err := exec.LookPath("keytool"); err != nil {
-		missing(t, "keytool is not installed here")
-	}
+	engine.Tool(t, "keytool")
 	roots := someRoots(t)
 	store, err := javaTrustStore(roots, time.Now())
 	if err != nil {

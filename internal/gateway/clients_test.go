@@ -14,6 +14,7 @@ import (
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/policy"
+	"claude-bottle/test/engine"
 )
 
 // TestRealClientsInspected runs the programs that agents use through a gateway
@@ -66,14 +67,12 @@ func TestRealClientsInspected(t *testing.T) {
 			if program == "python" {
 				program = "python3"
 			}
-			if _, err := exec.LookPath(program); err != nil {
-				absent(t, program+" is not installed here")
-			}
+			engine.Tool(t, program)
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", client.script)
 			cmd.Env = env
 			out, err := cmd.CombinedOutput()
 			if strings.Contains(string(out), "No module named") {
-				absent(t, string(out))
+				engine.Missing(t, engine.PartTools, string(out))
 			}
 			if err != nil || !strings.Contains(string(out), client.want) {
 				t.Errorf("%v\n%s\nwant %s", err, out, client.want)
@@ -86,16 +85,6 @@ func TestRealClientsInspected(t *testing.T) {
 	if e.Decision != audit.Allowed {
 		t.Errorf("%+v", e)
 	}
-}
-
-// absent skips what this machine has no program for; where everything is
-// promised, that is a failure.
-func absent(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
 }
 
 // gitBackend serves a bare repository over HTTP, as git's own server does.

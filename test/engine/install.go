@@ -44,16 +44,19 @@ func install(ctx context.Context, log io.Writer, packages map[string]string) err
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("missing: " + strings.Join(missing, ", ") + " (only Debian's package manager is known here)")
 	}
-	env := []string{"DEBIAN_FRONTEND=noninteractive"}
-	if err := run(ctx, log, "", env, "apt-get", "-q", "update"); err != nil {
-		return err
-	}
-	args := append([]string{"-q", "install", "-y", "--no-install-recommends"}, missing...)
-	if err := run(ctx, log, "", env, "apt-get", args...); err != nil {
+	if err := aptInstall(ctx, log, missing...); err != nil {
 		return err
 	}
 	if missing := lacking(packages); len(missing) > 0 {
 		return fmt.Errorf("still missing after the installation: %s", strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+func aptInstall(ctx context.Context, log io.Writer, packages ...string) error {
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	if err := run(ctx, log, "", env, "apt-get", "-q", "update"); err != nil {
+		return err
+	}
+	return run(ctx, log, "", env, "apt-get", append([]string{"-q", "install", "-y", "--no-install-recommends"}, packages...)...)
 }

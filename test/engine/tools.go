@@ -14,17 +14,31 @@ var tools = map[string]string{
 	"busybox": "busybox-static",
 	"bwrap":   "bubblewrap",
 	"curl":    "curl",
-	"java":    "default-jre-headless",
+	"java":    "default-jdk-headless", // it runs a source file
+	"openssl": "openssl",
 	"python3": "python3",
 	"script":  "bsdutils",
 	"strace":  "strace",
 	"tmux":    "tmux",
+	"wget":    "wget",
 }
+
+// modules are those of Python that tests import, of whichever python3 is first
+// in PATH.
+const modules = "import pip, requests"
 
 // Tools installs the programs that tests run, where they are missing and this
 // is root on a machine with Debian's package manager. Elsewhere the tests say
 // what they miss.
-func Tools(ctx context.Context, log io.Writer) error { return install(ctx, log, tools) }
+func Tools(ctx context.Context, log io.Writer) error {
+	if err := install(ctx, log, tools); err != nil {
+		return err
+	}
+	if exec.CommandContext(ctx, "python3", "-c", modules).Run() == nil {
+		return nil
+	}
+	return aptInstall(ctx, log, "python3-pip", "python3-requests")
+}
 
 // Tool returns the path of a program, or skips the test; it fails when the
 // tools were promised.
