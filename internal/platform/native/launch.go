@@ -176,7 +176,8 @@ func (l *launch) writeFiles() error {
 		filepath.Join(bottle.EtcDir, "hosts"):         fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug),
 		filepath.Join(bottle.EtcDir, "resolv.conf"):   fmt.Sprintf("nameserver %s\n", l.plan.Native.Address),
 		filepath.Join(bottle.EtcDir, "nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files dns\n",
-		bottle.NonceFile:                              l.nonce,
+
+		bottle.NonceFile: l.nonce,
 	}
 	for name, text := range files {
 		path := l.Run.Path(name)
