@@ -41,7 +41,7 @@ func main() {
 	flag.IntVar(&o.pairs, "pairs", 10, "how many alternating rounds of ours and the peers'")
 	flag.StringVar(&o.only, "only", "", "measure these `groups` alone, separated by commas: "+strings.Join(groupNames(), ", "))
 	flag.StringVar(&o.format, "format", "text", "text or json")
-	flag.StringVar(&o.fleet, "fleet", "1,8,64", "how many bottles at once, separated by `commas`")
+	flag.StringVar(&o.fleet, "fleet", "1,8,32,64,100", "how many bottles at once, separated by `commas`")
 	flag.StringVar(&o.files, "files", "10000,100000", "how many files the trees to copy have, separated by `commas`")
 	flag.DurationVar(&o.limit, "limit", 5*time.Minute, "begin no other round of a measurement after this time")
 	flag.Parse()
@@ -74,6 +74,10 @@ func groups() []group {
 			group{"memory" + suffix, runtime, measureMemory},
 			group{"trace" + suffix, runtime, measureTrace})
 	}
+	all = append(all,
+		group{"native", "", measureNative},
+		group{"native-memory", "", measureNativeMemory},
+		group{"native-fleet", "", measureNativeFleet})
 	return append(all,
 		group{"copy", "runc", func(ctx context.Context, b *bench, _ string) error { return measureCopy(ctx, b) }},
 		group{"fleet", "runc", measureFleet},
