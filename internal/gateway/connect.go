@@ -186,8 +186,15 @@ func agrees(h hello, err error, to authority) string {
 	return ""
 }
 
-// splice sends the ClientHello on and carries the rest unseen.
+// splice sends the ClientHello on, with what the client said behind it, and
+// carries the rest unseen.
 func (c *session) splice(p *passage, raw []byte, up *upstream) {
+	early, err := c.br.Peek(c.br.Buffered())
+	if err != nil {
+		return
+	}
+	raw = append(raw, early...)
+	_, _ = c.br.Discard(len(early))
 	if err := up.conn.SetWriteDeadline(time.Now().Add(c.limits.idle)); err != nil {
 		return
 	}

@@ -22,9 +22,13 @@ type resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// keepAlive finds who is gone within a quarter of an hour. How often it probes
+// is the kernel's choice: each word more is a call for each connection.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: -1, Count: -1}
+
 func (o outside) withDefaults() outside {
 	if o.dialer == nil {
-		o.dialer = &net.Dialer{}
+		o.dialer = &net.Dialer{KeepAliveConfig: keepAlive}
 	}
 	if o.resolver == nil {
 		o.resolver = &net.Resolver{PreferGo: true}

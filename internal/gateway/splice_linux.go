@@ -84,9 +84,9 @@ func (p *conduits) close() {
 }
 
 // splice moves what src delivers to dst without copying it (splice(2)), as
-// long as it keeps coming. It returns nil when src pauses, errors.ErrUnsupported
-// when nothing was moved since these are no sockets or all conduits are in use, and
-// io.EOF at the source's end.
+// long as it keeps coming. It returns nil when src pauses and io.EOF at its end.
+// Nothing was moved with errConduits, and with errors.ErrUnsupported, where
+// these are no sockets.
 func (t *tunnelled) splice(dst, src net.Conn, count func(int) error) (err error) {
 	from, into, ok := sockets(src, dst)
 	if !ok {
@@ -94,7 +94,7 @@ func (t *tunnelled) splice(dst, src net.Conn, count func(int) error) (err error)
 	}
 	through, ok := t.conduits.take()
 	if !ok {
-		return errors.ErrUnsupported
+		return errConduits
 	}
 	left := 0 // bytes in the conduit
 	defer func() { t.conduits.put(through, left == 0) }()

@@ -80,6 +80,50 @@ func TestBulkIsSpliced(t *testing.T) {
 	}
 }
 
+// TestConduitsAreWaitedFor: a tunnel that finds all pipes in use copies, and is
+// spliced when one is free again.
+func TestConduitsAreWaitedFor(t *testing.T) {
+	source, in := pair(t)
+	out, sink := pair(t)
+	tunnel := &tunnelled{idle: 10 * time.Second, conduits: newConduits()}
+	defer tunnel.conduits.close()
+	for range maxConduits {
+		tunnel.conduits.more <- struct{}{}
+	}
+	carried := make(chan struct{})
+	go func() {
+		defer close(carried)
+		tunnel.moved()
+		tunnel.carry(out, end{in, bufio.NewReader(in)}, func(int) error { return nil })
+	}()
+	move := func(n int64) {
+		t.Helper()
+		go func() {
+			if _, err := source.Write(make([]byte, n)); err != nil {
+				t.Error(err)
+			}
+		}()
+		if _, err := io.CopyN(io.Discard, sink, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(4 << 20)
+	if len(tunnel.conduits.more) != maxConduits {
+		t.Error("there are more pipes than there may be")
+	}
+	for range maxConduits {
+		<-tunnel.conduits.more
+	}
+	for range 20 { // until one piece comes that fills a buffer
+		move(4 << 20)
+	}
+	source.Close()
+	<-carried
+	if len(tunnel.conduits.idle) != 1 {
+		t.Errorf("%d pipes were used: want one", len(tunnel.conduits.idle))
+	}
+}
+
 // TestRefusedBytesStayInTheirPipe: what a budget refuses in the middle of bulk
 // goes nowhere, and its pipe is not used again.
 func TestRefusedBytesStayInTheirPipe(t *testing.T) {

@@ -33,21 +33,30 @@ func (s *server) tunnel(p *passage, client, upstream end) {
 // probably more, and the kernel moves it for less.
 var errBulk = errors.New("bulk")
 
+// errConduits is that all conduits are in use.
+var errConduits = errors.New("all conduits are in use")
+
+// splicePause is how many full buffers are copied, where all conduits are in
+// use, before the kernel is asked again.
+const splicePause = 16
+
 // tunnelled is what both directions of a tunnel share.
 type tunnelled struct {
 	idle     time.Duration
 	conduits *conduits
 	last     atomic.Int64 // when a byte last moved, in nanoseconds of the epoch
+	ended    atomic.Int32 // directions that came to their end
 }
 
 func (t *tunnelled) moved() { t.last.Store(time.Now().UnixNano()) }
 
 func (t *tunnelled) quiet() time.Duration { return time.Since(time.Unix(0, t.last.Load())) }
 
-// carry copies one direction to its end.
+// carry copies one direction to its end, which it passes on, unless it is the
+// second: the caller closes both connections then.
 func (t *tunnelled) carry(dst net.Conn, src end, count func(int) error) {
 	err := t.copy(dst, src, count)
-	if err == nil {
+	if err == nil && t.ended.Add(1) == 1 {
 		err = closeWrite(dst)
 	}
 	if err != nil { // a reset, or silence: both directions are over
@@ -67,31 +76,36 @@ func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
 			return err
 		}
 	}
-	splices := true
+	full := 1 // buffers until the kernel is asked to move what comes
+	piece := func(b []byte) error {
+		if err := t.write(dst, b, count); err != nil || len(b) < bufferSize {
+			return err
+		}
+		if full--; full == 0 {
+			return errBulk
+		}
+		return nil
+	}
 	for {
 		if err := src.conn.SetReadDeadline(time.Now().Add(t.idle - t.quiet())); err != nil {
 			return err
 		}
-		err := eachPiece(src.conn, func(b []byte) error {
-			if err := t.write(dst, b, count); err != nil || len(b) < bufferSize || !splices {
-				return err
-			}
-			return errBulk
-		})
+		err := eachPiece(src.conn, piece)
 		if err == errBulk { //nolint:errorlint // nothing wraps it
-			err = t.splice(dst, src.conn, count)
-			splices = !errors.Is(err, errors.ErrUnsupported)
-			if err == nil || !splices {
-				continue
-			}
+			full, err = 1, t.splice(dst, src.conn, count)
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case err == nil:
+		case errors.Is(err, errConduits):
+			full = splicePause
+		case errors.Is(err, errors.ErrUnsupported):
+			full = -1
+		case errors.Is(err, io.EOF):
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && t.quiet() < t.idle: // the other direction moved meanwhile
+		default:
+			return err
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && t.quiet() < t.idle {
-			continue // the other direction moved meanwhile
-		}
-		return err
 	}
 }
 
