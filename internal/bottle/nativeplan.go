@@ -25,9 +25,36 @@ type NativePlan struct {
 	// PIDs is the most processes that may be inside, those of the bottle's own
 	// included.
 	PIDs int64 `json:"pids"`
+	// Groups are the control groups that the launch makes to hold the limits;
+	// none when the manifest sets none that needs one.
+	Groups []NativeGroup `json:"groups,omitempty"`
 	// Address and Ports are the gateway's, on the bottle's loopback.
 	Address netip.Addr `json:"address"`
 	Ports   wire.Ports `json:"ports"`
+}
+
+// print writes what a native bottle takes of the host beside what each has.
+func (n NativePlan) print(line lineFunc) {
+	for _, group := range n.Groups {
+		line("  held by", "a control group in %s", printable(group.Parent))
+	}
+}
+
+// NativeGroup is a control group (cgroups(7)) of one bottle.
+type NativeGroup struct {
+	// Parent is the directory below which it is made, under the run's name.
+	Parent string `json:"parent"`
+	// Enable are controllers to switch on for what is below Parent, before.
+	Enable []string       `json:"enable,omitempty"`
+	Set    []GroupSetting `json:"set"`
+}
+
+// GroupSetting is one file of a control group and what is written to it.
+type GroupSetting struct {
+	File  string `json:"file"`
+	Value string `json:"value"`
+	// Optional settings are of kernels that count swap.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // NativeMount is a file or directory of the host, and where it is seen.

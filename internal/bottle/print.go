@@ -77,6 +77,9 @@ func (p Plan) printAdded(line lineFunc) {
 	line("workspace", "%s/work -> %s", printable(p.Dir), printable(s.Workspace))
 	line("user", "%d:%d, home %s", s.UID, s.GID, printable(s.Home))
 	line("limits", "%s", s.Limits)
+	if p.Native != nil {
+		p.Native.print(line)
+	}
 }
 
 // allWarnings are the spec's and the platform's, each once.

@@ -44,6 +44,7 @@ func Init(ctx context.Context, stdin io.Reader, stdout io.Writer) int {
 }
 
 func initialise(ctx context.Context, conn *wire.Conn) error {
+	first := openFirst()
 	if err := harden(); err != nil {
 		return err
 	}
@@ -52,6 +53,7 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 		return err
 	}
 	reaper, ended := newReaper(), make(chan os.Signal, 1)
+	reaper.first = first
 	defer listenToSignals(reaper, ended)()
 	boot, err := readBoot(conn)
 	if err != nil {

@@ -19,8 +19,9 @@ import (
 // registered before it can be reaped, and a signal never goes to a number
 // that was reaped and given away again.
 type reaper struct {
-	mu       sync.Mutex // guards children, and what the kernel calls whom
+	mu       sync.Mutex // guards children, what the kernel calls whom, and first
 	children map[int]*child
+	first    first
 }
 
 // child is one process that the reaper started.
@@ -37,7 +38,9 @@ func newReaper() *reaper { return &reaper{children: map[int]*child{}} }
 func (r *reaper) start(path string, argv []string, attr *syscall.ProcAttr) (*child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pid, err := syscall.ForkExec(path, argv, attr)
+	var pid int
+	var err error
+	r.first.during(func() { pid, err = syscall.ForkExec(path, argv, attr) })
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package native
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/provision"
@@ -37,10 +38,13 @@ func arguments(plan bottle.Plan, at paths) []string {
 		args = append(args, "--symlink", link.Target, link.Name)
 	}
 	args = append(args, "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev")
-	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
-		args = append(args, "--perms", "1777", "--tmpfs", dir)
+	for _, t := range temporary {
+		if limit := spec.Limits.Memory; limit > 0 {
+			args = append(args, "--size", strconv.FormatInt(limit/t.part, 10))
+		}
+		args = append(args, "--perms", t.mode, "--tmpfs", t.dir)
 	}
-	args = append(args, "--tmpfs", "/run")
+	args = append(args, "--remount-ro", "/dev")
 	for _, name := range etcFiles(spec) {
 		args = append(args, "--ro-bind", filepath.Join(at.Etc, name), filepath.Join(bottle.EtcMount, name))
 	}
@@ -54,6 +58,17 @@ func arguments(plan bottle.Plan, at paths) []string {
 		"--chdir", spec.Workspace,
 		"--", bottle.Program, "guest", "init",
 	)
+}
+
+// temporary are the bottle's own directories in memory. What is in them counts
+// as its memory, and no process can be killed to get it back: of a limit they
+// take these parts at most, so that there is always something left for who
+// writes too much to be told so.
+var temporary = []struct {
+	dir, mode string
+	part      int64
+}{
+	{"/tmp", "1777", 2}, {"/var/tmp", "1777", 8}, {"/dev/shm", "1777", 8}, {"/run", "755", 32},
 }
 
 // etcFiles are the files mounted one by one, sorted: those of the spec, and

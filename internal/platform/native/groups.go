@@ -2,7 +2,25 @@
 
 package native
 
-import "golang.org/x/sys/unix"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/runs"
+)
+
+// kindGroup is a control group in a ledger, by its directory.
+const kindGroup = runs.Kind("native-group")
 
 // maxGroups is more control groups than a bottle is ever in.
 const maxGroups = 8
@@ -12,4 +30,105 @@ const maxGroups = 8
 func joinGroup(fd int) error {
 	_, err := unix.Write(fd, []byte("0"))
 	return err
+}
+
+// makeGroups makes the plan's control groups and opens the files by which
+// `inside` joins them: the launcher's right to do so goes with the file, to a
+// process that runs as another user and could not.
+func (l *launch) makeGroups() error {
+	planned := l.plan.Native.Groups
+	if len(planned) == 0 {
+		return nil
+	}
+	var resources []runs.Resource
+	for _, group := range planned {
+		dir := filepath.Join(group.Parent, "claude-bottle-"+string(l.Run.ID()))
+		l.object.Groups = append(l.object.Groups, dir)
+		resources = append(resources, runs.Resource{Kind: kindGroup, Name: dir})
+	}
+	if err := l.Run.Record(resources...); err != nil {
+		return err
+	}
+	if err := l.platform.objects().update(l.object); err != nil {
+		return err
+	}
+	l.Undo.Add("control groups", func(ctx context.Context) error { return removeGroups(ctx, l.object.Groups) })
+	if err := failpoint.Hit("native.groups"); err != nil {
+		return err
+	}
+	for i, group := range planned {
+		file, err := makeGroup(group, l.object.Groups[i])
+		if err != nil {
+			return fmt.Errorf("make control group %s: %w", l.object.Groups[i], err)
+		}
+		l.groups = append(l.groups, file)
+	}
+	return nil
+}
+
+// makeGroup returns the open file that processes join by.
+func makeGroup(group bottle.NativeGroup, dir string) (*os.File, error) {
+	for _, name := range group.Enable {
+		if err := writeSetting(filepath.Join(group.Parent, "cgroup.subtree_control"), "+"+name); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, setting := range group.Set {
+		err := writeSetting(filepath.Join(dir, setting.File), setting.Value)
+		if err != nil && !(setting.Optional && errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
+	}
+	return os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+}
+
+// writeSetting writes a file of the kernel's, which is there or an error.
+func writeSetting(path, value string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(value)
+	return errors.Join(err, file.Close())
+}
+
+// groupPause is between two attempts to remove a group whose last process is
+// still on its way out.
+const groupPause = 5 * time.Millisecond
+
+// removeGroups removes control groups whose processes have ended. One that is
+// missing is removed.
+func removeGroups(ctx context.Context, dirs []string) error {
+	var errs []error
+	for _, dir := range dirs {
+		if err := removeGroup(ctx, dir); err != nil {
+			errs = append(errs, fmt.Errorf("remove control group: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func removeGroup(ctx context.Context, dir string) error {
+	if !strings.HasPrefix(filepath.Base(dir), "claude-bottle-") {
+		return fmt.Errorf("%s: it is no bottle's", dir)
+	}
+	tick := time.NewTicker(groupPause)
+	defer tick.Stop()
+	for {
+		err := unix.Rmdir(dir)
+		switch {
+		case err == nil, errors.Is(err, unix.ENOENT):
+			return nil
+		case !errors.Is(err, unix.EBUSY):
+			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
+		}
+	}
 }

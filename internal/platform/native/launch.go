@@ -83,6 +83,10 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err != nil {
 		return nil, err
 	}
+	defer func() { closeFiles(l.groups...) }()
+	if err := l.makeGroups(); err != nil {
+		return nil, err
+	}
 	l.Undo.Add("bottle "+l.object.Name, l.end)
 	if l.parts, err = l.startSupervisor(program.Path); err != nil {
 		return nil, err

@@ -31,6 +31,9 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
 		seen.Closed = closedTo(seen.Harness.Path, spec.UID, spec.GID)
 	}
+	if limits := spec.Limits; limits.Memory > 0 || limits.CPUs > 0 || limits.PIDs > 0 {
+		seen.Hierarchies = hierarchies()
+	}
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
 	objects, err := p.objects().all()

@@ -37,6 +37,9 @@ type observed struct {
 	Links      []bottle.NativeLink
 	Env        []string
 	Landlock   bool
+	// Hierarchies are where control groups can be made; not looked at when no
+	// limit needs one.
+	Hierarchies []hierarchy
 	// Closed is a directory that keeps the agent's uid from Harness.
 	Closed  string
 	Harness program // the zero value when it is not on the host
@@ -78,6 +81,9 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	if part.PIDs == 0 {
 		part.PIDs = defaultPIDs
 	}
+	if part.Groups, err = groupsFor(spec.Limits, seen.Hierarchies); err != nil {
+		return bottle.Plan{}, err
+	}
 	if !spec.Bare {
 		part.Mounts, part.Links = seen.Mounts, seen.Links
 		addHarness(part, seen.Harness, seen.Closed)
@@ -110,10 +116,6 @@ func refuse(spec bottle.Spec, seen observed) error {
 			"use --platform docker, or set isolation: auto")
 	case seen.UID != 0 && spec.UID != seen.UID:
 		return fmt.Errorf("uid %d: an ordinary user's bottles run under that user's own, %d", spec.UID, seen.UID)
-	case spec.Limits.Memory > 0:
-		return errLimit("memory")
-	case spec.Limits.CPUs > 0:
-		return errLimit("cpus")
 	}
 	return refusePlaces(spec)
 }
@@ -125,11 +127,6 @@ func refuseMachine(program string, namespaces error) error {
 			"install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker")
 	}
 	return namespaces
-}
-
-func errLimit(name string) error {
-	return hint.With(fmt.Errorf("limits %s: this machine gives you no control group to enforce it by", name),
-		"take the limit out, or use --platform docker")
 }
 
 // refusePlaces refuses a home that would lie over the system.

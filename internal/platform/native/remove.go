@@ -50,6 +50,9 @@ func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
 	if err := o.kill(ctx); err != nil {
 		return fmt.Errorf("end bottle %s: %w", o.Name, err)
 	}
+	if err := removeGroups(ctx, o.Groups); err != nil {
+		return err
+	}
 	for _, socket := range []string{guestSocket, controlSocket} {
 		if err := os.Remove(filepath.Join(p.config.Store.Dir(run), socket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
