@@ -66,6 +66,9 @@ type Event struct {
 	Decision Outcome     `json:"decision"`
 	Rule     string      `json:"rule"`
 	Reason   string      `json:"reason"`
+	// Secrets are the names of those that the gateway put in, with commas
+	// between them (close).
+	Secrets string `json:"secrets,omitempty"`
 	// Address is the one that was dialled (close) or is dialled first (open).
 	Address string `json:"address,omitempty"`
 	// Sent and Received are the bottle's bytes, as carried: request and

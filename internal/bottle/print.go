@@ -74,6 +74,7 @@ func (p Plan) printAdded(line lineFunc) {
 	line("platform", "%s%s", printable(p.Platform), why)
 	line("harness", "%s", harnessSummary(s))
 	line("gateway", "%s", p.gatewaySummary())
+	printSecrets(line, s.Env)
 	line("workspace", "%s/work -> %s", printable(p.Dir), printable(s.Workspace))
 	line("user", "%d:%d, home %s", s.UID, s.GID, printable(s.Home))
 	line("limits", "%s", s.Limits)
@@ -185,9 +186,9 @@ func printRules(line lineFunc, e policy.Egress) {
 }
 
 func envNames(entries []environ.Entry) []string {
-	names := make([]string, len(entries))
-	for i, entry := range entries {
-		names[i] = entry.Name
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Names()...)
 	}
 	return names
 }

@@ -71,6 +71,9 @@ func Resolve(in Input) (Spec, error) {
 
 	token := credentialOf(row, from.Env, in.Lookup)
 	env := slices.Concat(from.Env, token.entries)
+	if egress, err = withSecrets(egress, env); err != nil {
+		return Spec{}, fmt.Errorf("bottle %s: %w", from.Name, err)
+	}
 	if err := environ.Check(env, in.Lookup); err != nil {
 		return Spec{}, err
 	}
@@ -123,7 +126,7 @@ func egressOf(from manifest.Bottle, row harness.Harness, presets preset.Table) (
 	egress := policy.Egress{
 		Allow:   []policy.Allow{},
 		Private: from.Egress.Private, Resolve: from.Egress.Resolve,
-		Roots: from.Egress.Roots, Proxy: from.Egress.Proxy, NoProxy: from.Egress.NoProxy,
+		Roots: from.Egress.Roots, ProjectRoots: from.Egress.ProjectRoots, Proxy: from.Egress.Proxy, NoProxy: from.Egress.NoProxy,
 		Inspect: from.Egress.Inspect, Unlisted: from.Egress.Unlisted, Budget: from.Egress.Budget,
 	}
 	for _, rule := range from.Egress.Rules {

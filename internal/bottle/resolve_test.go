@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -179,7 +180,7 @@ func TestResolveToken(t *testing.T) {
 			if test.source != "" {
 				want = []environ.Entry{{Name: test.inside, Kind: environ.Host, Source: test.source}}
 			}
-			if !slices.Equal(secrets, want) {
+			if !reflect.DeepEqual(secrets, want) {
 				t.Errorf("secrets %+v, want %+v", secrets, want)
 			}
 			warned := slices.ContainsFunc(spec.Warnings, func(w string) bool { return strings.Contains(w, "no credential") })

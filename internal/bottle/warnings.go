@@ -28,10 +28,11 @@ var readOnly = []string{"raw.githubusercontent.com", "static.crates.io", "index.
 func specWarnings(env []environ.Entry, egress policy.Egress) []string {
 	var warnings []string
 	for _, entry := range env {
-		if entry.Kind != environ.Literal {
+		if entry.Kind != environ.Literal && !entry.Brokered() {
 			warnings = append(warnings, "env: the secret "+entry.Name+" is readable inside the bottle")
 		}
 	}
+	warnings = append(warnings, secretWarnings(egress)...)
 	var uploads []string
 	for _, allow := range allowed(egress) {
 		host := hostOf(allow.Host)

@@ -16,33 +16,12 @@ import (
 	"slices"
 	"strings"
 
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
 )
 
-// Entry says where a secret may be used, as the manifest has it.
-type Entry struct {
-	Name string `json:"name"` // of the variable that holds the placeholder
-	// Hosts are names, or "*.name" for every name below; port 443 unless
-	// "name:port". Empty is nowhere, which is an error.
-	Hosts []string `json:"hosts"`
-	// Paths limit where on them: "*" stands for anything in a segment, "**"
-	// for any segments. Empty is every path that [Minting] does not exclude,
-	// which holds for Paths as well.
-	Paths []string `json:"paths,omitempty"`
-	// Header is the one header that may hold the secret; empty for any whose
-	// name says that it is for a credential.
-	Header string `json:"header,omitempty"`
-	// Query is the query parameter that holds the secret, for an API that
-	// takes it nowhere else; then no header may.
-	Query string `json:"query,omitempty"`
-	// SigV4 says that the secret is an AWS secret access key, which signs and
-	// is never sent.
-	SigV4 bool `json:"sigv4,omitempty"`
-	// OwnCredentials lets requests bring other credentials as well.
-	OwnCredentials bool `json:"ownCredentials,omitempty"`
-	// Anonymous lets requests go without the secret.
-	Anonymous bool `json:"anonymous,omitempty"`
-}
+// Entry says where a secret may be used, as the policy has it.
+type Entry = policy.Secret
 
 // Pair is a value and what stands for it inside the bottle. It prints as
 // nothing.
@@ -120,6 +99,7 @@ var (
 	errNoKeyID  = errors.New("an AWS secret access key needs its access key ID")
 	errTwice    = errors.New("its value or placeholder is in another secret's, or that in its")
 	errQuery    = errors.New("the query parameter's name must be letters, digits, _ - and . only")
+	errHeader   = errors.New("the header's name must be letters, digits, - and _ only")
 	errHopField = errors.New("no secret can go in this header")
 )
 
@@ -127,24 +107,17 @@ var (
 // no value.
 func New(secrets []Secret) (*Broker, error) {
 	b := new(Broker)
+	var err error
+	if b.secrets, err = compileAll(secrets); err != nil {
+		return nil, err
+	}
 	var inside, outside []scan.Value
-	var known []Pair
 	for _, s := range secrets {
-		compiled, err := compile(s)
-		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", s.Name, err)
-		}
-		b.secrets = append(b.secrets, compiled)
 		for _, p := range s.pairs() {
-			if slices.ContainsFunc(known, p.overlaps) {
-				return nil, fmt.Errorf("secret %s: %w", s.Name, errTwice)
-			}
-			known = append(known, p)
 			inside = append(inside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Placeholder)})
 			outside = append(outside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)})
 		}
 	}
-	var err error
 	if b.mintings, err = compileMinting(MintingTable()); err != nil {
 		return nil, err
 	}
@@ -153,6 +126,31 @@ func New(secrets []Secret) (*Broker, error) {
 	}
 	b.outside, err = scan.New(scan.Options{Values: outside})
 	return b, err
+}
+
+// Validate is what New would say of secrets.
+func Validate(secrets []Secret) error {
+	_, err := compileAll(secrets)
+	return err
+}
+
+func compileAll(secrets []Secret) ([]secret, error) {
+	var all []secret
+	var known []Pair
+	for _, s := range secrets {
+		compiled, err := compile(s)
+		if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", s.Name, err)
+		}
+		all = append(all, compiled)
+		for _, p := range s.pairs() {
+			if slices.ContainsFunc(known, p.overlaps) {
+				return nil, fmt.Errorf("secret %s: %w", s.Name, errTwice)
+			}
+			known = append(known, p)
+		}
+	}
+	return all, nil
 }
 
 func compile(s Secret) (secret, error) {
@@ -165,34 +163,48 @@ func compile(s Secret) (secret, error) {
 			return out, errValue
 		}
 	}
-	out.Header = http.CanonicalHeaderKey(s.Header)
+	if s.SigV4 && s.KeyID.Value == "" {
+		return out, errNoKeyID
+	}
+	return out, out.read()
+}
+
+// Check says what is wrong with an entry.
+func Check(e Entry) error {
+	s := secret{Secret: Secret{Entry: e}}
+	return s.read()
+}
+
+// read reads the entry.
+func (s *secret) read() error {
+	s.Header = http.CanonicalHeaderKey(s.Header)
 	switch {
 	case len(s.Hosts) == 0:
-		return out, errNoHost
-	case s.SigV4 && s.KeyID.Value == "":
-		return out, errNoKeyID
+		return errNoHost
 	case s.Header != "" && s.Query != "", s.SigV4 && s.Header+s.Query != "":
-		return out, errTwoWays
+		return errTwoWays
 	case strings.Trim(s.Query, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "":
-		return out, errQuery
-	case slices.Contains([]string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Proxy-Authorization"}, out.Header):
-		return out, errHopField
+		return errQuery
+	case slices.Contains([]string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Proxy-Authorization"}, s.Header):
+		return errHopField
+	case strings.Trim(s.Header, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "":
+		return errHeader
 	}
 	for _, text := range s.Hosts {
 		host, err := parseHost(text)
 		if err != nil {
-			return out, fmt.Errorf("host %q: %w", text, err)
+			return fmt.Errorf("host %q: %w", text, err)
 		}
-		out.hosts = append(out.hosts, host)
+		s.hosts = append(s.hosts, host)
 	}
 	for _, text := range s.Paths {
 		path, err := parsePath(text)
 		if err != nil {
-			return out, fmt.Errorf("path %q: %w", text, err)
+			return fmt.Errorf("path %q: %w", text, err)
 		}
-		out.paths = append(out.paths, path)
+		s.paths = append(s.paths, path)
 	}
-	return out, nil
+	return nil
 }
 
 // visible says whether s can stand in a header: printable ASCII, no space at

@@ -9,9 +9,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"claude-bottle/internal/broker"
+	"claude-bottle/internal/environ"
 	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/policy"
@@ -24,6 +28,8 @@ type gatewayOptions struct {
 	Record  string
 	Control string
 	CACert  string
+	// Placeholders is the file for what stands for secrets.
+	Placeholders string
 }
 
 func newGateway(app *App) *cobra.Command {
@@ -38,7 +44,11 @@ JSON for each decision to the record.
 
 A policy that needs to see inside TLS wants --ca-cert: the gateway makes an
 authority in memory and writes its certificate to that file, for its clients to
-trust. The key is nowhere else and ends with the gateway.`,
+trust. The key is nowhere else and ends with the gateway.
+
+A policy with secrets has them read from the gateway's own environment, each by
+its name, and wants --placeholders: a file that gets NAME=placeholder lines, for
+the environment of its clients.`,
 		Example: `  claude-bottle policy reviewer > policy.json
   claude-bottle gateway --policy policy.json --listen 127.0.0.1:3128 --record record.jsonl`,
 		DisableFlagsInUseLine: true,
@@ -60,6 +70,7 @@ trust. The key is nowhere else and ends with the gateway.`,
 	flags.StringVar(&opts.Listen, "listen", "", "the `address` and port to listen on")
 	flags.StringVar(&opts.Record, "record", "", "the `file` that the record is appended to")
 	flags.StringVar(&opts.Control, "control", "", "listen on this `socket` for changes, counters and answers")
+	flags.StringVar(&opts.Placeholders, "placeholders", "", "the `file` to write the placeholders of the policy's secrets to")
 	flags.StringVar(&opts.CACert, "ca-cert", "", "the `file` to write the certificate to by which TLS is inspected")
 	return cmd
 }
@@ -69,11 +80,16 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
+	secrets, err := gatherFor(ctx, egress, opts)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
 	ctx, _, release := opts.catch(ctx)
 	defer release()
 	return gateway.ListenAndServe(ctx, gateway.Options{
 		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control, CACert: opts.CACert,
-		Ready: func(at net.Addr) { fmt.Fprintf(opts.Err, "claude-bottle: the gateway listens on %s\n", at) },
+		Secrets: secrets,
+		Ready:   func(at net.Addr) { fmt.Fprintf(opts.Err, "claude-bottle: the gateway listens on %s\n", at) },
 	})
 }
 
@@ -94,4 +110,43 @@ func readPolicy(path string) (policy.Egress, error) {
 		return egress, hint.With(fmt.Errorf("read the policy %s: %w", path, err), "claude-bottle policy AGENT prints one")
 	}
 	return egress, nil
+}
+
+// gatherFor reads the values of a policy's secrets from the environment, by
+// their names, and writes what stands for them.
+func gatherFor(ctx context.Context, egress policy.Egress, opts *gatewayOptions) ([]broker.Secret, error) {
+	var entries []environ.Entry
+	for _, s := range egress.Secrets {
+		entry, err := environ.FromEnvironment(s)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := opts.Lookup(tokenOf(entry)); !ok && len(entry.With) > 1 { // not every key has one
+			entry.With = entry.With[:1]
+		}
+		entries = append(entries, entry)
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	if opts.Placeholders == "" {
+		return nil, hint.With(errors.New("the policy has secrets, and nothing says where to write what stands for them"), "add --placeholders FILE")
+	}
+	secrets, err := environ.Gather(ctx, entries, opts.Lookup, nil)
+	if err != nil {
+		return nil, err
+	}
+	text := strings.Join(secrets.Placeholders(), "\n") + "\n"
+	if err := renameio.WriteFile(opts.Placeholders, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("write the placeholders: %w", err)
+	}
+	return secrets.Brokered(), nil
+}
+
+// tokenOf is the variable of a session token that belongs to an entry.
+func tokenOf(entry environ.Entry) string {
+	if len(entry.With) < 2 {
+		return ""
+	}
+	return entry.With[1].Name
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +65,11 @@ func runInfo(ctx context.Context, opts *infoOptions) error {
 	list("prompt:", []string{strconv.Itoa(spec.PromptLength) + " chars; " + spec.PromptLine})
 	var env, egress []string
 	for _, entry := range spec.Env {
-		env = append(env, entry.Name+" ("+string(entry.Kind)+")")
+		kind := string(entry.Kind)
+		if entry.Brokered() {
+			kind += ", a placeholder inside"
+		}
+		env = append(env, strings.Join(entry.Names(), ", ")+" ("+kind+")")
 	}
 	for _, allow := range spec.Egress.Allow {
 		egress = append(egress, allow.Host+" ("+allow.Source+")")

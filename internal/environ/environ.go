@@ -1,5 +1,5 @@
-// Package environ turns the env entries of a manifest into literals and
-// secrets. A secret's value exists in the launcher's memory alone, inside a
+// Package environ turns the env entries of a manifest into literals,
+// secrets and placeholders. A secret's value exists in the launcher's memory alone, inside a
 // [Secrets], which prints as nothing.
 package environ
 
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"claude-bottle/internal/policy"
 )
 
 // Kind says where an entry's value comes from.
@@ -30,6 +32,25 @@ type Entry struct {
 	Value string `json:"value,omitempty"`
 	// Source is the variable's name for Host, the message for Ask.
 	Source string `json:"source,omitempty"`
+	// Use says where a brokered secret may be used; the bottle then gets a
+	// placeholder. Nil for a literal and for a secret that is readable inside.
+	Use *policy.Secret `json:"use,omitempty"`
+	// With are the secrets that belong to one that signs: the access key ID
+	// first, and then a session token, if there is one. They have no Use of
+	// their own.
+	With []Entry `json:"with,omitempty"`
+}
+
+// Brokered says whether the bottle gets a placeholder.
+func (e Entry) Brokered() bool { return e.Use != nil }
+
+// Names are those of the variables that the entry sets.
+func (e Entry) Names() []string {
+	names := []string{e.Name}
+	for _, with := range e.With {
+		names = append(names, with.Name)
+	}
+	return names
 }
 
 // Patterns of what an entry may be, as regular expressions that mean the same
@@ -45,6 +66,9 @@ const (
 	// TextPattern is any value that fits on one line. An environment cannot
 	// hold a NUL, and a newline is refused as the existing tool does.
 	TextPattern = `^[^\n\r\x00]*$`
+	// SourcePattern is what says where a secret comes from: ${NAME} or
+	// "?message".
+	SourcePattern = `^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\?[^\n\r\x00]*)$`
 )
 
 // Compiled when first needed: most commands read no entry.
@@ -96,6 +120,16 @@ func Parse(name, raw string) (entry Entry, warning string, err error) {
 		warning = `holds "${" but is not exactly ${NAME}, so it is passed on as it stands; {value: "…"} says that this is meant`
 	}
 	return Entry{Name: name, Kind: Literal, Value: raw}, warning, nil
+}
+
+// ParseSource reads where a secret comes from: what [Parse] reads, but for a
+// literal.
+func ParseSource(name, raw string) (Entry, error) {
+	entry, _, err := Parse(name, raw)
+	if err == nil && entry.Kind == Literal {
+		return Entry{}, errors.New(`a secret comes from ${NAME} or "?message"; what is written here would be in the file`)
+	}
+	return entry, err
 }
 
 // ParseLiteral makes a literal of raw whatever it looks like: the escape form

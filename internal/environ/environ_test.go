@@ -1,6 +1,7 @@
 package environ
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -28,7 +29,7 @@ func TestParse(t *testing.T) {
 		{"MY_HTTP_PROXY", "x", Entry{Name: "MY_HTTP_PROXY", Kind: Literal, Value: "x"}, false},
 	} {
 		got, warning, err := Parse(test.name, test.raw)
-		if got != test.want || (warning != "") != test.warns || err != nil {
+		if !reflect.DeepEqual(got, test.want) || (warning != "") != test.warns || err != nil {
 			t.Errorf("Parse(%q, %q) = %+v, %q, %v", test.name, test.raw, got, warning, err)
 		}
 	}
@@ -65,7 +66,7 @@ func TestParseRefuses(t *testing.T) {
 func TestParseLiteral(t *testing.T) {
 	for _, raw := range []string{"?x", "${A}", "x${A}", ""} {
 		got, err := ParseLiteral("A", raw)
-		if err != nil || got != (Entry{Name: "A", Kind: Literal, Value: raw}) {
+		if err != nil || !reflect.DeepEqual(got, Entry{Name: "A", Kind: Literal, Value: raw}) {
 			t.Errorf("ParseLiteral(%q) = %+v, %v", raw, got, err)
 		}
 	}

@@ -9,27 +9,42 @@ import (
 	"log/slog"
 	"strings"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/hint"
 )
 
-// Secrets are the values of all entries that are not literals. Only Env shows
-// them; every way of printing or encoding shows names. The zero value is
-// empty.
+// Secrets are the values of all entries that are not literals. Only Env and
+// Brokered show them; every way of printing or encoding shows names. The zero
+// value is empty.
 type Secrets struct {
-	names []string
-	// reveal is a closure and not a slice because fmt cannot call methods
-	// of a Secrets in an unexported field of another struct: it prints the
-	// fields then, and of a function only its address.
+	names        []string
+	placeholders []string
+	// reveal and broker are closures and not slices because fmt cannot call
+	// methods of a Secrets in an unexported field of another struct: it prints
+	// the fields then, and of a function only its address.
 	reveal func() []string
+	broker func() []broker.Secret
 }
 
-// Env returns NAME=value for each secret, in the order of the entries. The
-// slice is the caller's.
+// Env returns NAME=value for each secret that is readable inside, in the order
+// of the entries. The slice is the caller's.
 func (s Secrets) Env() []string {
 	if s.reveal == nil {
 		return nil
 	}
 	return s.reveal()
+}
+
+// Placeholders returns NAME=placeholder for each brokered secret: no secrets,
+// and all of them that a bottle sees.
+func (s Secrets) Placeholders() []string { return append([]string(nil), s.placeholders...) }
+
+// Brokered are the secrets that the gateway holds, for its boot frame alone.
+func (s Secrets) Brokered() []broker.Secret {
+	if s.broker == nil {
+		return nil
+	}
+	return s.broker()
 }
 
 // Names returns the names, in the order of the entries.
@@ -60,14 +75,14 @@ func (s Secrets) MarshalText() ([]byte, error) { return []byte(s.String()), nil 
 
 // Check reports every variable of the launcher's environment that entries
 // name and that is not set, in one error. One that is set and empty counts as
-// set.
+// set, but not where the bottle shall get a placeholder of it.
 func Check(entries []Entry, lookup func(string) (string, bool)) error {
 	var missing, exports []string
-	for _, entry := range entries {
+	for _, entry := range flat(entries) {
 		if entry.Kind != Host {
 			continue
 		}
-		if _, ok := lookup(entry.Source); ok {
+		if value, ok := lookup(entry.Source); ok && (value != "" || !entry.Brokered()) {
 			continue
 		}
 		shown := entry.Source
@@ -86,6 +101,15 @@ func Check(entries []Entry, lookup func(string) (string, bool)) error {
 	}
 	err := fmt.Errorf("%s: %s", what, strings.Join(missing, ", "))
 	return hint.With(err, "export "+strings.Join(exports, " "))
+}
+
+// flat has each entry before those that belong to it.
+func flat(entries []Entry) []Entry {
+	var all []Entry
+	for _, entry := range entries {
+		all = append(append(all, entry), entry.With...)
+	}
+	return all
 }
 
 // Gather reads every secret once: Host entries from lookup, all checked before
@@ -107,19 +131,24 @@ func Gather(
 			return Secrets{}, hint.With(err, "run it in a terminal, or let the manifest read the launcher's environment: ${"+names[0]+"}")
 		}
 	}
-	var names, values []string
+	g := gathered{literals: entries}
 	for _, entry := range entries {
 		if entry.Kind == Literal {
 			continue
 		}
-		value, err := gather(ctx, entry, lookup, ask)
-		if err != nil {
-			return Secrets{}, fmt.Errorf("read %s: %w", entry.Name, err)
+		var values []string
+		for _, part := range flat([]Entry{entry}) {
+			value, err := gather(ctx, part, lookup, ask)
+			if err != nil {
+				return Secrets{}, fmt.Errorf("read %s: %w", part.Name, err)
+			}
+			values = append(values, value)
 		}
-		names = append(names, entry.Name)
-		values = append(values, entry.Name+"="+value)
+		if err := g.add(entry, values); err != nil {
+			return Secrets{}, err
+		}
 	}
-	return Secrets{names: names, reveal: func() []string { return append([]string(nil), values...) }}, nil
+	return g.secrets()
 }
 
 func gather(
@@ -155,7 +184,7 @@ func gather(
 
 func asked(entries []Entry) []string {
 	var names []string
-	for _, entry := range entries {
+	for _, entry := range flat(entries) {
 		if entry.Kind == Ask {
 			names = append(names, entry.Name)
 		}

@@ -32,6 +32,13 @@ type carrier struct {
 	idle time.Duration
 	// count is told of the bytes before they are written, and may refuse.
 	count func(n int) error
+	// through, if it is not nil, is what the body passes. rechunk has a body
+	// of known length go on as chunks, since that may change it. trailers, if
+	// it is not nil, is what trailers pass.
+	through  filter
+	rechunk  bool
+	trailers func(fields) fields
+	into     io.WriteCloser // made of through
 
 	stopped atomic.Bool // see stop
 }
@@ -54,6 +61,13 @@ func (e sourceError) Unwrap() error { return e.error }
 // body moves a body with framing f. A chunked one goes on as chunks when
 // chunked is set, else as its bytes alone.
 func (c *carrier) body(f framing, chunked bool) error {
+	if c.through != nil {
+		return c.filtered(f, chunked)
+	}
+	return c.unfiltered(f, chunked)
+}
+
+func (c *carrier) unfiltered(f framing, chunked bool) error {
 	switch {
 	case f.chunked:
 		return c.chunks(chunked)
@@ -85,9 +99,17 @@ func (c *carrier) chunks(chunked bool) error {
 			return sourceError{err}
 		}
 	}
+	if c.into != nil {
+		if err := c.into.Close(); err != nil {
+			return err
+		}
+	}
 	trailers, err := readTrailers(c.src)
 	if err != nil {
 		return sourceError{err}
+	}
+	if c.trailers != nil {
+		trailers = c.trailers(trailers)
 	}
 	if !chunked {
 		return nil
@@ -113,11 +135,7 @@ func (c *carrier) pieces(n int64, chunked bool) error {
 		got, err := c.src.Read(part)
 		if got > 0 {
 			n -= int64(got)
-			out := part[:got]
-			if chunked {
-				out = asChunk(buffer[:], got)
-			}
-			if werr := c.write(out); werr != nil {
+			if werr := c.piece(buffer[:], got, chunked); werr != nil {
 				return werr
 			}
 		}
@@ -132,6 +150,19 @@ func (c *carrier) pieces(n int64, chunked bool) error {
 		}
 	}
 	return nil
+}
+
+// piece sends on the n bytes at chunkRoom.
+func (c *carrier) piece(buffer []byte, n int, chunked bool) error {
+	out := buffer[chunkRoom : chunkRoom+n]
+	switch {
+	case c.into != nil:
+		_, err := c.into.Write(out)
+		return err
+	case chunked:
+		out = asChunk(buffer, n)
+	}
+	return c.write(out)
 }
 
 // chunkRoom is space for a chunk's size line.

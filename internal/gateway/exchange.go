@@ -29,11 +29,19 @@ func (c *session) exchange(ctx context.Context, r request) bool {
 	if err != nil {
 		return c.refuse(p, r, malformed(err.Error()), true)
 	}
+	r, use, refused := c.mediateRequest(p, r, to, path, body)
+	if refused != nil {
+		return c.refuse(p, r, refused, use.read || !body.empty())
+	}
 	pass, up, refused := c.upstreamFor(ctx, p, to)
 	if refused != nil {
 		return c.answer(r, refused, !body.empty())
 	}
-	t := &transfer{session: c, request: r, path: path, to: to, body: body, pass: pass, up: up}
+	pass.event.Secrets = strings.Join(use.used, ",")
+	t := &transfer{session: c, request: r, use: use, to: to, body: body, pass: pass, up: up}
+	if use.read {
+		t.body = framing{length: int64(len(use.body))}
+	}
 	again, failed := t.run(ctx)
 	if why := pass.cutBy(); why != nil {
 		failed = why
@@ -174,8 +182,8 @@ func (t *transfer) outgoing() []byte {
 	b = append(b, r.method...)
 	b = append(b, ' ')
 	b = append(b, t.up.prefix...)
-	if t.up.prefix == "" || t.path != "*" { // RFC 9112, 3.2.4: a proxy gets no path at all
-		b = append(b, t.path...)
+	if t.up.prefix == "" || t.use.path != "*" { // RFC 9112, 3.2.4: a proxy gets no path at all
+		b = append(b, t.use.path...)
 	}
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, t.to.text(standardPort(t.up.secure))...)

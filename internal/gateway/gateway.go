@@ -21,6 +21,7 @@ import (
 	"strconv"
 
 	"claude-bottle/internal/audit"
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/wire"
 )
@@ -80,7 +81,10 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	if err != nil {
 		return err
 	}
-	if s.inspector, err = newInspector(boot.CA, trust{system: boot.SystemRoots, extra: boot.Policy.Roots}, s.limits.connections); err != nil {
+	if s.inspector, err = newInspector(boot.CA, trustOf(boot.Policy, boot.SystemRoots), s.limits.connections); err != nil {
+		return errors.Join(err, s.close())
+	}
+	if s.broker, err = newBroker(boot.Policy.Secrets, boot.Secrets); err != nil {
 		return errors.Join(err, s.close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -138,6 +142,8 @@ type Options struct {
 	// CACert is the path that the certificate of the authority is written to
 	// by which TLS is inspected; empty for a gateway that inspects nothing.
 	CACert string
+	// Secrets are those that the policy names.
+	Secrets []broker.Secret
 	// Ready, if set, is called once with the address that is listened on.
 	Ready func(net.Addr)
 }
@@ -161,6 +167,9 @@ func ListenAndServe(ctx context.Context, opts Options) error {
 		}
 	}
 	if err := s.makeAuthority(opts); err != nil {
+		return errors.Join(err, s.close())
+	}
+	if s.broker, err = newBroker(opts.Policy.Secrets, opts.Secrets); err != nil {
 		return errors.Join(err, s.close())
 	}
 	l, err := listenConfig().Listen(ctx, "tcp", opts.Listen)

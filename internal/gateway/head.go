@@ -157,6 +157,9 @@ type response struct {
 	reason string
 	minor  int
 	fields fields
+	// resized says that the length of the body is another than upstream says,
+	// and not known.
+	resized bool
 }
 
 func parseResponse(block string) (response, error) {

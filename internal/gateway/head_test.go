@@ -53,7 +53,7 @@ func checkHead(t *testing.T, w way, data []byte) {
 	if !bytes.HasPrefix(data, []byte(block+"\r\n")) {
 		t.Fatalf("the head is not what was sent: %q", block)
 	}
-	out := (&transfer{request: r, path: path, to: to, body: body, up: &upstream{}}).outgoing()
+	out := (&transfer{request: r, use: mediated{path: path}, to: to, body: body, up: &upstream{}}).outgoing()
 	sent, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(out)))
 	if err != nil {
 		if strings.ContainsAny(path, "%[]|") || r.method != strings.ToUpper(r.method) || !isASCIIText(path) {

@@ -36,6 +36,7 @@ type inspector struct {
 	// clients speak it.
 	both, one *tls.Config
 	upstream  func() (*tls.Config, error)
+	strict    func() (*tls.Config, error) // likewise, for the hosts of secrets
 
 	multiplexed chan struct{} // one per HTTP/2 client
 	streams     chan struct{} // one per request of them
@@ -48,6 +49,21 @@ type trust struct {
 	system string
 	// extra are the manifest's, PEM.
 	extra string
+	// project says that extra came from a project, and vouches for no host of
+	// a secret (TestProjectRootsVouchForNoSecret).
+	project bool
+}
+
+func trustOf(e policy.Egress, system string) trust {
+	return trust{system: system, extra: e.Roots, project: e.ProjectRoots}
+}
+
+// strict is who vouches for the hosts of secrets.
+func (t trust) strict() trust {
+	if t.project {
+		t.extra = ""
+	}
+	return t
 }
 
 // newInspector reads the run's authority. A gateway without one inspects
@@ -80,6 +96,7 @@ func newInspector(pair ca.Pair, roots trust, most int) (*inspector, error) {
 		issuer: issuer,
 		both:   towards(protoHTTP2, protoHTTP1), one: towards(protoHTTP1),
 		upstream:    sync.OnceValues(roots.config),
+		strict:      sync.OnceValues(roots.strict().config),
 		multiplexed: make(chan struct{}, min(maxMultiplexed, max(most/32, 1))),
 		streams:     make(chan struct{}, maxStreams),
 	}, nil
@@ -100,7 +117,7 @@ func (s *server) makeAuthority(opts Options) error {
 	if err != nil {
 		return err
 	}
-	s.inspector, err = newInspector(pair, trust{extra: opts.Policy.Roots}, s.limits.connections)
+	s.inspector, err = newInspector(pair, trustOf(opts.Policy, ""), s.limits.connections)
 	if err != nil {
 		return err
 	}

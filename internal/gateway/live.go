@@ -126,6 +126,7 @@ func (s *server) revoke(g *grant, why string) {
 func (s *server) replace(r wire.Replace) (int, error) {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
+	r.Policy.Secrets = s.live.base.Secrets // whose values are those of the start
 	rules, err := compileWith(r.Policy, s.live.grants)
 	if err != nil {
 		return 0, err

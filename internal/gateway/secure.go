@@ -19,7 +19,11 @@ import (
 // among them (TestUpstreamCertificates). The connection is tracked; the caller
 // drops it.
 func (s *server) dialSecure(ctx context.Context, p *passage, to authority, protocols ...string) (*tls.Conn, *refusal) {
-	base, err := s.inspector.upstream()
+	vouched := s.inspector.upstream
+	if s.concerns(to) {
+		vouched = s.inspector.strict
+	}
+	base, err := vouched()
 	if err != nil {
 		return nil, failure(to.host, to.port, "the roots cannot be read, so no certificate can be verified", err)
 	}

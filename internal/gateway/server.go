@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 )
 
@@ -23,6 +24,7 @@ type server struct {
 	limits  limits
 	// inspector sees into TLS; nil for a gateway without an authority.
 	inspector *inspector
+	broker    *broker.Broker // nil for a run without secrets
 
 	questions questions
 	live      live
@@ -33,6 +35,7 @@ type server struct {
 
 	slots    chan struct{} // one per client connection
 	large    chan struct{} // one per exchange with a large head
+	holding  chan struct{} // one per body that is held to be signed
 	conduits *conduits
 	clients  sync.WaitGroup
 
@@ -53,6 +56,7 @@ func (s *server) policy() *policy.Policy { return s.rules.Load() }
 func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
 	s.large = make(chan struct{}, largeHeads)
+	s.holding = make(chan struct{}, maxHolding)
 	s.conduits = newConduits()
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}

@@ -27,7 +27,8 @@ type stream struct {
 	*multiplexed
 	w      http.ResponseWriter
 	r      *http.Request
-	path   string
+	use    mediated    // what the broker made of it
+	header http.Header // as it goes on
 	pass   *passage
 	expiry *expiry
 
@@ -61,12 +62,18 @@ func (m *multiplexed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
+	use, header, refused := m.mediateStream(p, r, to, path)
+	if refused != nil {
+		m.give(w, r, m.journal.refused(p, refused))
+		return
+	}
 	pass, refused := m.admitStream(r.Context(), p)
 	if refused != nil {
 		m.give(w, r, refused)
 		return
 	}
-	s := &stream{multiplexed: m, w: w, r: r, path: path, pass: pass}
+	pass.event.Secrets = strings.Join(use.used, ",")
+	s := &stream{multiplexed: m, w: w, r: r, use: use, header: header, pass: pass}
 	failed := s.carry()
 	pass.close(failed)
 	switch {
@@ -231,7 +238,7 @@ func (s *stream) carry() *refusal {
 	defer s.expiry.stop()
 	s.pass.bind(&ending{end: cancel}, netip.Addr{})
 	out := s.outgoing(ctx)
-	if s.pass.spend(headSize(out.Header)+len(out.Method)+len(s.path)) != nil {
+	if s.pass.spend(headSize(out.Header)+len(out.Method)+len(s.use.path)) != nil {
 		return s.broken("")
 	}
 	answer, err := s.roundTrip(out)
@@ -243,9 +250,15 @@ func (s *stream) carry() *refusal {
 	if answer.StatusCode < 200 || answer.StatusCode > 599 {
 		return s.broken("upstream switched protocols unasked")
 	}
+	if refused := s.screen(answer); refused != nil {
+		return refused
+	}
 	s.head(answer)
 	if refused := s.body(answer.Body); refused != nil {
 		return refused
+	}
+	if s.use.echo {
+		s.broker.EchoHeader(answer.Trailer)
 	}
 	for name, values := range answer.Trailer {
 		s.w.Header()[http.TrailerPrefix+name] = values
@@ -284,9 +297,7 @@ func (e *ending) Close() error {
 // outgoing is the request as upstream gets it: the same, without what was for
 // this hop. The path stays as it was written.
 func (s *stream) outgoing(ctx context.Context) *http.Request {
-	header := forwarded(s.r.Header)
-	header.Del("Host")
-	header.Del("Content-Length")
+	header := s.header
 	if slices.Contains(s.r.Header["Te"], "trailers") {
 		header.Set("Te", "trailers")
 	}
@@ -295,13 +306,15 @@ func (s *stream) outgoing(ctx context.Context) *http.Request {
 	}
 	out := &http.Request{
 		Method: s.r.Method,
-		URL:    verbatim(s.way.to.text(443), s.path),
+		URL:    verbatim(s.way.to.text(443), s.use.path),
 		Host:   s.way.to.text(443),
 		Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: s.r.ContentLength, Trailer: s.r.Trailer,
 	}
 	if s.r.ContentLength != 0 {
-		out.Body = &uploading{ReadCloser: s.r.Body, stream: s}
+		var body io.ReadCloser
+		body, out.ContentLength = s.source()
+		out.Body = &uploading{ReadCloser: body, stream: s}
 	}
 	if len(s.pass.addrs) > 0 { // judged for this request
 		ctx = context.WithValue(ctx, checked{}, s.pass)
@@ -386,6 +399,9 @@ func (s *stream) trace(ctx context.Context) context.Context {
 			for name, values := range forwarded(http.Header(header)) {
 				h[name] = values
 			}
+			if s.use.echo {
+				s.broker.EchoHeader(h)
+			}
 			s.w.WriteHeader(code)
 			clear(h)
 			return nil
@@ -456,6 +472,7 @@ func (s *stream) body(from io.Reader) *refusal {
 	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer)
 	flush := http.NewResponseController(s.w)
+	to := s.screened()
 	for {
 		n, err := from.Read(buffer[:])
 		s.expiry.moved()
@@ -463,7 +480,7 @@ func (s *stream) body(from io.Reader) *refusal {
 			if s.pass.receive(n) != nil {
 				return s.broken("")
 			}
-			_, werr := s.w.Write(buffer[:n])
+			_, werr := to.Write(buffer[:n])
 			if werr == nil {
 				werr = flush.Flush()
 			}
@@ -473,6 +490,9 @@ func (s *stream) body(from io.Reader) *refusal {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
+			if to.Close() != nil {
+				return gone(s.way.to)
+			}
 			return nil
 		case err != nil && s.r.Context().Err() != nil:
 			return gone(s.way.to)

@@ -12,7 +12,7 @@ import (
 type transfer struct {
 	*session
 	request  request
-	path     string
+	use      mediated // what the broker made of it
 	to       authority
 	body     framing
 	pass     *passage
@@ -31,17 +31,35 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 	if answer.status == http.StatusSwitchingProtocols {
 		return false, t.upgraded(answer, up)
 	}
+	answer, through, resized, failed := t.screen(answer)
+	if failed != nil {
+		t.abort(up)
+		return false, failed
+	}
 	down, err := answer.body(t.request.method)
 	if err != nil {
 		t.abort(up)
 		return false, t.broken("upstream's answer is ambiguous: "+err.Error(), nil)
 	}
-	keep := t.request.minor == 1 && !t.request.fields.has("connection", "close") && !down.untilClose
-	if err := t.write(t.early(t.incoming(answer, down, keep), &down)); err != nil {
+	if resized && !down.empty() {
+		answer.resized = true
+	}
+	keep := t.request.minor == 1 && !t.request.fields.has("connection", "close") && (!down.untilClose || answer.resized)
+	head := t.incoming(answer, down, keep)
+	if through == nil {
+		head = t.early(head, &down)
+	}
+	if err := t.write(head); err != nil {
 		t.abort(up)
 		return false, t.gone()
 	}
-	c := &carrier{dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle, count: t.pass.receive}
+	c := &carrier{
+		dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle, count: t.pass.receive,
+		rechunk: answer.resized, trailers: t.screenTrailers,
+	}
+	if !down.empty() {
+		c.through = through
+	}
 	err = c.body(down, t.request.minor == 1)
 	if err != nil {
 		t.abort(up)
@@ -135,7 +153,10 @@ func (u *upload) finished() bool {
 // off ends the upstream connection, so that upstream never takes a part for
 // the whole.
 func (t *transfer) upload() *upload {
-	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle, count: t.pass.spend}
+	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle, count: t.pass.spend, through: t.use.through}
+	if t.use.read {
+		c.src = held(t.use.body)
+	}
 	u := &upload{carrier: c, done: make(chan struct{})}
 	if u.err = c.write(t.outgoing()); u.err != nil || t.body.empty() {
 		close(u.done)
@@ -185,6 +206,10 @@ func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refus
 			return answer, false, nil
 		case t.request.minor == 0:
 			continue // knows no interim answers
+		}
+		answer, _, _, failed := t.screen(answer)
+		if failed != nil {
+			return response{}, false, failed
 		}
 		if err := t.write(t.incoming(answer, framing{}, true)); err != nil {
 			return response{}, false, t.gone()
@@ -240,8 +265,9 @@ func (t *transfer) incoming(r response, down framing, keep bool) []byte {
 	length, stated := r.fields.get("content-length")
 	switch {
 	case r.status/100 == 1, r.status == http.StatusNoContent: // RFC 9110, 8.6
-	case down.chunked && t.request.minor == 1:
+	case (down.chunked || r.resized) && t.request.minor == 1:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case r.resized:
 	case stated == 1: // of HEAD and 304 too, where it is the length there would be
 		b = fmt.Appendf(b, "Content-Length: %s\r\n", length)
 	}
@@ -281,9 +307,16 @@ func (t *transfer) finish(r response, down framing, u *upload, keep bool) bool {
 // upgraded hands both connections to a tunnel, for a WebSocket.
 func (t *transfer) upgraded(r response, u *upload) *refusal {
 	<-u.done // no body: it is over
+	r, through, resized, failed := t.screen(r)
+	if failed != nil {
+		return failed
+	}
+	if resized { // frames say their lengths, and cannot be made longer on the way
+		return t.broken("a secret of this host is too short to be looked for in a WebSocket", nil)
+	}
 	if err := t.write(t.incoming(r, framing{}, true)); err != nil {
 		return t.gone()
 	}
-	t.tunnel(t.pass, end{t.conn, t.br}, end{t.up.conn, t.up.br})
+	t.tunnel(t.pass, end{throughFilter(t.conn, through), t.br}, end{t.up.conn, t.up.br})
 	return nil
 }

@@ -37,6 +37,7 @@ func (l *loader) bottle(name string, n *node) Bottle {
 		for _, e := range env.entries {
 			entry, warning, err := parseEntry(e)
 			if err != nil {
+				l.mixed(join("bottles", name), e)
 				continue // reported by the walk
 			}
 			bottle.Env = append(bottle.Env, entry)
@@ -92,6 +93,7 @@ func (l *loader) egress(bottle string, n *node) Egress {
 		if path, err := l.resolvePath(ca); err == nil {
 			egress.CA = path
 			egress.Roots = l.roots(ca.file, path)
+			egress.ProjectRoots = ca.file.Origin != Home
 		}
 	}
 	if _, rest, found := strings.Cut(egress.Proxy, "://"); found && strings.Contains(rest, "@") {

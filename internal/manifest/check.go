@@ -88,6 +88,29 @@ func (c *checker) object(f *field, n *node, path string) {
 			c.problem(n, path, "the key %q is missing", name)
 		}
 	}
+	c.together(f, n, path)
+}
+
+// together checks which keys of an object stand beside which.
+func (c *checker) together(f *field, n *node, path string) {
+	var there []string
+	for _, name := range f.either {
+		if n.child(name) != nil {
+			there = append(there, name)
+		}
+	}
+	switch {
+	case f.either != nil && len(there) == 0:
+		c.problem(n, path, "one of the keys %s is needed", strings.Join(f.either, " and "))
+	case len(there) > 1:
+		c.problem(n, path, "the keys %s cannot stand together", strings.Join(there, " and "))
+	}
+	for _, e := range n.entries {
+		need, known := f.needs[e.key.text]
+		if known && n.child(need) == nil {
+			c.problem(e.key, join(path, e.key.text), "the key %q has to stand beside it", need)
+		}
+	}
 }
 
 func (c *checker) unknown(f *field, key *node, path string) {

@@ -15,6 +15,10 @@ type field struct {
 	// Of an object: its keys, and those that must be there.
 	fields   []named
 	required []string
+	// either are keys of which exactly one must be there, and needs are those
+	// that another one must stand beside.
+	either []string
+	needs  map[string]string
 	// free is how keys begin that are anyone's, with any value.
 	free string
 	// Of an object whose keys are names: what they may be, and the values.
@@ -139,14 +143,13 @@ func envField() *field {
 		kinds:    []kind{object},
 		doc:      "Environment variables. Values come from the file, from the launcher's environment or from the person.",
 		keys:     pattern{expression: environ.NamePattern, not: environ.ReservedPattern, words: "a variable's name"},
-		checkKey: environ.CheckName,
+		checkKey: environ.CheckName, check: (*checker).envNames,
 		each: &field{
 			kinds: []kind{text, object}, check: (*checker).env,
-			doc:      `A literal; or ${NAME}, exactly, for the launcher's variable NAME; or "?message" to be asked at launch.`,
-			pattern:  value.pattern,
-			required: []string{"value"},
-			fields: append([]named{{name: "value", field: value}},
-				laterKeys("secret", "hosts", "paths", "header", "own_credentials", "anonymous")...),
+			doc:     `A literal; or ${NAME}, exactly, for the launcher's variable NAME; or "?message" to be asked at launch.`,
+			pattern: value.pattern,
+			either:  []string{"value", "secret"}, needs: secretNeeds(),
+			fields: append([]named{{name: "value", field: value}}, secretFields()...),
 		},
 	}
 }

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"reflect"
 
 	"claude-bottle/internal/environ"
 )
@@ -11,12 +12,14 @@ import (
 // see what the gateway sends. Else a project could take home's bottle, with
 // home's secrets in it, and listen.
 func (l *loader) guard(home, project *node) {
+	l.guardBrokered(home, project)
 	for _, e := range home.get("bottles").objects() {
 		over := project.get("bottles", e.key.text)
 		if over == nil {
 			continue
 		}
 		path := join("bottles", e.key.text)
+		l.guardWay(e.key.text, e.value, over)
 		l.guardSecrets(path, e.value.get("env"), over.get("env"))
 		l.guardEgress(path+".egress.ca", e.value.get("egress", "ca"), over.get("egress", "ca"), l.samePath)
 		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)
@@ -46,10 +49,10 @@ func (l *loader) guardSecrets(path string, home, project *node) {
 		if value == nil {
 			continue
 		}
-		if theirs, _, err := parseEntry(entry{e.key, value}); err == nil && theirs == ours {
+		if theirs, _, err := parseEntry(entry{e.key, value}); err == nil && reflect.DeepEqual(theirs, ours) {
 			continue
 		}
-		l.problem(value, fmt.Sprintf("%s.env.%s: a secret of home's manifest (%s), whose source no project may change",
+		l.problem(value, fmt.Sprintf("%s.env.%s: a secret of home's manifest (%s), whose source and use no project may change",
 			path, e.key.text, e.value.position()))
 	}
 }

@@ -69,6 +69,8 @@ type Egress struct {
 	// certificates, PEM and nothing else. Empty for none.
 	CA    string
 	Roots string
+	// ProjectRoots says that the project's manifest brought them.
+	ProjectRoots bool
 	// Proxy is http://[user:password@]host:port, or empty, and NoProxy what
 	// is reached without it.
 	Proxy   string

@@ -80,6 +80,20 @@ func schemaObject(s map[string]any, f *field) {
 	if f.required != nil {
 		s["required"] = f.required
 	}
+	if f.needs != nil {
+		needs := map[string][]string{}
+		for key, need := range f.needs {
+			needs[key] = []string{need}
+		}
+		s["dependentRequired"] = needs
+	}
+	if f.either != nil { // speaks of all types, so that of an object stands apart
+		var either []map[string]any
+		for _, key := range f.either {
+			either = append(either, map[string]any{"required": []string{key}})
+		}
+		s["if"], s["then"] = map[string]any{"type": "object"}, map[string]any{"oneOf": either}
+	}
 	if f.free != "" {
 		s["patternProperties"] = map[string]any{"^" + f.free: true}
 	}

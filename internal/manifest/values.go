@@ -16,12 +16,22 @@ import (
 
 // env checks one entry, in either form.
 func (c *checker) env(v visit) error {
+	if v.kind == object && (v.child("secret") != nil || v.child("value") == nil) && !c.wellFormed(v.node) {
+		return nil // the table, or a check of what is below, says what is wrong
+	}
 	_, _, err := parseEntry(entry{v.key, v.node})
 	return err
 }
 
-// parseEntry reads one entry of env in either form.
+// parseEntry reads one entry of env in any of its forms.
 func parseEntry(e entry) (environ.Entry, string, error) {
+	if e.value.kind == object && e.value.child("secret") != nil {
+		if !isSecret(e.value) {
+			return environ.Entry{}, "", errors.New("the entry is not complete") // reported by the walk
+		}
+		entry, err := parseSecret(e)
+		return entry, "", err
+	}
 	if e.value.kind == object {
 		entry, err := environ.ParseLiteral(e.key.text, e.value.child("value").word())
 		return entry, "", err

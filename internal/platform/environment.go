@@ -10,8 +10,9 @@ import (
 
 // Environment is that of every process inside, NAME=value: base, then what
 // every platform adds, then the manifest's literals; of a name that occurs
-// twice the later counts. proxy is the gateway's.
-func Environment(spec bottle.Spec, base []string, proxy netip.AddrPort) []string {
+// twice the later counts. proxy is the gateway's; placeholders are those of
+// the run's brokered secrets.
+func Environment(spec bottle.Spec, base, placeholders []string, proxy netip.AddrPort) []string {
 	url := "http://" + proxy.String()
 	env := append([]string{}, base...)
 	env = append(env, "HOME="+spec.Home)
@@ -25,7 +26,7 @@ func Environment(spec bottle.Spec, base []string, proxy netip.AddrPort) []string
 			env = append(env, entry.Name+"="+entry.Value)
 		}
 	}
-	return lastOfEach(env)
+	return lastOfEach(append(env, placeholders...))
 }
 
 // lastOfEach keeps, of entries with one name, the last.

@@ -239,12 +239,14 @@ func (e *entry) hasPath(segments []string) bool {
 // tcp says whether the tunnel's bytes are carried as they are: a tcp rule
 // allows it, and no rule must see inside.
 func (v *view) tcp() bool {
-	return v.carry != nil && !v.sees && !v.opens && !v.request.Kind.request()
+	return v.carry != nil && !v.sees && !v.opens && !v.request.Kind.request() && !v.forSecret()
 }
+
+func (v *view) forSecret() bool { return v.policy.forSecret(v.host, v.request.Port) }
 
 func (v *view) inspect() bool {
 	switch {
-	case v.sees:
+	case v.sees, v.forSecret():
 		return true
 	case v.setting != nil:
 		return v.setting.inspect == InspectAlways

@@ -22,6 +22,9 @@ type Egress struct {
 	// Roots are extra CA certificates, PEM, that the gateway trusts when it
 	// connects with TLS itself.
 	Roots string `json:"roots,omitempty"`
+	// ProjectRoots says that a project's manifest brought them: then they vouch
+	// for no host of a secret, or whoever wrote the project could be that host.
+	ProjectRoots bool `json:"projectRoots,omitempty"`
 	// Proxy is the gateway's own way out, http://[user:password@]host:port;
 	// empty means direct.
 	Proxy string `json:"proxy,omitempty"`
@@ -38,6 +41,8 @@ type Egress struct {
 	Unlisted string `json:"unlisted,omitempty"`
 	// Budget is how many bytes the bottle may send in all; 0 is no limit.
 	Budget int64 `json:"budget,omitempty"`
+	// Secrets say where brokered secrets may be used.
+	Secrets []Secret `json:"secrets,omitempty"`
 }
 
 // Rule is one entry of egress.rules, or one that a preset was expanded to.

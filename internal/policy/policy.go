@@ -18,6 +18,7 @@ type Policy struct {
 	resolve map[string]netip.Addr
 	proxy   *url.URL
 	direct  direct
+	secrets []*entry // hosts that secrets are for
 	inspect string
 	asks    bool
 	budget  int64
@@ -40,7 +41,7 @@ func Compile(e Egress) (*Policy, error) {
 		}
 		p.add(&entry)
 	}
-	errs = append(errs, e.choices(), p.compileRules(e))
+	errs = append(errs, e.choices(), p.compileRules(e), p.compileSecrets(e))
 	p.sort()
 	errs = append(errs, p.compilePrivate(e.Private), p.compileResolve(e.Resolve))
 	if e.Proxy != "" {

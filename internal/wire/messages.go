@@ -9,6 +9,7 @@ package wire
 import (
 	"net/netip"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/ca"
 	"claude-bottle/internal/policy"
 )
@@ -84,6 +85,9 @@ type GatewayBoot struct {
 	// SystemRoots are the host's roots, PEM, for a gateway that inspects and
 	// has none of its own. The policy's come on top.
 	SystemRoots string `json:"systemRoots,omitempty"`
+	// Secrets are the run's brokered ones. This frame is the only place of
+	// their values.
+	Secrets []broker.Secret `json:"secrets,omitempty"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
 	// Word puts the gateway on trial until Settle: nothing leaves, nothing is

@@ -125,6 +125,7 @@ func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Se
 			boot.Env = append(boot.Env, entry.Name+"="+entry.Value)
 		}
 	}
+	boot.Env = append(boot.Env, secrets.Placeholders()...)
 	if err := p.guest.Boot(ctx, boot); err != nil {
 		return fmt.Errorf("%w%s", err, p.said())
 	}

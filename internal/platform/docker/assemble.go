@@ -130,7 +130,7 @@ func (l *launch) attempt(ctx context.Context, secrets environ.Secrets) (_ *insta
 	networked := make(chan struct{})
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.createInternal(together, networked) })
-	group.Go(func() error { return l.bringUpGateway(together, networked, b) })
+	group.Go(func() error { return l.bringUpGateway(together, networked, b, secrets) })
 	group.Go(func() error { return l.bringUpAgent(together, networked, b, secrets) })
 	if err = group.Wait(); err == nil {
 		err = l.endHandover()
@@ -158,14 +158,14 @@ func (l *launch) createInternal(ctx context.Context, done chan<- struct{}) (err 
 	return err
 }
 
-func (l *launch) bringUpGateway(ctx context.Context, networked <-chan struct{}, b *instance) error {
+func (l *launch) bringUpGateway(ctx context.Context, networked <-chan struct{}, b *instance, secrets environ.Secrets) error {
 	if err := l.createGateway(ctx); err != nil {
 		return err
 	}
 	if err := await(ctx, networked); err != nil {
 		return err
 	}
-	return l.startGateway(ctx, b)
+	return l.startGateway(ctx, b, secrets)
 }
 
 func (l *launch) bringUpAgent(ctx context.Context, networked <-chan struct{}, b *instance, secrets environ.Secrets) (err error) {

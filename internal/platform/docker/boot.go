@@ -15,7 +15,7 @@ import (
 // recordPath is the record inside the gateway's container.
 const recordPath = "/record/egress.jsonl"
 
-func (l *launch) startGateway(ctx context.Context, b *instance) error {
+func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.Secrets) error {
 	err := l.engine.startContainer(ctx, "gateway-start", l.made.Gateway, l.parts.Names.Gateway)
 	if err != nil {
 		// Engines look for the network once more when the container starts,
@@ -39,6 +39,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance) error {
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
 		Control: wire.GatewayControl, ControlUID: b.dialUID,
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
+		Secrets:  secrets.Brokered(),
 		Handover: l.handoverAt(gatewayHandover),
 	})
 }
@@ -52,7 +53,7 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	b.guest = wire.NewGuestClient(l.made.agent)
 	b.boot = platform.NewBootStream(b.guest)
 	return b.guest.Boot(ctx, wire.GuestBoot{
-		Run: string(l.Run.ID()), Env: l.bottleEnv(), Secrets: secrets.Env(),
+		Run: string(l.Run.ID()), Env: l.bottleEnv(secrets), Secrets: secrets.Env(),
 		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
 		Handover: l.handoverAt(insideHandover),
 	})
@@ -70,9 +71,9 @@ func (l *launch) handoverAt(dir string) *wire.Handover {
 }
 
 // bottleEnv is the environment of every process inside, over the image's.
-func (l *launch) bottleEnv() []string {
+func (l *launch) bottleEnv(secrets environ.Secrets) []string {
 	proxy := netip.AddrPortFrom(l.parts.Addresses.Gateway, uint16(l.plan.Docker.Ports.Proxy)) //nolint:gosec // G115: a port
-	return platform.Environment(l.plan.Spec, l.env, proxy)
+	return platform.Environment(l.plan.Spec, l.env, secrets.Placeholders(), proxy)
 }
 
 // withLastOutput adds what gateway and guest last said to an error.

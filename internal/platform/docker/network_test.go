@@ -94,7 +94,7 @@ func TestEgressNetworkRemoved(t *testing.T) {
 	if err := e.removeNetwork(t.Context(), l.parts.EgressID); err != nil {
 		t.Fatal(err)
 	}
-	err = l.startGateway(t.Context(), l.instance())
+	err = l.startGateway(t.Context(), l.instance(), environ.Secrets{})
 	if !errors.Is(err, errEgressGone) {
 		t.Errorf("start after the network went: %v, want %v", err, errEgressGone)
 	}

@@ -219,7 +219,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	}
 	b := l.instance()
 	group, together := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.bootGateway(together, b) })
+	group.Go(func() error { return l.bootGateway(together, b, secrets) })
 	group.Go(func() error { return l.bootGuest(together, b, secrets) })
 	if err = group.Wait(); err == nil {
 		err = l.prove(ctx, b)
@@ -231,14 +231,14 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	return b, nil
 }
 
-func (l *launch) bootGateway(ctx context.Context, b *instance) error {
+func (l *launch) bootGateway(ctx context.Context, b *instance, secrets environ.Secrets) error {
 	defer failpoint.Span("native.gateway-boot")()
 	part := l.plan.Native
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
 		ControlUID: os.Getuid(), OnHost: true,
-		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
+		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots, Secrets: secrets.Brokered(),
 	})
 }
 
@@ -251,7 +251,7 @@ func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Sec
 	proxy := netip.AddrPortFrom(part.Address, uint16(part.Ports.Proxy)) //nolint:gosec // G115: a port
 	base := append([]string{"PATH=" + part.Path}, part.Env...)
 	return b.guest.Boot(ctx, wire.GuestBoot{
-		Run: string(l.Run.ID()), Env: platform.Environment(l.plan.Spec, base, proxy), Secrets: secrets.Env(),
+		Run: string(l.Run.ID()), Env: platform.Environment(l.plan.Spec, base, secrets.Placeholders(), proxy), Secrets: secrets.Env(),
 		DialUID: -1, Listener: true, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
 	})
 }

@@ -1,0 +1,100 @@
+package bottle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
+)
+
+// withSecrets adds to egress where the brokered ones among env may be used. It
+// allows nothing more: the secret says who the agent is at a host, and the
+// allowlist and the rules whether it gets there.
+func withSecrets(egress policy.Egress, env []environ.Entry) (policy.Egress, error) {
+	for _, entry := range env {
+		if entry.Brokered() {
+			egress.Secrets = append(egress.Secrets, *entry.Use)
+		}
+	}
+	if _, err := policy.Compile(egress); err != nil {
+		return policy.Egress{}, fmt.Errorf("egress: %w", err)
+	}
+	return egress, nil
+}
+
+// secretWarnings says what an agent could do with secrets that it does not
+// hold, and which of them it could not use at all.
+func secretWarnings(egress policy.Egress) []string {
+	compiled, err := policy.Compile(egress)
+	if err != nil {
+		return nil
+	}
+	var warnings []string
+	for _, s := range egress.Secrets {
+		usable := compiled.Uses(s)
+		var shut []string
+		for _, host := range s.Hosts {
+			if !slices.Contains(usable, host) {
+				shut = append(shut, host)
+			}
+		}
+		if len(shut) > 0 {
+			warnings = append(warnings, fmt.Sprintf("secret %s: egress does not allow %s, so it cannot be used there: add the host to egress.allowlist",
+				s.Name, strings.Join(shut, ", ")))
+		}
+		if len(s.Paths) == 0 && !s.SigV4 {
+			warnings = append(warnings, fmt.Sprintf("secret %s: no path is limited: the agent can do at %s whatever the account can, but for making new credentials where that is known",
+				s.Name, strings.Join(s.Hosts, ", ")))
+		}
+		if s.SigV4 {
+			warnings = append(warnings, fmt.Sprintf("secret %s: the agent can do at %s whatever the key can: give it a role of its own",
+				s.Name, strings.Join(s.Hosts, ", ")))
+		}
+		if s.Query != "" {
+			warnings = append(warnings, fmt.Sprintf("secret %s: it goes in the query (%s), which servers write into their logs", s.Name, s.Query))
+		}
+		for _, host := range s.Hosts {
+			if strings.HasPrefix(host, "*.") {
+				warnings = append(warnings, fmt.Sprintf("secret %s: it is for every name below %s", s.Name, host[2:]))
+			}
+		}
+	}
+	return warnings
+}
+
+// printSecrets writes each brokered secret: its variables, and where it goes.
+func printSecrets(line lineFunc, env []environ.Entry) {
+	label := "secrets"
+	for _, entry := range env {
+		if !entry.Brokered() {
+			continue
+		}
+		line(label, "%s", printable(secretSummary(entry)))
+		label = ""
+	}
+}
+
+func secretSummary(entry environ.Entry) string {
+	use := entry.Use
+	text := strings.Join(entry.Names(), ", ") + " -> " + shortened(strings.Join(use.Hosts, " "), 200)
+	if len(use.Paths) > 0 {
+		text += " " + shortened(strings.Join(use.Paths, " "), 200)
+	}
+	switch {
+	case use.SigV4:
+		text += ", signs (AWS)"
+	case use.Header != "":
+		text += ", header " + use.Header
+	case use.Query != "":
+		text += ", query " + use.Query
+	}
+	if use.OwnCredentials {
+		text += ", other credentials too"
+	}
+	if use.Anonymous {
+		text += ", or none"
+	}
+	return text + " (a placeholder inside)"
+}

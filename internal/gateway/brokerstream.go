@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/scan"
+)
+
+// mediateStream is mediate for a request of an HTTP/2 client.
+func (m *multiplexed) mediateStream(p policy.Request, r *http.Request, to authority, path string) (mediated, http.Header, *refusal) {
+	header := forwarded(r.Header)
+	header.Del("Host")
+	if m.broker == nil {
+		header.Del("Content-Length")
+		return mediated{path: path}, header, nil
+	}
+	use, header, refused := m.mediate(p, to, path, header, true, func() ([]byte, error) {
+		data, err := io.ReadAll(io.LimitReader(r.Body, maxSigned+1))
+		if len(data) > maxSigned {
+			err = errBodySize
+		}
+		return data, err
+	})
+	if refused == nil {
+		header.Del("Content-Length")
+	}
+	return use, header, refused
+}
+
+// source is the request's body as it goes on, and its length.
+func (s *stream) source() (io.ReadCloser, int64) {
+	switch {
+	case s.use.read:
+		return io.NopCloser(bytes.NewReader(s.use.body)), int64(len(s.use.body))
+	case s.use.through == nil:
+		return s.r.Body, s.r.ContentLength
+	}
+	out, in := io.Pipe()
+	w := s.use.through(in)
+	go func() { // ends with the body, or when out is closed
+		_, err := io.Copy(w, s.r.Body)
+		if err == nil {
+			err = w.Close()
+		} else {
+			abort(w, err)
+		}
+		_ = in.CloseWithError(err)
+	}()
+	return out, s.r.ContentLength
+}
+
+// screen looks at the head of an answer from where secrets go, and gives what
+// its body passes.
+func (s *stream) screen(answer *http.Response) *refusal {
+	if !s.use.echo {
+		return nil
+	}
+	coding := strings.ToLower(strings.TrimSpace(strings.Join(answer.Header["Content-Encoding"], ",")))
+	plain, err := scan.Decode(coding, answer.Body, 0)
+	if err != nil {
+		return uncoded(s.way.to, coding)
+	}
+	resized := !s.broker.SameLength()
+	if coding != "" && coding != "identity" {
+		answer.Header.Del("Content-Encoding")
+		resized = true
+	}
+	if resized {
+		answer.Header.Del("Content-Length")
+	}
+	answer.Body = readCloser{plain, answer.Body}
+	s.broker.EchoHeader(answer.Header)
+	return nil
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// screened is what the body of an answer is written to.
+func (s *stream) screened() io.WriteCloser {
+	if !s.use.echo {
+		return unscreened{s.w}
+	}
+	return s.broker.Echo(s.w)
+}
+
+type unscreened struct{ io.Writer }
+
+func (unscreened) Close() error { return nil }
