@@ -254,7 +254,7 @@ func (s *stream) carry() *refusal {
 		return refused
 	}
 	s.head(answer)
-	if refused := s.body(answer.Body); refused != nil {
+	if refused := s.body(answer.Body, answer.ContentLength); refused != nil {
 		return refused
 	}
 	if s.use.echo {
@@ -467,22 +467,27 @@ func (s *stream) head(answer *http.Response) {
 	s.w.WriteHeader(answer.StatusCode)
 }
 
-// body copies the response's body, each piece as it comes.
-func (s *stream) body(from io.Reader) *refusal {
+// body copies the response's body, each piece as it comes; the last one of a
+// body whose length is known goes out together with the stream's end, if that
+// comes soon. length is below 0 where it is not known.
+func (s *stream) body(from io.Reader, length int64) *refusal {
 	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer)
-	flush := http.NewResponseController(s.w)
+	var out flusher
+	out.to = http.NewResponseController(s.w)
+	defer out.cancel()
 	to := s.screened()
 	for {
 		n, err := from.Read(buffer[:])
+		out.cancel()
 		s.expiry.moved()
 		if n > 0 {
 			if s.pass.receive(n) != nil {
 				return s.broken("")
 			}
 			_, werr := to.Write(buffer[:n])
-			if werr == nil {
-				werr = flush.Flush()
+			if length -= int64(n); werr == nil {
+				werr = out.flush(length == 0)
 			}
 			if werr != nil {
 				return gone(s.way.to)
