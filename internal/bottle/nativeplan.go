@@ -10,9 +10,11 @@ import (
 type NativePlan struct {
 	Pinned     bool   `json:"pinned"`     // Name is CLAUDE_BOTTLE_CONTAINER
 	Bubblewrap string `json:"bubblewrap"` // the program's path
-	// Mounts are what of the host is seen inside, read-only. Links are links of
-	// the host's root directory, such as /bin.
+	// Mounts are what of the host is seen inside, read-only. Copies are small
+	// files of the host that are there as they were at the start. Links are
+	// links of the host's, such as /bin.
 	Mounts []NativeMount `json:"mounts"`
+	Copies []NativeMount `json:"copies"`
 	Links  []NativeLink  `json:"links"`
 	// Harness is the agent's program on the host, when it is not among Mounts
 	// anyway.

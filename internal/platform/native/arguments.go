@@ -17,19 +17,35 @@ const insideNonce = "/.claude-bottle/nonce"
 // paths are where the parts of a run are on the host.
 type paths struct {
 	Home, Work, Git string
-	Etc             string // provision.Etc, and what the network needs
-	Nonce           string
+	Etc             string // provision.Etc
 	Program         string // our own
 }
 
+// content is a file that bubblewrap writes into the bottle: from a file of the
+// host's, or from Data when that is empty.
+type content struct {
+	Source string `json:"source,omitempty"`
+	Data   string `json:"data,omitempty"`
+	Target string `json:"target"`
+}
+
+// firstContentFD is the descriptor from which bubblewrap reads the first of the
+// contents; each has the next.
+const firstContentFD = 64
+
 // arguments are bubblewrap's (bwrap(1)), in order: each mount lies over those
 // before it. What is not named is not there. The network namespace is the
-// caller's, and stays.
-func arguments(plan bottle.Plan, at paths) []string {
+// caller's, and stays. written are files that the platform adds.
+//
+// For each of its mounts but fresh ones bubblewrap reads the kernel's list of
+// all of them, twice as long for twice as many: they are few, and those that
+// need no list come last.
+func arguments(plan bottle.Plan, at paths, written []content) (args []string, contents []content) {
 	spec, part := plan.Spec, plan.Native
-	args := []string{
+	args = []string{
 		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
 		"--as-pid-1", "--die-with-parent", "--new-session", "--hostname", spec.Slug,
+		"--proc", "/proc", "--dev", "/dev", "--ro-bind", "/proc/sys", "/proc/sys", "--perms", "755", "--dir", "/etc",
 	}
 	for _, m := range part.Mounts {
 		args = append(args, "--ro-bind", m.Source, m.Target)
@@ -37,27 +53,34 @@ func arguments(plan bottle.Plan, at paths) []string {
 	for _, link := range part.Links {
 		args = append(args, "--symlink", link.Target, link.Name)
 	}
-	args = append(args, "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev")
+	for _, m := range part.Copies {
+		contents = append(contents, content{Source: m.Source, Target: m.Target})
+	}
+	contents = append(contents, written...)
+	for i, c := range contents {
+		args = append(args, "--perms", "644", "--file", strconv.Itoa(firstContentFD+i), c.Target)
+	}
+	for _, name := range etcFiles(spec) {
+		args = append(args, "--ro-bind", filepath.Join(at.Etc, name), filepath.Join(bottle.EtcMount, name))
+	}
+	args = append(args,
+		"--ro-bind", at.Program, bottle.Program,
+		"--bind", at.Home, spec.Home,
+		"--bind", at.Work, spec.Workspace,
+		"--bind", at.Git, spec.Workspace+"/.git",
+		"--remount-ro", "/dev",
+	)
 	for _, t := range temporary {
 		if limit := spec.Limits.Memory; limit > 0 {
 			args = append(args, "--size", strconv.FormatInt(limit/t.part, 10))
 		}
 		args = append(args, "--perms", t.mode, "--tmpfs", t.dir)
 	}
-	args = append(args, "--remount-ro", "/dev")
-	for _, name := range etcFiles(spec) {
-		args = append(args, "--ro-bind", filepath.Join(at.Etc, name), filepath.Join(bottle.EtcMount, name))
-	}
 	return append(args,
-		"--ro-bind", at.Program, bottle.Program,
-		"--ro-bind", at.Nonce, insideNonce,
-		"--bind", at.Home, spec.Home,
-		"--bind", at.Work, spec.Workspace,
-		"--bind", at.Git, spec.Workspace+"/.git",
 		"--remount-ro", "/",
 		"--chdir", spec.Workspace,
 		"--", bottle.Program, "guest", "init",
-	)
+	), contents
 }
 
 // temporary are the bottle's own directories in memory. What is in them counts
@@ -71,10 +94,9 @@ var temporary = []struct {
 	{"/tmp", "1777", 2}, {"/var/tmp", "1777", 8}, {"/dev/shm", "1777", 8}, {"/run", "755", 32},
 }
 
-// etcFiles are the files mounted one by one, sorted: those of the spec, and
-// those that the platform writes.
+// etcFiles are those of the spec that are mounted one by one, sorted.
 func etcFiles(spec bottle.Spec) []string {
-	files := []string{"passwd", "group", "hosts", "nsswitch.conf", "resolv.conf"}
+	var files []string
 	for _, file := range spec.Files {
 		if file.Root == provision.Etc {
 			files = append(files, file.Path)

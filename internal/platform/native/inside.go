@@ -27,6 +27,7 @@ type order struct {
 	Ports      wire.Ports `json:"ports"`
 	Bubblewrap string     `json:"bubblewrap"`
 	Args       []string   `json:"args"`
+	Contents   []content  `json:"contents"`
 	PIDs       int64      `json:"pids"`
 }
 
@@ -122,12 +123,18 @@ func become(o order) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up capabilities: %w", err)
 	}
-	// Nothing goes on but the streams and the guest's socket.
+	// Nothing goes on but the streams, the guest's socket, and what bubblewrap
+	// reads and closes.
 	if err := unix.CloseRange(guestListenerFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
 	}
 	if err := unix.Dup3(insideListenerFD, guestListenerFD, 0); err != nil {
 		return err
+	}
+	for i, c := range o.Contents {
+		if err := c.open(firstContentFD + i); err != nil {
+			return fmt.Errorf("open %s: %w", c.Target, err)
+		}
 	}
 	// This thread is the process from here on, and has no such signal yet.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
@@ -135,4 +142,37 @@ func become(o order) error {
 	}
 	argv := append([]string{bubblewrap}, o.Args...)
 	return fmt.Errorf("execute %s: %w", o.Bubblewrap, unix.Exec(o.Bubblewrap, argv, []string{}))
+}
+
+// open makes the content readable as a descriptor.
+func (c content) open(as int) error {
+	fd, err := c.reader()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	got, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, as)
+	if err == nil && got != as {
+		err = fmt.Errorf("descriptor %d is taken", as)
+	}
+	return err
+}
+
+func (c content) reader() (fd int, err error) {
+	if c.Source != "" {
+		return unix.Open(c.Source, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	}
+	if fd, err = unix.MemfdCreate("content", unix.MFD_CLOEXEC); err != nil {
+		return fd, err
+	}
+	for data := []byte(c.Data); err == nil && len(data) > 0; {
+		var n int
+		if n, err = unix.Pwrite(fd, data, int64(len(c.Data)-len(data))); err == nil {
+			data = data[n:]
+		}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return fd, err
 }

@@ -103,9 +103,6 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := l.stage(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.writeFiles(); err != nil {
-		return nil, err
-	}
 	if err := failpoint.Hit("native.staged"); err != nil {
 		return nil, err
 	}
@@ -170,30 +167,22 @@ func (l *launch) stage(ctx context.Context) error {
 	return err
 }
 
-// writeFiles writes the files of /etc that depend on the person and on the
-// gateway, and the nonce that proves to the guest that it sees our files.
-func (l *launch) writeFiles() error {
+// written are the files of /etc that depend on the person and on the gateway,
+// and the nonce that proves to the guest that its bottle is the one of this
+// order.
+func (l *launch) written() []content {
 	spec := l.plan.Spec
-	files := map[string]string{
-		filepath.Join(bottle.EtcDir, "passwd"):        platform.Passwd(spec, 0),
-		filepath.Join(bottle.EtcDir, "group"):         platform.Group(spec, 0),
-		filepath.Join(bottle.EtcDir, "hosts"):         fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug),
-		filepath.Join(bottle.EtcDir, "resolv.conf"):   fmt.Sprintf("nameserver %s\n", l.plan.Native.Address),
-		filepath.Join(bottle.EtcDir, "nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files dns\n",
-
-		bottle.NonceFile: l.nonce,
+	etc := func(name, text string) content {
+		return content{Data: text, Target: filepath.Join(bottle.EtcMount, name)}
 	}
-	for name, text := range files {
-		path := l.Run.Path(name)
-		err := os.WriteFile(path, []byte(text), 0o644)
-		if err == nil {
-			err = os.Chmod(path, 0o644) // also under a strict umask: the agent reads them
-		}
-		if err != nil {
-			return fmt.Errorf("write the bottle's files: %w", err)
-		}
+	return []content{
+		etc("passwd", platform.Passwd(spec, 0)),
+		etc("group", platform.Group(spec, 0)),
+		etc("hosts", fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug)),
+		etc("resolv.conf", fmt.Sprintf("nameserver %s\n", l.plan.Native.Address)),
+		etc("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+		{Data: l.nonce, Target: insideNonce},
 	}
-	return nil
 }
 
 // boot starts the rest, hands gateway and guest their boot frames at once, and
@@ -202,7 +191,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	part := l.plan.Native
 	at := paths{
 		Home: l.Run.Path(bottle.HomeDir), Work: l.Run.Path(bottle.WorkDir), Git: l.Run.Path(bottle.GitDir),
-		Etc: l.Run.Path(bottle.EtcDir), Nonce: l.Run.Path(bottle.NonceFile), Program: program,
+		Etc: l.Run.Path(bottle.EtcDir), Program: program,
 	}
 	var err error
 	if l.object.Inside, err = l.parts.whoIsInside(ctx); err != nil {
@@ -211,8 +200,9 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	if err := l.platform.objects().update(l.object); err != nil {
 		return nil, err
 	}
+	args, contents := arguments(l.plan, at, l.written())
 	err = l.parts.give(order{
-		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: arguments(l.plan, at), PIDs: part.PIDs,
+		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: args, Contents: contents, PIDs: part.PIDs,
 	})
 	if err != nil {
 		return nil, err

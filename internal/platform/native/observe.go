@@ -26,7 +26,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: namespacesAllowed(),
 		Env: p.environment(), Landlock: hasLandlock(),
 	}
-	seen.Mounts, seen.Links = system()
+	seen.System = system()
 	if spec.Harness != "command" && len(spec.Argv) > 0 {
 		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
 		seen.Closed = closedTo(seen.Harness.Path, spec.UID, spec.GID)
@@ -127,61 +127,6 @@ func (p *Platform) environment() []string {
 		}
 	}
 	return env
-}
-
-// rootLinks are directories of the host's root that are links on most systems
-// and directories on others.
-var rootLinks = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
-
-// systemFiles are what programs of /usr read in /etc and /sys. Nothing in the list is a
-// person's own, and nothing holds a credential: /etc/ssl as a whole, with its
-// private keys, is not in it, nor is what npm, pip and git are configured by.
-var systemFiles = []string{
-	"/etc/alternatives", "/etc/bash.bashrc", "/etc/bash_completion.d", "/etc/ca-certificates", "/etc/ca-certificates.conf",
-	"/etc/crypto-policies", "/etc/debian_version", "/etc/fonts", "/etc/inputrc", "/etc/ld.so.cache", "/etc/ld.so.conf",
-	"/etc/ld.so.conf.d", "/etc/locale.alias", "/etc/localtime", "/etc/magic", "/etc/manpath.config", "/etc/mime.types",
-	"/etc/os-release", "/etc/perl", "/etc/pki/ca-trust/extracted", "/etc/pki/tls/cert.pem", "/etc/pki/tls/certs",
-	"/etc/profile", "/etc/protocols", "/etc/python3", "/etc/python3.11", "/etc/python3.12", "/etc/python3.13",
-	"/etc/services", "/etc/shells", "/etc/ssl/cert.pem", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/terminfo",
-	"/etc/timezone", "/etc/vim", "/sys/devices/system/cpu",
-}
-
-// system is the host's /usr and what belongs to it, as a bottle sees it.
-func system() (mounts []bottle.NativeMount, links []bottle.NativeLink) {
-	mounts = append(mounts, bottle.NativeMount{Source: "/usr", Target: "/usr"})
-	for _, name := range rootLinks {
-		path := "/" + name
-		info, err := os.Lstat(path)
-		switch {
-		case err != nil:
-		case info.Mode()&fs.ModeSymlink != 0:
-			if target, err := os.Readlink(path); err == nil {
-				links = append(links, bottle.NativeLink{Name: path, Target: target})
-			}
-		case info.IsDir():
-			mounts = append(mounts, bottle.NativeMount{Source: path, Target: path})
-		}
-	}
-	for _, path := range systemFiles {
-		// What a link leads to may be elsewhere: /etc/localtime is one into
-		// /usr, and another system's leads to /etc/static.
-		info, err := os.Lstat(path)
-		if err != nil {
-			continue
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			target, err := filepath.EvalSymlinks(path)
-			if err != nil {
-				continue
-			}
-			if within(target, "/usr") {
-				links = append(links, bottle.NativeLink{Name: path, Target: target})
-				continue
-			}
-		}
-		mounts = append(mounts, bottle.NativeMount{Source: path, Target: path})
-	}
-	return mounts, links
 }
 
 // readSetting is a file of the kernel's, without white space; empty when it is

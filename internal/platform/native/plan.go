@@ -33,8 +33,7 @@ type observed struct {
 	Bubblewrap string // the program's path; empty when there is none
 	// Namespaces says why no user namespace can be made; nil when one can.
 	Namespaces error
-	Mounts     []bottle.NativeMount
-	Links      []bottle.NativeLink
+	System     shown
 	Env        []string
 	Landlock   bool
 	// Hierarchies are where control groups can be made; not looked at when no
@@ -85,7 +84,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		return bottle.Plan{}, err
 	}
 	if !spec.Bare {
-		part.Mounts, part.Links = seen.Mounts, seen.Links
+		part.Mounts, part.Copies, part.Links = seen.System.Mounts, seen.System.Copies, seen.System.Links
 		addHarness(part, seen.Harness, seen.Closed)
 	}
 	return bottle.Plan{
