@@ -43,7 +43,20 @@ type DockerPlan struct {
 	GatewayAddress netip.Addr   `json:"gatewayAddress"`
 	BottleAddress  netip.Addr   `json:"bottleAddress,omitzero"`
 	Ports          wire.Ports   `json:"ports"`
+	// Pipelock is the gateway in place of our own; nil for that.
+	Pipelock *PipelockPlan `json:"pipelock,omitempty"`
 	// Broadcast says that the host will take what the bottle sends to
 	// everybody, of which a warning tells.
 	Broadcast bool `json:"broadcast,omitempty"`
+}
+
+// PipelockPlan is a gateway that is the program pipelock, in an image of the
+// person's.
+type PipelockPlan struct {
+	Image   string `json:"image"`
+	ImageID string `json:"imageID"`
+	// Argv starts it, by the image's own entry point.
+	Argv []string `json:"argv"`
+	// Config is the text of its configuration.
+	Config string `json:"config"`
 }

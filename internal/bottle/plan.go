@@ -25,6 +25,8 @@ type Spec struct {
 	Egress       policy.Egress `json:"egress"`
 	Limits       Limits        `json:"limits"`
 	Isolation    Isolation     `json:"isolation"`
+	// Gateway is the program between bottle and world; empty is our own.
+	Gateway Gateway `json:"gateway,omitempty"`
 	// Cwd is the directory copied into the workspace; empty for none.
 	Cwd string `json:"cwd,omitempty"`
 	// Home and Workspace are paths inside.
@@ -62,6 +64,12 @@ const (
 	Runsc Isolation = "runsc"
 	Runc  Isolation = "runc"
 )
+
+// Gateway is a gateway that is not our own.
+type Gateway string
+
+// Pipelock is the program of that name, from an image of the person's.
+const Pipelock Gateway = "pipelock"
 
 // Plan is everything a launch will do. It is plain values without secrets;
 // Name and the subnet are proposals until the launch has won them.

@@ -103,6 +103,9 @@ func (p Plan) derivedNote() string {
 
 func (p Plan) gatewaySummary() string {
 	text := "builtin"
+	if p.Docker != nil && p.Docker.Pipelock != nil {
+		text = "pipelock (" + printable(p.Docker.Pipelock.Image) + ")"
+	}
 	if p.Docker != nil && p.Docker.GatewayAddress.IsValid() {
 		text += ", " + p.Docker.GatewayAddress.String()
 	}

@@ -136,13 +136,16 @@ func rulesPlan() Plan {
 func TestPrint(t *testing.T) {
 	derived := dockerPlan()
 	derived.Docker.Derived, derived.Docker.Runtime, derived.Docker.Build = "claude-bottle:cwd-reviewer", "runc", false
+	pipelock := dockerPlan()
+	pipelock.Spec.Egress.Proxy = ""
+	pipelock.Docker.Pipelock = &PipelockPlan{Image: "corp/pipelock:2"}
 	hostile := dockerPlan()
 	hostile.Spec.Agent = "re\x1b[2Jviewer"
 	hostile.Spec.PromptLine = "\u202eevil\x9b\xff\r\x07"
 	hostile.Spec.Cwd = "/home/me/a\nenv (names only): none"
 	hostile.Spec.Warnings = []string{"a\x1b]52;c;AAAA\x07b"}
 	for name, plan := range map[string]Plan{
-		"docker": dockerPlan(), "bare": barePlan(), "derived": derived, "hostile": hostile, "rules": rulesPlan(),
+		"docker": dockerPlan(), "bare": barePlan(), "derived": derived, "hostile": hostile, "rules": rulesPlan(), "pipelock": pipelock,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -89,7 +89,7 @@ func Resolve(in Input) (Spec, error) {
 		Env:          append(env, rootsEnv...),
 		PromptLength: utf8.RuneCountInString(agent.Prompt), PromptLine: firstLine(agent.Prompt),
 		Skills: agent.Skills, Egress: egress,
-		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation),
+		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation), Gateway: gatewayOf(from),
 		Cwd: in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
 		UID: in.Host.UID, GID: in.Host.GID,
 		Files: append(files, rootsFiles...), Trees: trees,
@@ -98,6 +98,13 @@ func Resolve(in Input) (Spec, error) {
 	}
 	spec.Warnings = warningsOf(in.Manifest, spec, row, token, presetWarnings(from.Egress.Presets, in.Presets))
 	return spec, nil
+}
+
+func gatewayOf(from manifest.Bottle) Gateway {
+	if from.Gateway == manifest.GatewayPipelock {
+		return Pipelock
+	}
+	return ""
 }
 
 // harnessOf finds the agent's harness and refuses what it does not understand.

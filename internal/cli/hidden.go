@@ -33,6 +33,8 @@ func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 		return a.served(native.Inside(ctx, args[1:])), true
 	case slices.Equal(args, []string{"gateway", "run"}):
 		return a.served(gateway.Serve(ctx, a.In, a.Out)), true
+	case slices.Equal(args, []string{"gateway", "host"}):
+		return a.served(gateway.Host(ctx, a.In, a.Out, a.Err)), true
 	case slices.Equal(args, []string{"gateway", "ctl"}):
 		return a.served(gateway.Control(ctx, a.In, a.Out)), true
 	}

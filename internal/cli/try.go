@@ -193,6 +193,10 @@ func (opts *tryOptions) prepare(ctx context.Context) (*host, bottle.Spec, error)
 		return nil, bottle.Spec{}, err
 	}
 	spec, err := opts.specOf(ctx, m, opts.Agent)
+	if err == nil && spec.Gateway == bottle.Pipelock {
+		err = withCode(exitUsage, hint.With(fmt.Errorf("the gateway of bottle %s is pipelock, and try attacks our own", spec.Bottle),
+			"claude-bottle try, without an agent, attacks a bottle of its own"))
+	}
 	return h, spec, err
 }
 

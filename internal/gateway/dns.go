@@ -125,6 +125,9 @@ func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
 		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}
 	}
+	if d.hosted != "" {
+		decision.Rule, decision.Reason = d.hosted, "the gateway is "+d.hosted+", whose proxy takes names; none is answered here"
+	}
 	if !d.trial.on() && d.questions.decided(r, decision) != nil {
 		return dnsmessage.RCodeServerFailure
 	}

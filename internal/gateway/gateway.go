@@ -63,19 +63,9 @@ func bind(ctx context.Context, boot wire.GatewayBoot) (listeners, error) {
 }
 
 func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error {
-	f, err := conn.Read()
+	boot, err := readBoot(conn)
 	if err != nil {
-		return fmt.Errorf("read boot frame: %w", err)
-	}
-	var boot wire.GatewayBoot
-	if f.Kind != wire.KindGatewayBoot {
-		return fmt.Errorf("read boot frame: %w: %v frame", wire.ErrProtocol, f.Kind)
-	}
-	if err := f.Decode(&boot); err != nil {
 		return err
-	}
-	if !boot.Address.IsValid() || boot.Address.IsUnspecified() {
-		return errors.New("the boot frame names no address to listen on")
 	}
 	s, err := newServer(boot.Policy, boot.Run, boot.Record, append(boot.HostAddresses, boot.Address), out)
 	if err != nil {
@@ -116,6 +106,23 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 		return errors.Join(err, s.close())
 	}
 	return s.serve(ctx, ls)
+}
+
+func readBoot(conn *wire.Conn) (boot wire.GatewayBoot, err error) {
+	f, err := conn.Read()
+	if err != nil {
+		return boot, fmt.Errorf("read boot frame: %w", err)
+	}
+	if f.Kind != wire.KindGatewayBoot {
+		return boot, fmt.Errorf("read boot frame: %w: %v frame", wire.ErrProtocol, f.Kind)
+	}
+	if err := f.Decode(&boot); err != nil {
+		return boot, err
+	}
+	if !boot.Address.IsValid() || boot.Address.IsUnspecified() {
+		return boot, errors.New("the boot frame names no address to listen on")
+	}
+	return boot, nil
 }
 
 // listenForPeople opens the control stream, if there is to be one.
@@ -220,29 +227,34 @@ type listeners struct {
 // varies, and a listener on the egress leg would lend the gateway to
 // everybody there (TestOneAddress).
 func listenBottle(ctx context.Context, address netip.Addr, ports wire.Ports) (listeners, error) {
-	ls := listeners{address: address}
-	lc := listenConfig()
-	var err error
+	ls, err := listenNames(ctx, address, ports.DNS)
 	tcp := func(port int) net.Listener {
 		if err != nil {
 			return nil
 		}
 		var l net.Listener
-		l, err = lc.Listen(ctx, "tcp", hostPort(address, port))
+		l, err = listenConfig().Listen(ctx, "tcp", hostPort(address, port))
 		return l
 	}
-	ls.proxy, ls.http, ls.tls, ls.dnsTCP = tcp(ports.Proxy), tcp(ports.HTTP), tcp(ports.TLS), tcp(ports.DNS)
+	ls.proxy, ls.http, ls.tls = tcp(ports.Proxy), tcp(ports.HTTP), tcp(ports.TLS)
 	if ports.SOCKS != 0 {
 		ls.socks = tcp(ports.SOCKS)
-	}
-	if err == nil {
-		ls.dnsUDP, err = lc.ListenPacket(ctx, "udp", hostPort(address, ports.DNS))
 	}
 	if err != nil {
 		ls.close()
 		return listeners{}, fmt.Errorf("listen: %w", err)
 	}
 	return ls, nil
+}
+
+// listenNames binds the port for questions alone.
+func listenNames(ctx context.Context, address netip.Addr, port int) (ls listeners, err error) {
+	ls.address = address
+	if ls.dnsTCP, err = listenConfig().Listen(ctx, "tcp", hostPort(address, port)); err != nil {
+		return ls, err
+	}
+	ls.dnsUDP, err = listenConfig().ListenPacket(ctx, "udp", hostPort(address, port))
+	return ls, err
 }
 
 // listenConfig leaves multipath TCP, which Go listens with by default, to

@@ -28,3 +28,7 @@ func harden() error {
 // started and no code brought in. It is for good, and for a process that is
 // only a gateway.
 func confineSelf() error { return confine.Gateway().Apply() }
+
+// confineHost puts on the process, and on what it starts, what all that runs
+// in a bottle has on.
+func confineHost() error { return confine.Bottle().Apply() }

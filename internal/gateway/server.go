@@ -30,7 +30,8 @@ type server struct {
 	live      live
 	asking    asking
 	budgets   budgets
-	desk      *desk // nil for a gateway that nobody controls
+	desk      *desk  // nil for a gateway that nobody controls
+	hosted    string // the program that is the gateway; empty for this one
 	gauges    gauges
 
 	slots    chan struct{} // one per client connection

@@ -28,6 +28,7 @@ type trial struct {
 	word      string
 	canaries  []wire.Canary
 	listeners []netip.AddrPort // all of the gateway's, canaries included
+	process   string           // in /proc, of who serves
 
 	ended   atomic.Bool
 	mu      sync.Mutex // guards singing
@@ -56,7 +57,7 @@ func beginTrial(ctx context.Context, boot wire.GatewayBoot) (*trial, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the gateway's addresses: %w", err)
 	}
-	t := &trial{word: boot.Word}
+	t := &trial{word: boot.Word, process: "self"}
 	if boot.Handover == nil { // else they are in the bottle's namespace, and none in this
 		for _, port := range boot.Ports.All() {
 			t.listeners = append(t.listeners, netip.AddrPortFrom(boot.Address, uint16(port))) //nolint:gosec // G115: a port
@@ -120,7 +121,7 @@ func (s *server) control(ctx context.Context, conn *wire.Conn) error {
 			if err := f.Decode(&p); err != nil {
 				return err
 			}
-			if err := conn.WriteJSON(wire.KindProbed, probe.Gateway(ctx, p, s.trial.canaries, s.trial.word, s.trial.listeners)); err != nil {
+			if err := conn.WriteJSON(wire.KindProbed, probe.Gateway(ctx, p, s.trial.canaries, s.trial.word, s.trial.listeners, s.trial.process)); err != nil {
 				return err
 			}
 		case f.Kind == wire.KindSettle && s.trial.on():

@@ -33,6 +33,10 @@ func (l *loader) bottle(name string, n *node) Bottle {
 	if bottle.Isolation == "" {
 		bottle.Isolation = "auto"
 	}
+	bottle.Gateway = n.get("gateway").word()
+	if bottle.Gateway == "" {
+		bottle.Gateway = GatewayBuiltin
+	}
 	if env := n.get("env"); env != nil {
 		for _, e := range env.entries {
 			entry, warning, err := parseEntry(e)

@@ -126,10 +126,14 @@ func bottleField() *field {
 			kinds: []kind{text}, choices: []string{"auto", "runsc", "runc"},
 			doc: "The boundary to the host's kernel: runsc (gVisor), runc, or auto: runsc where the engine has it.",
 		}},
+		{name: "gateway", field: &field{
+			kinds: []kind{text}, choices: []string{GatewayBuiltin, GatewayPipelock},
+			doc: "The program between the bottle and the world: builtin, or pipelock from an image of yours (docker alone).",
+		}},
 		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version."}},
 		{name: "runtime", refusal: "this key was removed; isolation replaces it: auto, runsc or runc"},
 	}
-	fields = append(fields, laterKeys("gateway", "mounts", "nested", "toolchains", "git")...)
+	fields = append(fields, laterKeys("mounts", "nested", "toolchains", "git")...)
 	return &field{kinds: []kind{object}, doc: "One sandbox.", fields: fields}
 }
 

@@ -20,6 +20,7 @@ func (l *loader) guard(home, project *node) {
 		}
 		path := join("bottles", e.key.text)
 		l.guardWay(e.key.text, e.value, over)
+		l.guardEgress(path+".gateway", e.value.get("gateway"), over.get("gateway"), equal)
 		l.guardSecrets(path, e.value.get("env"), over.get("env"))
 		l.guardEgress(path+".egress.ca", e.value.get("egress", "ca"), over.get("egress", "ca"), l.samePath)
 		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)

@@ -56,6 +56,8 @@ type Bottle struct {
 	Limits Limits
 	// Isolation is "auto", "runsc" or "runc"; "auto" when the file says nothing.
 	Isolation string
+	// Gateway is GatewayBuiltin or GatewayPipelock.
+	Gateway string
 }
 
 // Egress is what a bottle may reach beside what its harness needs.
@@ -105,6 +107,12 @@ type Agent struct {
 	Skills  []string
 	Prompt  string
 }
+
+// Gateways of a bottle.
+const (
+	GatewayBuiltin  = "builtin"
+	GatewayPipelock = "pipelock"
+)
 
 // Names of harnesses.
 const (

@@ -24,6 +24,7 @@ bottles:
       ca: roots.pem
       proxy: http://me:hunter2@proxy.corp:3128
     isolation: runsc
+    gateway: pipelock
 agents:
   dev: {bottle: work, prompt: "of home", skills: [a, b]}
 `
@@ -99,10 +100,11 @@ bottles:
     egress:
       ca: roots.pem
       proxy: http://127.0.0.1:8080
+    gateway: builtin
 `)
 	var list Errors
-	if !errors.As(err, &list) || len(list) != 5 {
-		t.Fatalf("want five errors, got %v", err)
+	if !errors.As(err, &list) || len(list) != 6 {
+		t.Fatalf("want six errors, got %v", err)
 	}
 	golden(t, "testdata/guard.golden", root, err.Error()+"\n")
 	if strings.Contains(err.Error(), "hunter2") {

@@ -16,8 +16,9 @@ import (
 )
 
 // Gateway is a gateway's look at itself, and at others of its kind. It hears
-// its own canaries, too. listeners are all that it should listen on.
-func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, word string, listeners []netip.AddrPort) wire.Probed {
+// its own canaries, too. listeners are all that it should listen on, and
+// process is the name in /proc of who serves them.
+func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, word string, listeners []netip.AddrPort, process string) wire.Probed {
 	one := func(c check, try func() outcome) func() []wire.Finding {
 		return func() []wire.Finding {
 			if slices.Contains(p.Skip, c.kind) {
@@ -27,7 +28,7 @@ func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, w
 		}
 	}
 	local := []func() []wire.Finding{
-		func() []wire.Finding { return gatewayIdentity(p.UID, p.Kernel) },
+		func() []wire.Finding { return gatewayIdentity(process, p.UID, p.Kernel) },
 		one(check{kind: GatewayPort, target: "the gateway's listeners"}, func() outcome { return listening(listeners) }),
 		one(check{kind: Forwarding, target: "packets between the gateway's legs"}, forwarding),
 		one(check{kind: Setting, target: "the gateway's root"}, rootIsReadOnly),
@@ -51,10 +52,11 @@ func Gateway(ctx context.Context, p wire.GatewayProbe, canaries []wire.Canary, w
 	return probed
 }
 
-func gatewayIdentity(uid int, kernel wire.Kernel) []wire.Finding {
-	status, err := os.ReadFile("/proc/self/status")
+func gatewayIdentity(process string, uid int, kernel wire.Kernel) []wire.Finding {
+	path := "/proc/" + process + "/status"
+	status, err := os.ReadFile(path)
 	if err != nil {
-		return []wire.Finding{open("/proc/self/status: " + reason(err)).in(check{kind: Capabilities, target: "of the gateway"})}
+		return []wire.Finding{open(path + ": " + reason(err)).in(check{kind: Capabilities, target: "of the gateway"})}
 	}
 	fields := parseStatus(string(status))
 	is := closed("so the kernel says")

@@ -17,6 +17,6 @@ func Serve(context.Context, io.Reader, io.Writer) error {
 }
 
 // Gateway finds nothing: a gateway that is on trial runs on Linux.
-func Gateway(context.Context, wire.GatewayProbe, []wire.Canary, string, []netip.AddrPort) wire.Probed {
+func Gateway(context.Context, wire.GatewayProbe, []wire.Canary, string, []netip.AddrPort, string) wire.Probed {
 	return wire.Probed{}
 }

@@ -34,6 +34,10 @@ func ways(p wire.Probe) []check {
 			checks = append(checks, check{kind, target, false, try})
 		}
 	}
+	if p.Health != "" {
+		get := "GET " + p.Health + " HTTP/1.1\r\nHost: " + at(p.Ports.Proxy).String() + "\r\nConnection: close\r\n\r\n"
+		add(p.Ports.Proxy, Proxy, "GET of "+p.Health, status(at(p.Ports.Proxy), get, "200"))
+	}
 	if p.Refused != "" {
 		connect := "CONNECT " + p.Refused + ":443 HTTP/1.1\r\nHost: " + p.Refused + ":443\r\n\r\n"
 		get := "GET http://" + p.Refused + "/ HTTP/1.1\r\nHost: " + p.Refused + "\r\n\r\n"

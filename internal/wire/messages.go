@@ -8,6 +8,7 @@ package wire
 
 import (
 	"net/netip"
+	"slices"
 
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/ca"
@@ -67,6 +68,9 @@ type GatewayBoot struct {
 	Handover *Handover `json:"handover,omitempty"`
 	// Ports on Address. DNS is served over UDP and TCP.
 	Ports Ports `json:"ports"`
+	// Hosted, if set, is another program that is the gateway, and that ours is
+	// the parent of.
+	Hosted *Hosted `json:"hosted,omitempty"`
 	// HostAddresses are the host's own, which are refused unless private.
 	HostAddresses []netip.Addr `json:"hostAddresses"`
 	// Record is the path of the record file.
@@ -95,13 +99,25 @@ type GatewayBoot struct {
 	Word string `json:"word,omitempty"`
 }
 
-// Ports are the gateway's listeners.
+// Hosted is a program that is the gateway of a bottle in place of our own. It
+// listens on GatewayBoot.Ports.Proxy.
+type Hosted struct {
+	// Name is for messages.
+	Name string  `json:"name"`
+	Argv Strings `json:"argv"`
+	// Health is the path that it answers with 200 when it is ready.
+	Health string `json:"health"`
+	// Log is the file that all that it says goes to, within a bound.
+	Log string `json:"log"`
+}
+
+// Ports are the gateway's listeners; 0 is one that is not there.
 type Ports struct {
 	Proxy int `json:"proxy"`           // HTTP and SOCKS5, told apart by the first byte
-	SOCKS int `json:"socks,omitempty"` // the same, where SOCKS is looked for; 0 for none
-	DNS   int `json:"dns"`
-	HTTP  int `json:"http"` // plain, by Host
-	TLS   int `json:"tls"`  // plain, by SNI
+	SOCKS int `json:"socks,omitempty"` // the same, where SOCKS is looked for
+	DNS   int `json:"dns,omitempty"`
+	HTTP  int `json:"http,omitempty"` // plain, by Host
+	TLS   int `json:"tls,omitempty"`  // plain, by SNI
 }
 
 // StandardPorts are those of a bottle.
@@ -109,11 +125,8 @@ var StandardPorts = Ports{Proxy: 3128, SOCKS: 1080, DNS: 53, HTTP: 80, TLS: 443}
 
 // All are the ports that are there.
 func (p Ports) All() []int {
-	all := []int{p.Proxy, p.DNS, p.HTTP, p.TLS}
-	if p.SOCKS != 0 {
-		all = append(all, p.SOCKS)
-	}
-	return all
+	all := []int{p.Proxy, p.DNS, p.HTTP, p.TLS, p.SOCKS}
+	return slices.DeleteFunc(all, func(port int) bool { return port == 0 })
 }
 
 // Start asks the guest to run one process.

@@ -23,6 +23,9 @@ type Probe struct {
 	// Gateway answers on Ports; the zero value is a bottle without one.
 	Gateway netip.Addr `json:"gateway"`
 	Ports   Ports      `json:"ports"`
+	// Health is the path by which a gateway that is not our own says that it is
+	// ready; empty for our own. Such a one is on no trial.
+	Health string `json:"health,omitempty"`
 	// Resolver is the engine's own, which may forward to the gateway alone;
 	// the zero value is an engine without one.
 	Resolver netip.AddrPort `json:"resolver"`

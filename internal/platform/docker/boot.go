@@ -33,7 +33,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.
 	}
 	defer failpoint.Span("docker.gateway-boot")()
 	b.gateway = wire.NewGatewayClient(l.made.gateway)
-	return b.gateway.Boot(ctx, wire.GatewayBoot{
+	boot := wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,
 		Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
@@ -41,7 +41,19 @@ func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
 		Secrets:  secrets.Brokered(),
 		Handover: l.handoverAt(gatewayHandover),
-	})
+	}
+	if l.plan.Docker.Pipelock != nil {
+		boot.Control, boot.Hosted = "", l.hosted()
+	}
+	return b.gateway.Boot(ctx, boot)
+}
+
+// hosted is the program that is the gateway in place of ours.
+func (l *launch) hosted() *wire.Hosted {
+	return &wire.Hosted{
+		Name: "pipelock", Argv: pipelockArgv(l.plan.Docker, l.parts.Addresses.Gateway),
+		Health: pipelockHealth, Log: pipelockLog,
+	}
 }
 
 func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Secrets) error {

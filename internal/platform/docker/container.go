@@ -139,17 +139,18 @@ func gatewayOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 		networking = onNetwork(b.Names.Network, b.Addresses.Gateway)
 	}
 	harden(host)
+	config := &container.Config{
+		Image: b.GatewayImage, User: userOf(plan.Spec), Labels: labels,
+		Entrypoint: []string{gatewayBinary, "gateway", "run"}, Cmd: []string{},
+		StopSignal:  "SIGTERM",
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+		AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
+	}
+	if plan.Docker.Pipelock != nil {
+		asPipelock(plan, b, config, host)
+	}
 	return client.ContainerCreateOptions{
-		Name: b.Names.Gateway,
-		Config: &container.Config{
-			Image: b.GatewayImage, User: userOf(plan.Spec), Labels: labels,
-			Entrypoint: []string{gatewayBinary, "gateway", "run"}, Cmd: []string{},
-			StopSignal:  "SIGTERM",
-			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
-			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
-		},
-		HostConfig:       host,
-		NetworkingConfig: networking,
+		Name: b.Names.Gateway, Config: config, HostConfig: host, NetworkingConfig: networking,
 	}
 }
 

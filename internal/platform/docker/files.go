@@ -23,6 +23,9 @@ func (l *launch) writeFiles() error {
 		etc("hosts"):        hosts(spec, addresses),
 		l.parts.Paths.Nonce: l.nonce,
 	}
+	if l.plan.Docker.Pipelock != nil {
+		files[etc(pipelockFile)] = l.plan.Docker.Pipelock.Config
+	}
 	if l.plan.Docker.Alone {
 		if err := l.makeHandover(); err != nil {
 			return err

@@ -78,6 +78,24 @@ func (e *engine) imageNamed(ctx context.Context, name string, labels map[string]
 	return result.ID, nil
 }
 
+// seePipelock looks at the image of a gateway that is not our own.
+func (e *engine) seePipelock(ctx context.Context, name string) (pipelockSeen, error) {
+	result, err := ask(ctx, "image-find", callLimit, func(ctx context.Context) (client.ImageInspectResult, error) {
+		return e.ImageInspect(ctx, name)
+	})
+	if notFound(err) {
+		return pipelockSeen{}, nil
+	}
+	if err != nil {
+		return pipelockSeen{}, fmt.Errorf("inspect image %s: %w", name, err)
+	}
+	seen := pipelockSeen{ID: result.ID}
+	if result.Config != nil {
+		seen.Entrypoint = result.Config.Entrypoint
+	}
+	return seen, nil
+}
+
 // imageWith returns the image that was made with these labels; empty when
 // there is none. Images made from it inherit its labels and are younger, so
 // the oldest is it.

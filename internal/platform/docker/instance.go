@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
@@ -26,6 +27,7 @@ type instance struct {
 	agentID  string
 	// gatewayID is of the gateway's container; empty when it is gone.
 	gatewayID string
+	pipelock  bool // the gateway is that program
 	dialUID   int
 
 	// Of one that was launched here:
@@ -56,6 +58,7 @@ var _ bottle.Bottle = (*instance)(nil)
 func (l *launch) instance() *instance {
 	b := newInstance(l.platform, l.engine, l.Run.ID())
 	b.name, b.agentID, b.made = l.parts.Names.Agent, l.made.Agent, l.made
+	b.pipelock = l.plan.Docker.Pipelock != nil
 	b.dialUID = dialUID(l.plan.Spec.UID)
 	return b
 }
@@ -155,6 +158,10 @@ func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Stre
 // Control opens a stream to the gateway's control socket, by an exec under a
 // user that is neither the gateway's nor the agent's.
 func (b *instance) Control(ctx context.Context) (io.ReadWriteCloser, error) {
+	if b.pipelock {
+		return nil, hint.With(fmt.Errorf("the gateway of %s is pipelock, which takes no orders", b.name),
+			"change the manifest and start again, or set gateway: builtin")
+	}
 	if b.gatewayID == "" {
 		return nil, fmt.Errorf("reach the gateway of %s: it is gone", b.name)
 	}

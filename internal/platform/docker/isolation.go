@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ type proof struct {
 // neighbour is another run's container that runs.
 type neighbour struct {
 	addresses []netip.Addr // on the run's own network
+	port      int          // of its gateway's proxy, where it is pipelock's
 	egress    []netip.Addr
 }
 
@@ -132,6 +134,10 @@ func (p *proof) request() wire.Probe {
 		request.Program = spec.Argv[0]
 	}
 	request.Allowed, request.AllowedPort, request.Refused = probe.NamesFor(spec.Egress, p.word)
+	if part.Pipelock != nil {
+		// It is on no trial: what it allows it would look up, and dial.
+		request.Allowed, request.Health = "", pipelockHealth
+	}
 	return request
 }
 
@@ -146,13 +152,12 @@ func (p *proof) insideDoors() []wire.Door {
 			wire.Door{Kind: probe.EgressLeg, Address: canary.Address()},
 			wire.Door{Kind: probe.GatewayPort, Address: netip.AddrPortFrom(addresses.Gateway, canary.Port)})
 	}
-	proxy := uint16(p.plan.Docker.Ports.Proxy) //nolint:gosec // G115: a port
 	for _, other := range p.neighbours {
 		for _, address := range other.addresses {
 			if addresses.Subnet.Contains(address) {
 				continue // it ended, and its range is ours now
 			}
-			doors = append(doors, wire.Door{Kind: probe.Neighbour, Address: netip.AddrPortFrom(address, proxy)})
+			doors = append(doors, wire.Door{Kind: probe.Neighbour, Address: netip.AddrPortFrom(address, other.proxy())})
 		}
 	}
 	return doors
@@ -167,9 +172,7 @@ func (p *proof) otherGateways() []wire.Door {
 	for _, other := range p.neighbours {
 		for _, address := range other.egress {
 			if slices.ContainsFunc(p.legs(), func(c wire.Canary) bool { return c.Leg.Contains(address) && c.Leg.Addr() != address }) {
-				doors = append(doors, wire.Door{
-					Kind: probe.Neighbour, Address: netip.AddrPortFrom(address, uint16(p.plan.Docker.Ports.Proxy)), //nolint:gosec // G115: a port
-				})
+				doors = append(doors, wire.Door{Kind: probe.Neighbour, Address: netip.AddrPortFrom(address, other.proxy())})
 			}
 		}
 	}
@@ -196,8 +199,17 @@ func (e *engine) neighbours(ctx context.Context, owner, run string) ([]neighbour
 	return found, nil
 }
 
+// proxy is the port of a neighbour's proxy.
+func (n neighbour) proxy() uint16 {
+	if n.port != 0 {
+		return uint16(n.port) //nolint:gosec // G115: a port
+	}
+	return uint16(wire.StandardPorts.Proxy) //nolint:gosec // G115: a port
+}
+
 func neighbourOf(summary container.Summary) neighbour {
 	var other neighbour
+	other.port, _ = strconv.Atoi(summary.Labels[labelPipelock])
 	if summary.NetworkSettings == nil {
 		return other
 	}

@@ -20,6 +20,7 @@ const (
 	labelRole     = "claude-bottle.role"     // one of the roles
 	labelManifest = "claude-bottle.manifest" // hash of the manifest files
 	labelBinary   = "claude-bottle.binary"   // hash of our binary that the object uses
+	labelPipelock = "claude-bottle.pipelock" // on a gateway that is pipelock: its port
 	labelRecipe   = "claude-bottle.recipe"   // on an image: hash of the recipe it was built from
 )
 

@@ -61,6 +61,12 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 		seen.Image, err = e.findImage(ctx, seen.Settings.Image, seen.Recipe.Hash())
 		return err
 	})
+	if spec.Gateway == bottle.Pipelock {
+		group.Go(func() (err error) {
+			seen.Pipelock, err = e.seePipelock(ctx, seen.Settings.pipelockImage())
+			return err
+		})
+	}
 	group.Go(func() (err error) {
 		seen.HostNetworks, err = hostNetworks()
 		return err

@@ -32,6 +32,8 @@ type observed struct {
 	// carries Recipe's hash; empty when there is none.
 	Image  string
 	Recipe recipe
+	// Pipelock is looked at when the spec names it.
+	Pipelock pipelockSeen
 
 	Runtimes       map[string][]string // registered runtimes and their arguments
 	DefaultRuntime string
@@ -51,6 +53,8 @@ type settings struct {
 	Name    string // CLAUDE_BOTTLE_CONTAINER
 	Base    string // CLAUDE_BOTTLE_BASE_IMAGE
 	Claude  string // CLAUDE_BOTTLE_CLAUDE_VERSION
+	// Pipelock is CLAUDE_BOTTLE_PIPELOCK_IMAGE, PipelockPort its _PORT.
+	Pipelock, PipelockPort string
 }
 
 func readSettings(getenv func(string) string) settings {
@@ -60,6 +64,8 @@ func readSettings(getenv func(string) string) settings {
 		Name:    getenv("CLAUDE_BOTTLE_CONTAINER"),
 		Base:    getenv("CLAUDE_BOTTLE_BASE_IMAGE"),
 		Claude:  getenv("CLAUDE_BOTTLE_CLAUDE_VERSION"),
+
+		Pipelock: getenv("CLAUDE_BOTTLE_PIPELOCK_IMAGE"), PipelockPort: getenv("CLAUDE_BOTTLE_PIPELOCK_PORT"),
 	}
 }
 
@@ -89,6 +95,10 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		EngineFilter:  filters(seen.Security),
 		EgressNetwork: egressName(seen.Owner), Ports: wire.StandardPorts,
 	}
+	lesser, err := choosePipelock(part, spec, seen)
+	if err != nil {
+		return bottle.Plan{}, err
+	}
 	if err := chooseNetwork(part, name, seen); err != nil {
 		return bottle.Plan{}, err
 	}
@@ -97,7 +107,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	}
 	return bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name,
-		Spec: spec, Warnings: slices.Concat(spec.Warnings, warnings(part, seen)),
+		Spec: spec, Warnings: slices.Concat(spec.Warnings, lesser, warnings(part, seen)),
 		Docker: part,
 	}, nil
 }
@@ -138,9 +148,10 @@ func chooseRuntime(isolation bottle.Isolation, seen observed) (string, error) {
 var sharesSockets = []string{"runc", "io.containerd.runc.v2", "crun"}
 
 // chooseNetwork gives a bottle no network where its gateway can serve it from
-// outside, and else one that leads to the gateway alone.
+// outside, and else one that leads to the gateway alone. Pipelock takes no
+// listeners of others.
 func chooseNetwork(part *bottle.DockerPlan, name string, seen observed) error {
-	if slices.Contains(sharesSockets, part.Runtime) {
+	if part.Pipelock == nil && slices.Contains(sharesSockets, part.Runtime) {
 		part.Alone, part.GatewayAddress = true, handover.Address()
 		return nil
 	}

@@ -60,6 +60,13 @@ var planCases = map[string]func(*bottle.Spec, *observed){
 		seen.Settings.Base, seen.Settings.Claude = "corp/node:22", "9.9.9"
 		seen.Recipe = recipeOf(seen.Settings, bottle.DefaultHome, "")
 	},
+	"pipelock": func(spec *bottle.Spec, seen *observed) { asksForPipelock(spec, seen) },
+	"pipelock-gvisor": func(spec *bottle.Spec, seen *observed) {
+		asksForPipelock(spec, seen)
+		seen.Runtimes["runsc"] = nil
+		seen.Settings.Pipelock, seen.Settings.PipelockPort = "corp/pipelock:2", "9999"
+		spec.Egress.Private = []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}
+	},
 	"own-image": func(_ *bottle.Spec, seen *observed) { seen.Settings.Image = "corp/agent:7" },
 	"bare": func(spec *bottle.Spec, seen *observed) {
 		spec.Bare, seen.Image, seen.Settings.Image = true, "", "corp/agent:7"

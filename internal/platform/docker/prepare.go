@@ -19,6 +19,9 @@ func (l *launch) prepare(ctx context.Context) error {
 		return platform.InstallProgram(l.platform.config.Binary, l.platform.config.Store.Root())
 	})
 	l.gatewayImage = promised(func() (string, error) {
+		if part := l.plan.Docker.Pipelock; part != nil {
+			return part.ImageID, nil
+		}
 		program, err := installed.wait()
 		if err != nil {
 			return "", err

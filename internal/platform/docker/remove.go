@@ -196,6 +196,7 @@ func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error)
 			b.name = strings.TrimPrefix(container.Names[0], "/")
 		case roleGateway:
 			parts["gateway"], b.gatewayID = container.ID, container.ID
+			b.pipelock = container.Labels[labelPipelock] != ""
 		}
 	}
 	if b.agentID == "" {

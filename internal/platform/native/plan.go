@@ -110,6 +110,9 @@ func refuse(spec bottle.Spec, seen observed) error {
 		return err
 	}
 	switch {
+	case spec.Gateway == bottle.Pipelock:
+		return hint.With(errors.New("gateway pipelock: it is a container's, and native bottles have none"),
+			"use --platform docker, or set gateway: builtin")
 	case spec.Isolation == bottle.Runsc:
 		return hint.With(errors.New("isolation runsc: native bottles share the host's kernel"),
 			"use --platform docker, or set isolation: auto")
