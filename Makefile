@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test test-faults lint bench bench-scan
+.PHONY: build try test test-escape test-faults lint bench bench-scan
 
 # The one static binary: command, gateway and guest.
 build:
@@ -35,6 +35,11 @@ test-faults:
 	  go test -tags failpoints -count=1 -timeout 60m -run "^TestConformance.*/^crash$$|^TestEveryCallFails$$" ./internal/platform/docker; \
 	  go test -tags failpoints -count=1 -timeout 30m -run "^TestConformance/^crash$$" ./internal/platform/native; \
 	  CLAUDE_BOTTLE_FAULTS=all go test -count=1 -v -timeout 120m ./test/faults'
+
+# Every attack from inside, on every platform (docs/escape.md). `make test` runs
+# a sample.
+test-escape:
+	go run ./test/engine/cmd/engine --gvisor --tools -- env CLAUDE_BOTTLE_ESCAPE=all go test -count=1 -v -timeout 60m ./test/escape/...
 
 # Formatting, static checks, the direction of imports, known vulnerabilities.
 lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck

@@ -45,12 +45,12 @@ func TestReason(t *testing.T) {
 
 func TestReached(t *testing.T) {
 	for _, err := range []error{nil, syscall.ECONNREFUSED, syscall.ECONNRESET} {
-		if !reached(err) {
+		if !Reached(err) {
 			t.Errorf("%v: somebody was there", err)
 		}
 	}
 	for _, err := range []error{syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EPERM, context.DeadlineExceeded} {
-		if reached(err) {
+		if Reached(err) {
 			t.Errorf("%v: nobody was there", err)
 		}
 	}

@@ -36,7 +36,7 @@ func engine(ctx context.Context, more []string) result {
 			return worked("%s answered", path)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return worked("%s is there: %s", path, plain(err))
+			return worked("%s is there: %s", path, Plain(err))
 		}
 	}
 	return stopped("its socket is not in the bottle", "%s looked for, none there", count(len(seen), "place", "places"))
@@ -51,7 +51,7 @@ func foreignFiles(files []string) result {
 		case err == nil:
 			return worked("%s is there", path)
 		case errors.Is(err, fs.ErrPermission):
-			return worked("%s may be there: %s", path, plain(err))
+			return worked("%s may be there: %s", path, Plain(err))
 		}
 	}
 	return stopped("it has a file system of its own", "%s looked for, none there", count(len(files), "path", "paths"))
@@ -89,11 +89,11 @@ func ownFiles(program string) result {
 func workspace(dir string) result {
 	file, err := os.CreateTemp(dir, ".try-*")
 	if err != nil {
-		return stopped("nothing should", "%s", plain(err))
+		return stopped("nothing should", "%s", Plain(err))
 	}
 	_, err = file.WriteString("work\n")
 	if err = errors.Join(err, file.Close(), os.Remove(file.Name())); err != nil {
-		return stopped("nothing should", "%s", plain(err))
+		return stopped("nothing should", "%s", Plain(err))
 	}
 	return worked("a file was written, and removed")
 }

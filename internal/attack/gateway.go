@@ -52,7 +52,7 @@ func gatewayAttempts(t Targets) []attempt {
 			return tunnel(ctx, proxy, documentation+":443")
 		}},
 		{tried: "look up a name that is not allowed", try: func(ctx context.Context) result {
-			said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Refused)
+			said, known := Ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Refused)
 			if known {
 				return worked("the gateway answered: %s", said)
 			}
@@ -74,7 +74,7 @@ func allowedAttempts(t Targets, proxy netip.AddrPort) []attempt {
 		return nil
 	}
 	list := []attempt{{tried: "look up an allowed host", must: true, try: func(ctx context.Context) result {
-		said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Allowed)
+		said, known := Ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Allowed)
 		if !known || said != proxy.Addr().String() {
 			return stopped("nothing should", "%s: %s", t.Allowed, said)
 		}
@@ -92,16 +92,16 @@ func allowedAttempts(t Targets, proxy netip.AddrPort) []attempt {
 func tunnel(ctx context.Context, proxy netip.AddrPort, to string) result {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", proxy.String())
 	if err != nil {
-		return stopped(byGateway, "the gateway: %s", plain(err))
+		return stopped(byGateway, "the gateway: %s", Plain(err))
 	}
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", to, to); err != nil {
-		return stopped(byGateway, "the gateway: %s", plain(err))
+		return stopped(byGateway, "the gateway: %s", Plain(err))
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodGet})
 	if err != nil {
-		return stopped(byGateway, "the gateway: %s", plain(err))
+		return stopped(byGateway, "the gateway: %s", Plain(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusForbidden {
@@ -130,11 +130,11 @@ func fetch(ctx context.Context, t Targets, proxy netip.AddrPort) result {
 	began := time.Now()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(t.Allowed, strconv.Itoa(t.AllowedPort))+"/", nil)
 	if err != nil {
-		return stopped("nothing should", "%s", plain(err))
+		return stopped("nothing should", "%s", Plain(err))
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return stopped("nothing should", "%s", plain(errors.Unwrap(err)))
+		return stopped("nothing should", "%s", Plain(errors.Unwrap(err)))
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // compared whole

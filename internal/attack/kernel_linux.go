@@ -52,7 +52,7 @@ func call(by, what string, err error) result {
 	if err == nil {
 		return worked("%sit worked", what)
 	}
-	return stopped(by, "%s%s", what, plain(err))
+	return stopped(by, "%s%s", what, Plain(err))
 }
 
 // ownNamespace starts a process in a user namespace, in which it would have
@@ -73,9 +73,9 @@ func becomeRoot(uid int) result {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 0, 0, 0); errno == 0 {
 		return worked("setuid worked")
 	}
-	status, err := readStatus("self")
+	status, err := ReadStatus("self")
 	if err != nil {
-		return worked("the kernel does not say what rights it has: %s", plain(err))
+		return worked("the kernel does not say what rights it has: %s", Plain(err))
 	}
 	for _, set := range []string{"CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"} {
 		if bits, err := strconv.ParseUint(status[set], 16, 64); err != nil || bits != 0 {
@@ -88,8 +88,8 @@ func becomeRoot(uid int) result {
 	return stopped(byRights, "operation not permitted")
 }
 
-// readStatus reads /proc/PID/status, proc_pid_status(5).
-func readStatus(pid string) (map[string]string, error) {
+// ReadStatus reads /proc/PID/status, proc_pid_status(5).
+func ReadStatus(pid string) (map[string]string, error) {
 	data, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func rawSockets() result {
 		}
 		last = err
 	}
-	return stopped(byFilter, "%s", plain(last))
+	return stopped(byFilter, "%s", Plain(last))
 }
 
 func mount() result {
@@ -125,7 +125,7 @@ func mount() result {
 	if err != nil {
 		home, _ := os.UserHomeDir() // empty is refused below
 		if dir, err = os.MkdirTemp(home, ".mount-"); err != nil {
-			return stopped(byRights, "%s", plain(err))
+			return stopped(byRights, "%s", Plain(err))
 		}
 	}
 	defer func() { _ = os.Remove(dir) }()
@@ -153,9 +153,9 @@ func loadModule() result {
 	_, _, errno := unix.Syscall(unix.SYS_INIT_MODULE, 0, 0, uintptr(unsafe.Pointer(&options[0])))
 	switch errno {
 	case unix.EPERM, unix.ENOSYS, unix.EACCES:
-		return stopped(byFilter, "%s", plain(errno))
+		return stopped(byFilter, "%s", Plain(errno))
 	}
-	return worked("the kernel looked at it: %s", plain(errno))
+	return worked("the kernel looked at it: %s", Plain(errno))
 }
 
 // kernelSettings opens what would take over or crash the host, and writes
@@ -216,12 +216,12 @@ func riskyCalls() result {
 // otherProcesses looks for any that is not the bottle's own. The first of those
 // is the guest: where it is another, the processes are another's.
 func otherProcesses(guest string) result {
-	if first, err := readStatus("1"); err == nil && first["Name"] != guest[:min(len(guest), 15)] { // TASK_COMM_LEN
+	if first, err := ReadStatus("1"); err == nil && first["Name"] != guest[:min(len(guest), 15)] { // TASK_COMM_LEN
 		return worked("process 1 is %s", first["Name"])
 	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return stopped("it has processes of its own alone", "%s", plain(err))
+		return stopped("it has processes of its own alone", "%s", Plain(err))
 	}
 	own := strconv.Itoa(os.Getuid())
 	seen := 0
@@ -229,7 +229,7 @@ func otherProcesses(guest string) result {
 		if _, err := strconv.Atoi(entry.Name()); err != nil {
 			continue
 		}
-		status, err := readStatus(entry.Name())
+		status, err := ReadStatus(entry.Name())
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has ended
 		}
@@ -241,9 +241,17 @@ func otherProcesses(guest string) result {
 	return stopped("it has processes of its own alone", "%s, all of the bottle", count(seen, "process", "processes"))
 }
 
-// memoryOf reads that of a process, in a bottle of process 1, which has the
-// agent's own user.
+// memoryOf is an attempt of MemoryOf.
 func memoryOf(pid int) result {
+	if how, open := MemoryOf(pid); open {
+		return worked("%s", how)
+	}
+	return stopped(byGuest, "%s", Plain(unix.EACCES))
+}
+
+// MemoryOf reads that of a process, and says how when it can. In a bottle
+// process 1 has the agent's own user.
+func MemoryOf(pid int) (how string, open bool) {
 	for _, name := range []string{"mem", "environ", "maps"} {
 		path := fmt.Sprintf("/proc/%d/%s", pid, name)
 		file, err := os.Open(path)
@@ -254,7 +262,7 @@ func memoryOf(pid int) result {
 		n, err := file.Read(make([]byte, 1))
 		_ = file.Close()
 		if n > 0 || err == nil {
-			return worked("%s can be read", path)
+			return path + " can be read", true
 		}
 	}
 	local := []unix.Iovec{{}}
@@ -263,9 +271,9 @@ func memoryOf(pid int) result {
 	local[0].SetLen(1)
 	remote := []unix.RemoteIovec{{Base: uintptr(unsafe.Pointer(&one)), Len: 1}}
 	if _, err := unix.ProcessVMReadv(pid, local, remote, 0); err == nil {
-		return worked("its memory can be read")
+		return "its memory can be read", true
 	} else if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSYS) {
-		return worked("the kernel looked for it: %s", plain(err))
+		return "the kernel looked for it: " + Plain(err), true
 	}
-	return stopped(byGuest, "%s", plain(unix.EACCES))
+	return "", false
 }

@@ -50,17 +50,17 @@ func knockAll(ctx context.Context, targets []netip.AddrPort) result {
 	answers := make(chan heard, 2*len(targets))
 	for _, target := range targets {
 		for _, network := range []string{"tcp", "udp"} {
-			go func() { answers <- heard{network + " " + target.String(), knock(ctx, network, target)} }() // ends with ctx
+			go func() { answers <- heard{network + " " + target.String(), Knock(ctx, network, target)} }() // ends with ctx
 		}
 	}
 	how := map[string]bool{}
 	var kinds []string
 	for range cap(answers) {
 		answer := <-answers
-		if reached(answer.err) {
+		if Reached(answer.err) {
 			return worked("%s answered", answer.target)
 		}
-		if kind := plain(answer.err); !how[kind] {
+		if kind := Plain(answer.err); !how[kind] {
 			how[kind] = true
 			kinds = append(kinds, kind)
 		}
@@ -71,8 +71,8 @@ func knockAll(ctx context.Context, targets []netip.AddrPort) result {
 	return stopped(network(), "%s: %s", count(len(targets), "address", "addresses"), strings.Join(kinds, ", "))
 }
 
-// knock connects; over UDP it waits for an answer too.
-func knock(ctx context.Context, network string, target netip.AddrPort) error {
+// Knock connects; over UDP it waits for an answer too.
+func Knock(ctx context.Context, network string, target netip.AddrPort) error {
 	conn, err := new(net.Dialer).DialContext(ctx, network, target.String())
 	if err != nil {
 		return err
@@ -89,13 +89,13 @@ func knock(ctx context.Context, network string, target netip.AddrPort) error {
 	return err
 }
 
-// reached says whether somebody was there: who refuses or resets is.
-func reached(err error) bool {
+// Reached says whether somebody was there: who refuses or resets is.
+func Reached(err error) bool {
 	return err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// plain is an error in a few words.
-func plain(err error) string {
+// Plain is an error in a few words.
+func Plain(err error) string {
 	var errno syscall.Errno
 	switch {
 	case err == nil:
@@ -114,7 +114,7 @@ func plain(err error) string {
 func pastGateway(ctx context.Context, t Targets) result {
 	addresses, err := ownAddresses()
 	if err != nil {
-		return stopped(byNetwork, "%s", plain(err))
+		return stopped(byNetwork, "%s", Plain(err))
 	}
 	gateway := gatewayAddress()
 	var targets []netip.AddrPort
@@ -162,7 +162,7 @@ func ownAddresses() ([]netip.Prefix, error) {
 func ipv6(ctx context.Context, t Targets) result {
 	own, err := ownAddresses()
 	if err != nil {
-		return stopped(byNetwork, "%s", plain(err))
+		return stopped(byNetwork, "%s", Plain(err))
 	}
 	for _, address := range own {
 		if address.Addr().Is6() && !address.Addr().Is4In6() {
@@ -218,7 +218,7 @@ func otherServers(ctx context.Context, t Targets) result {
 	answers := make(chan answer, len(servers))
 	for _, server := range servers {
 		go func() { // ends with ctx
-			said, ok := ask(ctx, server, t.Refused)
+			said, ok := Ask(ctx, server, t.Refused)
 			answers <- answer{server, said, ok}
 		}()
 	}
@@ -230,9 +230,9 @@ func otherServers(ctx context.Context, t Targets) result {
 	return stopped(network(), "%s: none answers", count(len(servers), "server", "servers"))
 }
 
-// ask looks a name up at one server. It is true when the server knew anything
+// Ask looks a name up at one server. It is true when the server knew anything
 // about it, be it that there is no such name: then the question has left.
-func ask(ctx context.Context, server netip.AddrPort, name string) (string, bool) {
+func Ask(ctx context.Context, server netip.AddrPort, name string) (string, bool) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server.String())
 	}}
@@ -248,7 +248,7 @@ func ask(ctx context.Context, server netip.AddrPort, name string) (string, bool)
 	case errors.As(err, &failed):
 		return failed.Err, false
 	}
-	return plain(err), false
+	return Plain(err), false
 }
 
 func count(n int, one, many string) string {

@@ -22,13 +22,27 @@ import (
 // again. It needs root, dockerd and iptables.
 type Apart struct {
 	dir, data string
-	namespace *exec.Cmd // holds the network namespace, whatever becomes of dockerd
+	runsc     string    // empty for none
+	namespace *exec.Cmd // holds the network namespace, whatever becomes of dockerd; nil where it is this process'
 	daemon    *daemon
 	log       io.Writer
 }
 
 // StartApart starts one, empty.
-func StartApart(ctx context.Context, log io.Writer) (_ *Apart, err error) {
+func StartApart(ctx context.Context, log io.Writer) (*Apart, error) {
+	return startApart(ctx, log, (*Apart).separate)
+}
+
+// StartHere starts one, empty, in the network namespace of this process, which
+// is one of the caller's own; runsc is gVisor's runtime, or empty.
+func StartHere(ctx context.Context, log io.Writer, runsc string) (*Apart, error) {
+	return startApart(ctx, log, func(a *Apart, _ context.Context) error {
+		a.runsc = runsc
+		return nil
+	})
+}
+
+func startApart(ctx context.Context, log io.Writer, prepare func(*Apart, context.Context) error) (_ *Apart, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("only root can start an engine")
 	}
@@ -51,16 +65,21 @@ func StartApart(ctx context.Context, log io.Writer) (_ *Apart, err error) {
 	if a.data, err = os.MkdirTemp(cache, "apart-"); err != nil {
 		return nil, err
 	}
+	if err := prepare(a, ctx); err != nil {
+		return nil, err
+	}
+	return a, a.Start(ctx)
+}
+
+// separate makes the network namespace.
+func (a *Apart) separate(ctx context.Context) error {
 	a.namespace = exec.Command("sleep", "infinity") //nolint:noctx // ended by Close
 	a.namespace.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setpgid: true}
 	if err := a.namespace.Start(); err != nil {
 		a.namespace = nil
-		return nil, fmt.Errorf("make a network namespace: %w", err)
+		return fmt.Errorf("make a network namespace: %w", err)
 	}
-	if err := command(ctx, "nsenter", "--net="+a.Network(), "ip", "link", "set", "lo", "up"); err != nil {
-		return nil, err
-	}
-	return a, a.Start(ctx)
+	return command(ctx, "nsenter", "--net="+a.Network(), "ip", "link", "set", "lo", "up")
 }
 
 // Host is the engine's address, as DOCKER_HOST has it.
@@ -68,6 +87,9 @@ func (a *Apart) Host() string { return "unix://" + filepath.Join(a.dir, "docker.
 
 // Network is the file that stands for its network namespace.
 func (a *Apart) Network() string {
+	if a.namespace == nil {
+		return "/proc/self/ns/net"
+	}
 	return filepath.Join("/proc", strconv.Itoa(a.namespace.Process.Pid), "ns/net")
 }
 
@@ -88,10 +110,13 @@ func (a *Apart) Start(ctx context.Context) error {
 	if err := os.Remove(path("dockerd.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	if err := writeConfig(path("daemon.json"), a.runsc); err != nil {
+		return err
+	}
 	d := &daemon{dir: a.dir, ended: make(chan struct{})}
 	// nsenter becomes dockerd, so that its process id is dockerd's.
 	d.cmd = exec.Command("nsenter", "--net="+a.Network(), //nolint:noctx // ended by Kill or Close
-		"dockerd", "--data-root", a.data, "--exec-root", path("exec"), "--pidfile", path("dockerd.pid"), "--host", a.Host())
+		"dockerd", "--config-file", path("daemon.json"), "--data-root", a.data, "--exec-root", path("exec"), "--pidfile", path("dockerd.pid"), "--host", a.Host())
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {

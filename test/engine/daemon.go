@@ -88,19 +88,9 @@ func launch(ctx context.Context, cache, runsc string, log io.Writer) (*daemon, e
 }
 
 func (d *daemon) spawn(cache, runsc string) error {
-	config := map[string]any{}
-	if runsc != "" {
-		config["runtimes"] = map[string]any{
-			"runsc": map[string]any{"path": runsc, "runtimeArgs": []string{"--ignore-cgroups"}},
-		}
-	}
-	data, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
 	path := func(name string) string { return filepath.Join(d.dir, name) }
-	if err := os.WriteFile(path("daemon.json"), data, 0o600); err != nil {
-		return fmt.Errorf("write dockerd's configuration: %w", err)
+	if err := writeConfig(path("daemon.json"), runsc); err != nil {
+		return err
 	}
 	log, err := os.Create(path("dockerd.log"))
 	if err != nil {
@@ -121,6 +111,25 @@ func (d *daemon) spawn(cache, runsc string) error {
 		defer close(d.ended)
 		_ = d.cmd.Wait() // how it ended is in its log
 	}()
+	return nil
+}
+
+// writeConfig writes a daemon's configuration; runsc is gVisor's runtime, or
+// empty.
+func writeConfig(path, runsc string) error {
+	config := map[string]any{}
+	if runsc != "" {
+		config["runtimes"] = map[string]any{
+			"runsc": map[string]any{"path": runsc, "runtimeArgs": []string{"--ignore-cgroups"}},
+		}
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return fmt.Errorf("write dockerd's configuration: %w", err)
+	}
 	return nil
 }
 

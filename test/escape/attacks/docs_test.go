@@ -1,0 +1,77 @@
+//go:build linux
+
+package attacks
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/escape.md anew")
+
+const docsHead = `<!-- Written by go test ./test/escape/attacks -update from the table in that package. -->
+
+# Getting out
+
+Attacks from inside, each tried in a bottle of every platform: docker with runc, docker with gVisor, native as root and
+native as an ordinary user. A sample runs with ` + "`make test`, all with `make test-escape`" + `; ` + "`TestAttacks`" + ` holds each
+result. They are made in a network that leads nowhere, in which the test plays the host, the world, its name server and
+the metadata service, and listens: nothing may be heard there. ` + "`TestOpenDoorsAreSeen`" + ` makes the same attacks where
+every door is open, and they say so.
+
+Anybody may run them in a bottle; what is outside is not known then, and those attacks are *absent*:
+
+    CGO_ENABLED=0 go build -o escape ./test/escape/cmd/escape
+    claude-bottle start AGENT --cwd          # and inside: ./escape [--full] [FAMILY | ID…]
+`
+
+// TestDocsAreCurrent holds docs/escape.md to the table.
+func TestDocsAreCurrent(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(docsHead)
+	b.WriteString("\n| id | what is tried | what comes of it |\n|---|---|---|\n")
+	for _, a := range Table() {
+		came := []string{"stopped"}
+		for _, d := range declared {
+			if d.ID == a.ID {
+				came = append(came, fmt.Sprintf("on %s: *%s*: %s", d.Place, d.Outcome, d.Why))
+			}
+		}
+		if a.Full {
+			came = append(came, "`make test-escape` alone")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", a.ID, a.What, strings.Join(came, "; "))
+	}
+	const path = "../../../docs/escape.md"
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil { //nolint:gosec // G306: a document
+			t.Fatal(err)
+		}
+	}
+	if current, err := os.ReadFile(path); err != nil || !bytes.Equal(current, b.Bytes()) {
+		t.Errorf("docs/escape.md is not what the table says (%v): go test ./test/escape/attacks -update", err)
+	}
+}
+
+// TestTableIsInOrder: an id is said once, and what is declared is there.
+func TestTableIsInOrder(t *testing.T) {
+	seen := map[string]bool{}
+	for _, a := range Table() {
+		if seen[a.ID] || strings.Count(a.ID, "/") != 1 || a.What == "" || a.try == nil {
+			t.Errorf("%q", a.ID)
+		}
+		seen[a.ID] = true
+	}
+	for _, d := range declared {
+		if !seen[d.ID] || d.Why == "" {
+			t.Errorf("%q is declared", d.ID)
+		}
+	}
+	if len(seen) < 130 {
+		t.Errorf("%d attacks", len(seen))
+	}
+}

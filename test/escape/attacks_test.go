@@ -1,0 +1,185 @@
+//go:build linux
+
+package escape_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"claude-bottle/test/escape/attacks"
+)
+
+// TestAttacks makes every attack in a bottle of each place, beside another
+// bottle that is attacked too.
+func TestAttacks(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *person) {
+		next := startNeighbour(t, p)
+		marker := markProcess(t)
+		p.world.forget()
+		targets := p.world.targets(t)
+		targets.Neighbour, targets.Abstract = next.addresses, []string{next.abstract, hostAbstract(t)}
+		targets.Marker = marker
+		targets.Files = p.foreignFiles()
+		targets.Setuid = []string{"/bin/setuid", "/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/newgrp"}
+		aim, err := json.Marshal(targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"-json", "-targets"}
+		if all() {
+			args = append(args, "-full")
+		}
+		got := p.start(bytes.NewReader(aim), args...)
+		var results []attacks.Result
+		if err := json.Unmarshal([]byte(got.stdout), &results); err != nil || got.code != 0 {
+			t.Fatalf("code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
+		}
+		hold(t, p.place.name, results)
+		p.world.heardNothing(t)
+		next.heardNothing(t)
+	})
+}
+
+// hold compares results with what must come of each attack.
+func hold(t *testing.T, at string, results []attacks.Result) {
+	t.Helper()
+	came := map[string]attacks.Result{}
+	for _, r := range results {
+		came[r.ID] = r
+	}
+	for _, control := range attacks.Controls() {
+		if r := came[control.ID]; r.Outcome != attacks.Through {
+			t.Errorf("%s: %s, %s: it must work, or nothing else means anything", control.ID, r.Outcome, r.Happened)
+		}
+	}
+	for _, a := range attacks.Table() {
+		r, tried := came[a.ID]
+		if a.Full && !tried {
+			continue
+		}
+		want := attacks.Stopped
+		if declared, is := attacks.Declared(a.ID, at); is {
+			want = declared.Outcome
+		}
+		if r.Outcome != want {
+			t.Errorf("%s: %q, want %q: %s", a.ID, r.Outcome, want, r.Happened)
+		} else {
+			t.Logf("%s: %s: %s (%d ms)", a.ID, r.Outcome, r.Happened, r.Milliseconds)
+		}
+	}
+}
+
+// foreignFiles are the person's and the machine's.
+func (p *person) foreignFiles() []string {
+	files := []string{
+		filepath.Join(p.home, "claude-bottle.yaml"), p.state, p.project, shared.dir, "/root/.ssh", "/root/.cache", "/var/lib/docker",
+		"/run/docker.sock", "/var/log/dpkg.log",
+	}
+	if socket := strings.TrimPrefix(p.env[4], "DOCKER_HOST=unix://"); strings.HasSuffix(socket, "docker.sock") {
+		files = append(files, socket)
+	}
+	return files
+}
+
+// markProcess is a process of the host with a word in its command line and
+// environment.
+func markProcess(t *testing.T) string {
+	t.Helper()
+	const marker = "marked-by-the-escape-test"
+	cmd := exec.CommandContext(t.Context(), "cat", "-", "/dev/null/"+marker)
+	cmd.Env = append(os.Environ(), "MARKER="+marker)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait() // it ends badly: there is no such file
+	})
+	return marker
+}
+
+// bottleNext is another bottle, which is attacked.
+type bottleNext struct {
+	addresses []netip.AddrPort
+	abstract  string
+	lines     *bufio.Scanner
+	end       func()
+}
+
+func startNeighbour(t *testing.T, p *person) *bottleNext {
+	t.Helper()
+	next := &bottleNext{abstract: "@escape-neighbour-" + p.agent}
+	cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "neighbour", next.abstract)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	next.end = func() {
+		if !ended {
+			ended = true
+			_ = stdin.Close()
+			_ = cmd.Wait() // by then all that it said is read
+		}
+	}
+	t.Cleanup(next.end)
+	next.lines = bufio.NewScanner(stdout)
+	if !next.lines.Scan() {
+		_ = cmd.Wait()
+		t.Fatalf("the neighbour does not start:\n%s", stderr.String())
+	}
+	if err := json.Unmarshal(next.lines.Bytes(), &next.addresses); err != nil {
+		t.Fatalf("the neighbour says %q: %v", next.lines.Text(), err)
+	}
+	return next
+}
+
+// heardNothing ends it and looks at what else it said.
+func (n *bottleNext) heardNothing(t *testing.T) {
+	t.Helper()
+	rest := make(chan []string, 1)
+	go func() {
+		var lines []string
+		for n.lines.Scan() {
+			lines = append(lines, n.lines.Text())
+		}
+		rest <- lines
+	}()
+	n.end()
+	for _, line := range <-rest {
+		t.Errorf("the neighbour heard: %s", line)
+	}
+}
+
+// hostAbstract is a unix socket without a file on the host.
+func hostAbstract(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("@escape-host-%s", filepath.Base(t.TempDir()))
+	listener, err := listenUnix(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return name
+}
