@@ -40,6 +40,7 @@ type inspector struct {
 
 	multiplexed chan struct{} // one per HTTP/2 client
 	streams     chan struct{} // one per request of them
+	windows     *windows
 }
 
 // trust is which roots vouch for an upstream.
@@ -99,6 +100,7 @@ func newInspector(pair ca.Pair, roots trust, most int) (*inspector, error) {
 		strict:      sync.OnceValues(roots.strict().config),
 		multiplexed: make(chan struct{}, min(maxMultiplexed, max(most/32, 1))),
 		streams:     make(chan struct{}, maxStreams),
+		windows:     &windows{free: windowMemory},
 	}, nil
 }
 

@@ -43,8 +43,9 @@ const (
 	clientStreams    = 64        // requests at once of one HTTP/2 client
 	maxStreams       = 1024      // requests at once of all of them
 	streamWindow     = 256 << 10 // bytes of a request's body before it moves on
-	upstreamWindow   = 1 << 20   // bytes of a response's body, likewise
-	connectionWindow = 1 << 20   // bytes of all bodies of one connection, likewise
+	connectionWindow = 1 << 20   // bytes of all bodies of one connection, likewise, on each side
+	leastWindow      = 64 << 10  // bytes of it where windowMemory is used up
+	windowMemory     = 24 << 20  // bytes of all connections' windows
 	maxUpstreams     = 16        // connections upstream of one HTTP/2 client
 	maxSessions      = 256       // TLS sessions with origins that are kept
 )

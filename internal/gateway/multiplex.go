@@ -31,6 +31,10 @@ type multiplexed struct {
 	opening chan struct{}
 	opened  atomic.Bool
 	latest  atomic.Pointer[owned] // connection upstream
+	// upstreamWindow is that of each connection upstream; the first one's is
+	// taken with the client.
+	upstreamWindow int
+	inUse          atomic.Bool
 
 	mu       sync.Mutex // guards the rest
 	requests int
@@ -46,6 +50,9 @@ func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed
 		server: c.server, client: conn, way: way{to: to, secure: true},
 		opening: make(chan struct{}, 1), idle: make(chan struct{}),
 	}
+	window := c.inspector.windows.grant()
+	m.upstreamWindow = c.inspector.windows.grant()
+	defer c.inspector.windows.give(window + m.upstreamWindow) // when all has ended
 	m.transport = m.upstreams()
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
@@ -59,8 +66,8 @@ func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed
 		Protocols:                    &protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          clientStreams,
-			MaxReceiveBufferPerStream:     streamWindow,
-			MaxReceiveBufferPerConnection: connectionWindow,
+			MaxReceiveBufferPerStream:     min(window, streamWindow),
+			MaxReceiveBufferPerConnection: window,
 			// A client that is gone, or stops in the middle of a head, answers
 			// no ping.
 			SendPingTimeout:  c.limits.head,
@@ -86,8 +93,8 @@ func (m *multiplexed) upstreams() *http.Transport {
 		IdleConnTimeout:        m.limits.keepAlive,
 		MaxResponseHeaderBytes: maxHead,
 		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream:     upstreamWindow,
-			MaxReceiveBufferPerConnection: connectionWindow,
+			MaxReceiveBufferPerStream:     m.upstreamWindow,
+			MaxReceiveBufferPerConnection: m.upstreamWindow,
 			WriteByteTimeout:              m.limits.idle,
 		},
 	}
@@ -110,13 +117,24 @@ func (m *multiplexed) connect(ctx context.Context, _, _ string) (net.Conn, error
 			return nil, refused
 		}
 	}
-	conn, failed := m.dialSecure(ctx, own, m.way.to, protoHTTP2, protoHTTP1)
+	protocols := []string{protoHTTP2, protoHTTP1}
+	release, ok := m.window()
+	if !ok {
+		protocols = protocols[1:]
+	}
+	conn, failed := m.dialSecure(ctx, own, m.way.to, protocols...)
 	if failed != nil {
+		release()
 		return nil, failed
 	}
-	below, ok := conn.NetConn().(*owned)
-	if !ok || !m.keep(below) {
-		m.drop(conn)
+	if conn.ConnectionState().NegotiatedProtocol != protoHTTP2 {
+		release()
+		release = nil
+	}
+	below := conn.NetConn().(*owned) //nolint:forcetypeassert // dialSecure made it
+	below.release = release
+	if !m.keep(below) {
+		below.Close()
 		return nil, net.ErrClosed
 	}
 	return conn, nil

@@ -122,12 +122,15 @@ type owned struct {
 	server  *server
 	address string // where it leads, for the record
 	closed  atomic.Bool
+	release func() // called when it is closed; nil for nothing
 }
 
 func (o *owned) NetConn() net.Conn { return o.Conn }
 
 func (o *owned) Close() error {
-	o.closed.Store(true)
+	if !o.closed.Swap(true) && o.release != nil {
+		o.release()
+	}
 	o.server.drop(o.Conn)
 	return nil
 }

@@ -250,6 +250,11 @@ func (s *stream) carry() *refusal {
 	if answer.StatusCode < 200 || answer.StatusCode > 599 {
 		return s.broken("upstream switched protocols unasked")
 	}
+	shrink, ok := s.hold(answer.Header)
+	if !ok {
+		return s.broken("upstream's answer is malformed: " + errHeadSize.Error())
+	}
+	defer shrink()
 	if refused := s.screen(answer); refused != nil {
 		return refused
 	}
@@ -264,6 +269,20 @@ func (s *stream) carry() *refusal {
 		s.w.Header()[http.TrailerPrefix+name] = values
 	}
 	return nil
+}
+
+// hold takes the place that a large head of an answer needs, which is kept as
+// long as its body.
+func (s *stream) hold(head http.Header) (release func(), ok bool) {
+	if headSize(head) <= smallHead {
+		return func() {}, true
+	}
+	select {
+	case s.large <- struct{}{}:
+		return func() { <-s.large }, true
+	default:
+		return nil, false
+	}
 }
 
 // settle ends the time of interim answers, and notes where the request went.
