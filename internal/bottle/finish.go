@@ -61,13 +61,26 @@ func (s Summary) Line() string {
 // and handover, so that work, git, record and log are left, writes the Summary, marks
 // the run stopped and releases its lock. When it fails the run stays as it is,
 // and the next Sweep goes on.
-func Finish(ctx context.Context, run *runs.Run) error {
+func Finish(ctx context.Context, run *runs.Run) error { return finish(ctx, run, nil, nil) }
+
+// finish is Finish of a run whose exit code may be known. What is gone leaves
+// the ledger with the same write.
+func finish(ctx context.Context, run *runs.Run, code *int, gone []runs.Resource) error {
 	defer failpoint.Span("bottle.finish")()
-	err := finish(ctx, run)
+	err := tidy(ctx, run)
+	if err == nil {
+		err = run.Conclude(func(info *runs.Info) {
+			info.State, info.Ended = runs.Stopped, time.Now().UTC()
+			if code != nil {
+				info.ExitCode = code
+			}
+		}, gone...)
+	}
 	return errors.Join(err, run.Release())
 }
 
-func finish(ctx context.Context, run *runs.Run) error {
+// tidy removes what no stopped run keeps, and says what became of the work.
+func tidy(ctx context.Context, run *runs.Run) error {
 	// Space first: on a full disk neither summary nor ledger could be written.
 	for _, name := range []string{HomeDir, EtcDir, NonceFile, HandoverDir} {
 		if err := failpoint.Hit("bottle.finish." + name); err != nil {
@@ -83,13 +96,7 @@ func finish(ctx context.Context, run *runs.Run) error {
 	if err := summarise(ctx, run); err != nil {
 		return err
 	}
-	if err := failpoint.Hit("bottle.finish.stopped"); err != nil {
-		return err
-	}
-	return run.Update(func(info *runs.Info) {
-		info.State = runs.Stopped
-		info.Ended = time.Now().UTC()
-	})
+	return failpoint.Hit("bottle.finish.stopped")
 }
 
 // remove removes a part of the run's directory that a bottle could write.

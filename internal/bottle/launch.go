@@ -40,15 +40,16 @@ type Launching struct {
 }
 
 // Begin makes the run of a plan, in the state runs.Launching. endpoint says
-// where the platform makes what it makes.
-func Begin(store *runs.Store, plan Plan, endpoint string) (*Launching, error) {
+// where the platform makes what it makes; resources are those that it will make
+// first, recorded with the run.
+func Begin(store *runs.Store, plan Plan, endpoint string, resources ...runs.Resource) (*Launching, error) {
 	if err := failpoint.Hit("bottle.launch.begin"); err != nil {
 		return nil, err
 	}
 	run, err := store.Create(runs.Info{
 		ID: plan.Run, Name: plan.Name, Agent: plan.Spec.Agent, Bottle: plan.Spec.Bottle,
 		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Manifest: plan.Spec.Manifest, Endpoint: endpoint,
-	})
+	}, resources...)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +108,22 @@ type Teardown struct {
 	undo *Undo
 	once sync.Once
 	err  error
+
+	mu   sync.Mutex // guards code
+	code *int
+}
+
+// NoteExit has Close write down how the command is about to end.
+func (t *Teardown) NoteExit(code int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.code = &code
+}
+
+func (t *Teardown) exit() *int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.code
 }
 
 // Close removes everything but work, git, record and log, within
@@ -125,11 +142,8 @@ func (t *Teardown) close() error {
 	if err == nil {
 		err = t.undo.run(ctx)
 	}
-	if err == nil && len(t.run.Resources()) > 0 {
-		err = t.run.Forget(t.run.Resources()...)
-	}
 	if err != nil {
 		return errors.Join(err, t.run.Release())
 	}
-	return Finish(ctx, t.run)
+	return finish(ctx, t.run, t.exit(), t.run.Resources())
 }

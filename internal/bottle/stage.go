@@ -44,24 +44,38 @@ const snapshotFile = "snapshot"
 func Stage(
 	ctx context.Context, run *runs.Run, plan Plan, progress func(files, bytes int64),
 ) (workspace.Report, error) {
-	defer failpoint.Span("bottle.stage")()
-	spec := plan.Spec
-	if err := failpoint.Hit("bottle.stage.dirs"); err != nil {
+	if err := StageFiles(ctx, run, plan); err != nil {
 		return workspace.Report{}, err
 	}
-	if err := makeDirs(run, spec); err != nil {
-		return workspace.Report{}, err
+	return StageWork(ctx, run, plan, progress)
+}
+
+// StageFiles is the first part of Stage: all directories, those of the
+// workspace empty, and what else there is of files.
+func StageFiles(ctx context.Context, run *runs.Run, plan Plan) error {
+	defer failpoint.Span("bottle.stage-files")()
+	if err := failpoint.Hit("bottle.stage.dirs"); err != nil {
+		return err
+	}
+	if err := makeDirs(run, plan.Spec); err != nil {
+		return err
 	}
 	if err := failpoint.Hit("bottle.stage.files"); err != nil {
-		return workspace.Report{}, err
+		return err
 	}
-	if err := stageFiles(ctx, run, spec); err != nil {
-		return workspace.Report{}, err
-	}
+	return stageFiles(ctx, run, plan.Spec)
+}
+
+// StageWork is the second part, which may take long. The directories stay those
+// that they are, so that they can be mounted before.
+func StageWork(
+	ctx context.Context, run *runs.Run, plan Plan, progress func(files, bytes int64),
+) (workspace.Report, error) {
+	defer failpoint.Span("bottle.stage-work")()
 	if err := failpoint.Hit("bottle.stage.work"); err != nil {
 		return workspace.Report{}, err
 	}
-	return stageWork(ctx, run, spec, progress)
+	return stageWork(ctx, run, plan.Spec, progress)
 }
 
 // makeDirs makes the run's directories, each closed to everybody else, and in

@@ -4,10 +4,29 @@ import (
 	"context"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"claude-bottle/internal/failpoint"
 )
+
+// gitIdentity begins to ask for the person's identity; the answer is there when
+// it is called for.
+func (a *App) gitIdentity(ctx context.Context) (answer func() (name, mail string)) {
+	home, err := a.home()
+	if err != nil {
+		return func() (name, mail string) { return "", "" }
+	}
+	asked := make(chan [2]string, 1)
+	go func() { // ends when git does, which has a deadline
+		name, mail := gitIdentity(ctx, home)
+		asked <- [2]string{name, mail}
+	}()
+	return sync.OnceValues(func() (name, mail string) {
+		got := <-asked
+		return got[0], got[1]
+	})
+}
 
 // gitIdentity is the person's name and mail, for commits inside. Only their
 // own configuration is asked, never that of the project, which others wrote.

@@ -127,6 +127,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 // the launch into a plan. Nothing has been made when it returns.
 func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, error) {
 	none := bottle.Plan{}
+	identity := opts.gitIdentity(ctx)
 	m, err := opts.manifest()
 	if err != nil {
 		return nil, none, err
@@ -141,7 +142,7 @@ func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, e
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
 		return nil, none, err
 	}
-	spec, err := opts.resolve(ctx, m, h.store.Root())
+	spec, err := opts.resolve(ctx, m, h.store.Root(), identity)
 	if err != nil {
 		return nil, none, withCode(exitUsage, err)
 	}
@@ -156,7 +157,9 @@ func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, e
 	return h, plan, withCode(exitLaunch, err)
 }
 
-func (opts *startOptions) resolve(ctx context.Context, m *manifest.Manifest, stateRoot string) (bottle.Spec, error) {
+func (opts *startOptions) resolve(
+	ctx context.Context, m *manifest.Manifest, stateRoot string, identity func() (name, mail string),
+) (bottle.Spec, error) {
 	home, err := opts.home()
 	if err != nil {
 		return bottle.Spec{}, err
@@ -172,11 +175,11 @@ func (opts *startOptions) resolve(ctx context.Context, m *manifest.Manifest, sta
 	}
 	host := bottle.Host{Home: home, StateRoot: stateRoot}
 	host.UID, host.GID = bottle.Person(opts.UID, opts.GID, opts.Lookup)
-	host.GitName, host.GitMail = gitIdentity(ctx, home)
 	presets, err := opts.presets(ctx, m, opts.Agent)
 	if err != nil {
 		return bottle.Spec{}, err
 	}
+	host.GitName, host.GitMail = identity()
 	return bottle.Resolve(bottle.Input{
 		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host, Presets: presets,
 	})

@@ -20,6 +20,9 @@ var errTimeout = errors.New("the time that --timeout gave is over")
 func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b bottle.Bottle, signals *signals) (err error) {
 	defer func() {
 		signals.enter(ctx, closing)
+		if b, ok := b.(interface{ NoteExit(code int) }); ok {
+			b.NoteExit(codeOf(err))
+		}
 		closed := b.Close()
 		finish(opts, h, b.Run(), codeOf(err))
 		if ctx.Err() == nil && !plan.Spec.Once {
@@ -100,8 +103,10 @@ func finish(opts *startOptions, h *host, id runs.ID, code int) {
 	if run.Info().State != runs.Stopped {
 		return
 	}
-	if err := run.Update(func(info *runs.Info) { info.ExitCode = &code }); err != nil {
-		opts.note("warning: %v", err)
+	if noted := run.Info().ExitCode; noted == nil || *noted != code {
+		if err := run.Update(func(info *runs.Info) { info.ExitCode = &code }); err != nil {
+			opts.note("warning: %v", err)
+		}
 	}
 	summary, err := bottle.Summarise(h.store, id)
 	if err != nil {

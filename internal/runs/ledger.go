@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,10 @@ type ledger struct {
 	Version   int        `json:"version"`
 	Run       Info       `json:"run"`
 	Resources []Resource `json:"resources"`
+}
+
+func (l *ledger) forget(gone []Resource) {
+	l.Resources = slices.DeleteFunc(l.Resources, func(resource Resource) bool { return slices.Contains(gone, resource) })
 }
 
 // write replaces the ledger in the directory dir: after a crash at any point

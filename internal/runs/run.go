@@ -61,6 +61,9 @@ func (r *Run) Resources() []Resource {
 // comes before the resource exists: a crash between the two leaves a record
 // of nothing, never a resource without one.
 func (r *Run) Record(resources ...Resource) error {
+	if recorded := r.Resources(); !slices.ContainsFunc(resources, func(resource Resource) bool { return !slices.Contains(recorded, resource) }) {
+		return nil // they are on the disk: an operation that fails changes nothing
+	}
 	return r.change("record", func(l *ledger) {
 		for _, resource := range resources {
 			if !slices.Contains(l.Resources, resource) {
@@ -72,10 +75,15 @@ func (r *Run) Record(resources ...Resource) error {
 
 // Forget takes resources, which no longer exist, out of the ledger.
 func (r *Run) Forget(resources ...Resource) error {
-	return r.change("forget", func(l *ledger) {
-		l.Resources = slices.DeleteFunc(l.Resources, func(resource Resource) bool {
-			return slices.Contains(resources, resource)
-		})
+	return r.change("forget", func(l *ledger) { l.forget(resources) })
+}
+
+// Conclude is Forget and Update in one.
+func (r *Run) Conclude(change func(*Info), gone ...Resource) error {
+	return r.change("update", func(l *ledger) {
+		change(&l.Run)
+		l.Run.ID = r.id
+		l.forget(gone)
 	})
 }
 

@@ -70,6 +70,31 @@ func TestLedgerSurvivesItsProcess(t *testing.T) {
 	}
 }
 
+// What is recorded with the run is there from its first moment; what is gone
+// leaves the ledger with the last word about it.
+func TestFirstAndLastWriteHoldBoth(t *testing.T) {
+	s := open(t)
+	name, network := Resource{Kind: "name", Name: "n"}, Resource{Kind: "network", Name: "n"}
+	run, err := s.Create(Info{Agent: "demo"}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Release() })
+	if _, resources, err := s.Load(run.ID()); err != nil || !slices.Equal(resources, []Resource{name}) {
+		t.Errorf("at first it holds %v, %v", resources, err)
+	}
+	if err := errors.Join(run.Record(name), run.Record(name, network)); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Conclude(func(info *Info) { info.State, info.ID = Stopped, "x" }, name); err != nil {
+		t.Fatal(err)
+	}
+	info, resources, err := s.Load(run.ID())
+	if err != nil || info.State != Stopped || info.ID != run.ID() || !slices.Equal(resources, []Resource{network}) {
+		t.Errorf("at last it is %+v and holds %v, %v", info, resources, err)
+	}
+}
+
 func TestIDsSortByStart(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var last ID

@@ -37,7 +37,7 @@ func (s *Store) Propose() ID { return newID(time.Now()) }
 // Create makes the directory and the ledger of a run and takes its lock. An
 // empty ID is proposed, an empty State is Launching, a zero Started is now. On
 // an error nothing is left.
-func (s *Store) Create(info Info) (*Run, error) {
+func (s *Store) Create(info Info, resources ...Resource) (*Run, error) {
 	if info.ID == "" {
 		info.ID = s.Propose()
 	}
@@ -50,14 +50,14 @@ func (s *Store) Create(info Info) (*Run, error) {
 	if !info.ID.Valid() {
 		return nil, fmt.Errorf("create run %q: not an id", string(info.ID))
 	}
-	run, err := s.create(info)
+	run, err := s.create(info, resources)
 	if err != nil {
 		return nil, hint.Disk(fmt.Errorf("create run %s in %s: %w", info.ID, s.root, err))
 	}
 	return run, nil
 }
 
-func (s *Store) create(info Info) (run *Run, err error) {
+func (s *Store) create(info Info, resources []Resource) (run *Run, err error) {
 	if _, err := s.open(true); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *Store) create(info Info) (run *Run, err error) {
 	if err := unix.Mkdirat(s.runs, hidden, 0o700); err != nil {
 		return nil, &os.PathError{Op: "mkdir", Path: hidden, Err: err}
 	}
-	run = &Run{store: s, id: info.ID, dir: -1, lock: -1, ledger: ledger{Version: ledgerVersion, Run: info}}
+	run = &Run{store: s, id: info.ID, dir: -1, lock: -1, ledger: ledger{Version: ledgerVersion, Run: info, Resources: resources}}
 	defer func() {
 		if err != nil {
 			_ = run.release()

@@ -95,6 +95,13 @@ func dialUID(agent int) int {
 	return uid
 }
 
+// NoteExit has Close write down how the command ends.
+func (b *instance) NoteExit(code int) {
+	if b.teardown != nil {
+		b.teardown.NoteExit(code)
+	}
+}
+
 // Run is the run's id.
 func (b *instance) Run() runs.ID { return b.id }
 

@@ -54,6 +54,13 @@ func (l *launch) instance() *instance {
 	}
 }
 
+// NoteExit has Close write down how the command ends.
+func (b *instance) NoteExit(code int) {
+	if b.teardown != nil {
+		b.teardown.NoteExit(code)
+	}
+}
+
 // Run is the run's id.
 func (b *instance) Run() runs.ID { return b.id }
 

@@ -48,7 +48,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if plan.Native == nil {
 		return nil, fmt.Errorf("launch %s: the plan is not native's", plan.Name)
 	}
-	launching, err := bottle.Begin(p.config.Store, plan, "")
+	launching, err := bottle.Begin(p.config.Store, plan, "", runs.Resource{Kind: kindBottle, Name: plan.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	return b, nil
 }
 
-// do starts the supervisor first: while the bottle is staged, its processes
-// start.
+// do starts the supervisor first: while files are staged, its processes start.
 func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, error) {
 	if err := l.claim(); err != nil {
 		return nil, err
@@ -100,10 +99,7 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := failpoint.Hit("native.started"); err != nil {
 		return nil, err
 	}
-	if err := l.stage(ctx); err != nil {
-		return nil, err
-	}
-	if err := failpoint.Hit("native.staged"); err != nil {
+	if err := bottle.StageFiles(ctx, l.Run, l.plan); err != nil {
 		return nil, err
 	}
 	return l.boot(ctx, program.Path, secrets)
@@ -158,13 +154,16 @@ func (l *launch) end(ctx context.Context) error {
 	return err
 }
 
-func (l *launch) stage(ctx context.Context) error {
+func (l *launch) stageWork(ctx context.Context) error {
 	config := l.platform.config
-	report, err := bottle.Stage(ctx, l.Run, l.plan, config.Copying)
+	report, err := bottle.StageWork(ctx, l.Run, l.plan, config.Copying)
 	if err == nil && config.Copied != nil && l.plan.Spec.Cwd != "" {
 		config.Copied(report)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return failpoint.Hit("native.staged")
 }
 
 // written are the files of /etc that depend on the person and on the gateway,
@@ -185,8 +184,10 @@ func (l *launch) written() []content {
 	}
 }
 
-// boot starts the rest, hands gateway and guest their boot frames at once, and
-// proves that the bottle is closed.
+// boot starts the rest, hands the gateway its boot frame, copies the work while
+// the bottle is made around its directory, and then hands the guest its boot
+// frame: nothing but our own program runs inside before. Last it proves that the
+// bottle is closed.
 func (l *launch) boot(ctx context.Context, program string, secrets environ.Secrets) (*instance, error) {
 	part := l.plan.Native
 	at := paths{
@@ -210,7 +211,12 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	b := l.instance()
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.bootGateway(together, b, secrets) })
-	group.Go(func() error { return l.bootGuest(together, b, secrets) })
+	group.Go(func() error {
+		if err := l.stageWork(together); err != nil {
+			return err
+		}
+		return l.bootGuest(together, b, secrets)
+	})
 	if err = group.Wait(); err == nil {
 		err = l.prove(ctx, b)
 	}
