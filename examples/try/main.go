@@ -111,8 +111,7 @@ model is not. A stand-in on this machine answers what you type, by rule:
 		end()
 		return "", nil, err
 	}
-	// Nothing checks it; Claude Code wants one.
-	return project, end, os.Setenv("CLAUDE_BOTTLE_OAUTH_TOKEN", "sk-ant-oat01-stand-in")
+	return project, end, nil
 }
 
 // copyProject copies the project's files but its manifest.

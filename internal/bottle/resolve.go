@@ -69,7 +69,7 @@ func Resolve(in Input) (Spec, error) {
 		return Spec{}, err
 	}
 
-	token := credentialOf(row, from.Env, in.Lookup)
+	token := credentialOf(row, from.Env, in.Flags.RemoteControl, in.Lookup)
 	env := slices.Concat(from.Env, token.entries)
 	if egress, err = withSecrets(egress, env); err != nil {
 		return Spec{}, fmt.Errorf("bottle %s: %w", from.Name, err)
@@ -170,7 +170,7 @@ type credential struct {
 
 // credentialOf takes what the manifest sets itself, under either name, and
 // else the first variable of the launcher that is set and not empty.
-func credentialOf(row harness.Harness, env []environ.Entry, lookup func(string) (string, bool)) credential {
+func credentialOf(row harness.Harness, env []environ.Entry, remote bool, lookup func(string) (string, bool)) credential {
 	for _, token := range row.Tokens {
 		if hasEntry(env, token.Name) {
 			return credential{name: token.Name}
@@ -181,7 +181,12 @@ func credentialOf(row harness.Harness, env []environ.Entry, lookup func(string) 
 	}
 	for _, token := range row.Tokens {
 		if value, ok := lookup(token.From); ok && value != "" {
-			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From}
+			use := token.Use
+			use.Name = token.Name
+			if remote {
+				use.Paths = append(use.Paths, token.Remote...)
+			}
+			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From, Use: &use}
 			return credential{name: token.Name, entries: []environ.Entry{entry}}
 		}
 	}
@@ -240,6 +245,7 @@ func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token cred
 	if spec.Cwd != "" && gitConfigHoldsCredential(spec.Cwd) {
 		warnings = append(warnings, "workspace: .git/config holds a credential, which is readable inside: take it out of the remote's URL or header")
 	}
+	warnings = append(warnings, elsewhere(row, spec.Env, token)...)
 	if token.missing {
 		var names []string
 		for _, t := range row.Tokens {

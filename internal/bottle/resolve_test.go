@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/provision"
 )
 
@@ -178,7 +180,7 @@ func TestResolveToken(t *testing.T) {
 			}
 			var want []environ.Entry
 			if test.source != "" {
-				want = []environ.Entry{{Name: test.inside, Kind: environ.Host, Source: test.source}}
+				want = []environ.Entry{{Name: test.inside, Kind: environ.Host, Source: test.source, Use: useOf(test.inside)}}
 			}
 			if !reflect.DeepEqual(secrets, want) {
 				t.Errorf("secrets %+v, want %+v", secrets, want)
@@ -330,4 +332,17 @@ func TestOpenUploads(t *testing.T) {
 			t.Errorf("%s: %v", host, got)
 		}
 	}
+}
+
+// useOf is where the harness needs its credential.
+func useOf(name string) *policy.Secret {
+	row, _ := harness.Named("claude")
+	for _, token := range row.Tokens {
+		if token.Name == name {
+			use := token.Use
+			use.Name = name
+			return &use
+		}
+	}
+	return nil
 }

@@ -2,10 +2,12 @@ package bottle
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/harness"
 	"claude-bottle/internal/policy"
 )
 
@@ -97,4 +99,23 @@ func secretSummary(entry environ.Entry) string {
 		text += ", or none"
 	}
 	return text + " (a placeholder inside)"
+}
+
+// elsewhere warns of a harness that is led to another server than the one that
+// its credential is for. A manifest of a project can say where; so the
+// credential does not follow.
+func elsewhere(row harness.Harness, env []environ.Entry, token credential) []string {
+	for _, entry := range env {
+		if row.BaseURL == "" || entry.Name != row.BaseURL || entry.Kind != environ.Literal {
+			continue
+		}
+		u, err := url.Parse(entry.Value)
+		for _, brokered := range token.entries {
+			if err != nil || !slices.Contains(brokered.Use.Hosts, u.Host) {
+				return []string{fmt.Sprintf("harness %s: %s leads to %s, and %s is not sent there: an env entry %s with secret and hosts in your own manifest says that it may be",
+					row.Name, row.BaseURL, withoutUser(entry.Value), brokered.Source, brokered.Name)}
+			}
+		}
+	}
+	return nil
 }

@@ -41,6 +41,10 @@ type Result struct {
 type Refusal struct {
 	Secret string // its name; empty where none is to blame
 	Reason string
+	// Challenge says that a client may go on by itself when it is asked for
+	// the password of Basic, as git, pip and registries' clients do, which
+	// bring nothing until somebody asks.
+	Challenge bool
 }
 
 func (r *Refusal) Error() string {
@@ -123,7 +127,7 @@ func canonicalHeader(h http.Header) http.Header {
 // use notes that a secret is in the request, once.
 func (a *attempt) use(s *secret) error {
 	if slices.Contains(a.used, s) {
-		return &Refusal{s.Name, "its placeholder is there twice"}
+		return &Refusal{Secret: s.Name, Reason: "its placeholder is there twice"}
 	}
 	a.used = append(a.used, s)
 	return nil
@@ -142,7 +146,7 @@ func (a *attempt) headers() error {
 				continue
 			}
 			if len(values) > 1 {
-				return &Refusal{s.Name, "header " + name + " is there twice"}
+				return &Refusal{Secret: s.Name, Reason: "header " + name + " is there twice"}
 			}
 			if err := a.use(s); err != nil {
 				return err
@@ -192,7 +196,7 @@ func (a *attempt) leftovers() error {
 		if !slices.ContainsFunc(a.mine, func(s *secret) bool { return s.Name == found }) {
 			reason = "its placeholder is not for " + host
 		}
-		return &Refusal{found, reason}
+		return &Refusal{Secret: found, Reason: reason}
 	}
 	return nil
 }
@@ -219,29 +223,29 @@ func (a *attempt) places() error {
 		return nil
 	}
 	if len(a.used) > 0 && !a.r.Verified {
-		return &Refusal{a.used[0].Name, "it goes over verified TLS only"}
+		return &Refusal{Secret: a.used[0].Name, Reason: "it goes over verified TLS only"}
 	}
 	segments, split, err := readPath(a.r.Path)
 	if err != nil {
 		return &Refusal{Reason: err.Error()}
 	}
 	if source, ok := a.b.minting(a.r.Host, segments, split); ok && len(a.used) > 0 {
-		return &Refusal{a.used[0].Name, "this path gives out new credentials (" + source + ")"}
+		return &Refusal{Secret: a.used[0].Name, Reason: "this path gives out new credentials (" + source + ")"}
 	}
 	for _, s := range a.used {
 		if len(s.paths) == 0 {
 			continue
 		}
 		if split != nil {
-			return &Refusal{s.Name, errSeparator.Error()}
+			return &Refusal{Secret: s.Name, Reason: errSeparator.Error()}
 		}
 		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"} {
 			if len(a.r.Header[name]) > 0 {
-				return &Refusal{s.Name, "header " + name + " can change the path that was checked"}
+				return &Refusal{Secret: s.Name, Reason: "header " + name + " can change the path that was checked"}
 			}
 		}
 		if !slices.ContainsFunc(s.paths, func(p pathPattern) bool { return p.match(segments) }) {
-			return &Refusal{s.Name, "it is not for this path"}
+			return &Refusal{Secret: s.Name, Reason: "it is not for this path"}
 		}
 	}
 	return nil

@@ -140,10 +140,10 @@ func TestPlaces(t *testing.T) {
 
 func TestPaths(t *testing.T) {
 	s := github()
-	s.Paths = []string{"/repos/acme/**", "/user"}
+	s.Paths = []string{"/repos/acme/**", "/user", "/legacy/"}
 	b := broker(t, s)
 	for path, ok := range map[string]bool{
-		"/repos/acme": true, "/repos/acme/web/issues": true, "/user": true, "/user/": true,
+		"/repos/acme": true, "/repos/acme/web/issues": true, "/user": true, "/user/": true, "/legacy": true, "/legacy/": true, "/legacy/x": false,
 		"/repos/acme-evil/web": false, "/repos/evil/acme": false, "/": false, "/users": false,
 		"/repos/acme%2fweb": false, "/repos/acme/a%2fb": false, "/Repos/acme/web": false, "": false, "*": false,
 	} {

@@ -22,7 +22,9 @@ func (a *attempt) pinned() error {
 	case other != "" && !own:
 		return &Refusal{Reason: "a credential of another account (" + other + ") is not for a host that a secret is for, unless the secret says own_credentials"}
 	case other == "" && len(a.used) == 0 && !anonymous:
-		return &Refusal{a.mine[0].Name, "a request to its host must carry it, unless it says anonymous"}
+		s := a.mine[0]
+		basic := !s.SigV4 && s.Query == "" && (s.Header == "" || s.Header == "Authorization")
+		return &Refusal{Secret: s.Name, Reason: "a request to its host must carry it, unless it says anonymous", Challenge: basic}
 	}
 	return nil
 }
@@ -61,12 +63,13 @@ func (a *attempt) otherCredential() string {
 // credential.
 var credentialWords = []string{"auth", "token", "key", "secret", "cookie", "session", "passw", "credential", "signature"}
 
-// forCredentials says whether a header is for a credential by its name. Two
-// that have such a word are none: the nonce of a WebSocket (RFC 6455, 4.1) and
-// the name by which a server knows a repeated request.
+// forCredentials says whether a header is for a credential by its name. Some
+// that have such a word are none: the nonce of a WebSocket (RFC 6455, 4.1), the
+// name by which a server knows a repeated request, what Claude Code calls its
+// conversation, how npm would like to log in, and what it calls a run of itself.
 func forCredentials(name string) bool {
 	switch strings.ToLower(name) {
-	case "sec-websocket-key", "idempotency-key", "x-idempotency-key":
+	case "sec-websocket-key", "idempotency-key", "x-idempotency-key", "x-claude-code-session-id", "npm-auth-type", "npm-session":
 		return false
 	}
 	return holdsAny(name, credentialWords...)

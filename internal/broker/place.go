@@ -65,7 +65,8 @@ func parsePath(text string) (pathPattern, error) {
 	if !ok || strings.ContainsAny(rest, "?#\\") {
 		return nil, errPathPattern
 	}
-	pattern := pathPattern(strings.Split(rest, "/"))
+	// A slash at the end says nothing, in a pattern as in a path.
+	pattern := pathPattern(strings.Split(strings.TrimSuffix(rest, "/"), "/"))
 	for _, segment := range pattern {
 		if segment == ".." || segment == "." || strings.Contains(segment, "**") && segment != "**" {
 			return nil, errPathPattern

@@ -73,7 +73,7 @@ func (a *attempt) query() error {
 			}
 			text, err := url.QueryUnescape(value)
 			if err != nil || text != s.Placeholder {
-				return &Refusal{s.Name, "parameter " + s.Query + " holds something else"}
+				return &Refusal{Secret: s.Name, Reason: "parameter " + s.Query + " holds something else"}
 			}
 			if err := a.use(s); err != nil {
 				return err

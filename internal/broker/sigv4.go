@@ -94,7 +94,7 @@ func (a *attempt) sign() error {
 }
 
 func (a *attempt) resign(s *secret, c credential) error {
-	refuse := func(reason string) error { return &Refusal{s.Name, reason} }
+	refuse := func(reason string) error { return &Refusal{Secret: s.Name, Reason: reason} }
 	token := a.r.Header["X-Amz-Security-Token"]
 	if s.Token.Value == "" && len(token) > 0 || s.Token.Value != "" && !slices.Equal(token, []string{s.Token.Placeholder}) {
 		return refuse("the session token is not the one that belongs to it")
@@ -143,14 +143,14 @@ func (a *attempt) payload(s *secret) (string, error) {
 	case len(values) == 0:
 		return a.r.PayloadHash, nil
 	case len(values) > 1:
-		return "", &Refusal{s.Name, "header X-Amz-Content-Sha256 is there twice"}
+		return "", &Refusal{Secret: s.Name, Reason: "header X-Amz-Content-Sha256 is there twice"}
 	}
 	switch v := values[0]; v {
 	case unsigned, streamPayload, streamTrailer, unsignedTrail:
 		return v, nil
 	default:
 		if len(v) != 64 || strings.Trim(v, "0123456789abcdef") != "" {
-			return "", &Refusal{s.Name, "header X-Amz-Content-Sha256 holds no form of payload that is known"}
+			return "", &Refusal{Secret: s.Name, Reason: "header X-Amz-Content-Sha256 holds no form of payload that is known"}
 		}
 		return v, nil
 	}

@@ -121,8 +121,12 @@ func (opts *tryOptions) trial(ctx context.Context, signals *signals) (t trial, e
 		return trial{}, withCode(exitLaunch, err)
 	}
 	plan.Why = h.why
+	decoys, err := environ.Decoys(plan.Spec.Env)
+	if err != nil {
+		return trial{}, err
+	}
 	opts.progress.Show("launching " + plan.Name)
-	b, err := h.platform.Launch(ctx, plan, environ.Secrets{})
+	b, err := h.platform.Launch(ctx, plan, decoys)
 	opts.progress.Done()
 	if failure := (*probe.Failure)(nil); errors.As(err, &failure) {
 		return opts.unproven(plan, failure, hint.Of(err)), nil

@@ -51,7 +51,11 @@ func withheld(host string, port int, why *broker.Refusal) *refusal {
 	if why.Secret != "" {
 		d.Rule = "secret " + why.Secret
 	}
-	return denied(d, port)
+	refused := denied(d, port)
+	if why.Challenge {
+		refused.status, refused.challenge = http.StatusUnauthorized, true
+	}
+	return refused
 }
 
 // concerns says whether a secret is for a place, so that what comes from there

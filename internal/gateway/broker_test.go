@@ -7,8 +7,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 
 	"claude-bottle/internal/audit"
+	"claude-bottle/internal/ca"
 	"claude-bottle/internal/policy"
 )
 
@@ -62,7 +66,11 @@ func TestBrokeredRefusals(t *testing.T) {
 			}},
 		} {
 			got := fetch(t, c, "GET", test.url, nil, test.change)
-			if got.StatusCode != http.StatusForbidden || !strings.Contains(got.body, test.reason) || !strings.Contains(got.body, "rule: "+test.rule+"\n") {
+			status := http.StatusForbidden
+			if what == "none" { // who waits to be asked is asked
+				status = http.StatusUnauthorized
+			}
+			if got.StatusCode != status || (got.Header.Get("WWW-Authenticate") != "") != (what == "none") || !strings.Contains(got.body, test.reason) || !strings.Contains(got.body, "rule: "+test.rule+"\n") {
 				t.Errorf("%s, %s: %d %q", version, what, got.StatusCode, got.body)
 			}
 			f.eventually(what, func(e audit.Event) bool {
@@ -148,4 +156,76 @@ func TestBrokeredEchoes(t *testing.T) {
 			t.Errorf("brotli: %d %q", got.StatusCode, got.body)
 		}
 	})
+}
+
+// Certificates of a project's are trusted for the hosts of no secret, and for
+// others as before.
+func TestProjectRootsVouchForNoSecret(t *testing.T) {
+	for _, project := range []bool{false, true} {
+		w := newWorld()
+		s := secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}})
+		theirs := newNotary(t)
+		e := everything("api.example", "other.example")
+		e.Secrets, e.Roots, e.ProjectRoots = []policy.Secret{s.Entry}, theirs.pem(), project
+		pair, err := ca.New("run1", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := brokerWorld(t, w, everything("other.example"), s)
+		if f.server.inspector, err = newInspector(pair, trustOf(e, f.notary.pem()), 16); err != nil {
+			t.Fatal(err)
+		}
+		f.roots.AppendCertsFromPEM([]byte(pair.Certificate))
+		for _, host := range []string{"api.example", "other.example"} {
+			w.host(host, 443, secureOrigin(t, theirs.sign(host), ok))
+			got := fetch(t, f.speak(protoHTTP1), "GET", "https://"+host+"/", nil, func(r *http.Request) {
+				if host == "api.example" {
+					bearer(s.Placeholder)(r)
+				}
+			})
+			refused := project && host == "api.example"
+			if refused != (got.StatusCode == http.StatusBadGateway) || refused != strings.Contains(got.body, "signed by nobody who is trusted here") {
+				t.Errorf("%s, a project's roots %v: %d %q", host, project, got.StatusCode, got.body)
+			}
+		}
+	}
+}
+
+// In a WebSocket to a secret's host what the server says is searched like an
+// answer, and nothing is compressed that could hide it.
+func TestBrokeredWebSocket(t *testing.T) {
+	w := newWorld()
+	s := secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}})
+	f := brokerWorld(t, w, policy.Egress{}, s)
+	f.serve(w, "api.example", func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover})
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		_ = conn.Write(r.Context(), websocket.MessageText, []byte(`{"you": "`+token+`", "extensions": "`+r.Header.Get("Sec-WebSocket-Extensions")+`"}`))
+		_, text, err := conn.Read(r.Context())
+		if err == nil {
+			_ = conn.Write(r.Context(), websocket.MessageText, text)
+		}
+	}, protoHTTP1)
+	header := http.Header{"Authorization": {"Bearer " + s.Placeholder}}
+	conn, _, err := websocket.Dial(t.Context(), "wss://api.example/", &websocket.DialOptions{
+		HTTPClient: f.speak(protoHTTP1), HTTPHeader: header, CompressionMode: websocket.CompressionContextTakeover,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	_, got, err := conn.Read(t.Context())
+	if want := `{"you": "` + s.Placeholder + `", "extensions": ""}`; err != nil || string(got) != want {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := conn.Write(t.Context(), websocket.MessageText, []byte("said and heard!")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err = conn.Read(t.Context()); err != nil || string(got) != "said and heard!" {
+		t.Errorf("%q, %v", got, err)
+	}
 }

@@ -18,7 +18,10 @@ type refusal struct {
 	outcome  audit.Outcome
 	port     int
 	decision policy.Decision
-	cause    error // of a failure, where there is one; never shown
+	// challenge asks for credentials (RFC 9110, 11.6.1): a client that has the
+	// placeholder and waits to be asked for it goes on.
+	challenge bool
+	cause     error // of a failure, where there is one; never shown
 }
 
 func (r *refusal) Error() string { return r.decision.Reason }
@@ -54,6 +57,9 @@ type explanation struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
+// basicChallenge is what a challenge says.
+const basicChallenge = `Basic realm="claude-bottle: the placeholder as the password", charset="UTF-8"`
+
 func (r *refusal) verb() string {
 	if r.outcome == audit.Failed {
 		return "failed"
@@ -68,6 +74,9 @@ func (r *refusal) response(accept string, head, closing bool) []byte {
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
 	b = fmt.Appendf(b, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n", kind)
 	b = fmt.Appendf(b, "X-Claude-Bottle: %s\r\nContent-Length: %d\r\n", r.verb(), len(body))
+	if r.challenge {
+		b = append(b, "WWW-Authenticate: "+basicChallenge+"\r\n"...)
+	}
 	if closing {
 		b = append(b, "Connection: close\r\n"...)
 	}

@@ -217,6 +217,9 @@ func (m *multiplexed) give(w http.ResponseWriter, r *http.Request, why *refusal)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Claude-Bottle", why.verb())
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if why.challenge {
+		h.Set("WWW-Authenticate", basicChallenge)
+	}
 	h["Date"] = nil
 	w.WriteHeader(why.status)
 	if r.Method != http.MethodHead {

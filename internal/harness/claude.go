@@ -47,9 +47,10 @@ func claude() Harness {
 		Ready: claudeReady,
 		Argv:  claudeArgv,
 		Tokens: []Token{
-			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken},
-			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey},
+			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken, Use: claudeUse(), Remote: claudeRemote()},
+			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey, Use: claudeUse(), Remote: claudeRemote()},
 		},
+		BaseURL:       "ANTHROPIC_BASE_URL",
 		RemoteControl: true,
 		Once:          true,
 	}

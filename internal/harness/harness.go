@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/provision"
 )
 
@@ -25,14 +26,23 @@ type Harness struct {
 	// harness's credential, best first; the first that is set is forwarded
 	// under Name.
 	Tokens []Token
+	// BaseURL is the variable that leads the harness to another server than
+	// that of its credential; empty for none.
+	BaseURL string
 	// RemoteControl and Once say what of `start` it understands: Start's
 	// fields of those names.
 	RemoteControl bool
 	Once          bool
 }
 
-// Token maps a variable of the launcher to one inside.
-type Token struct{ From, Name string }
+// Token maps a variable of the launcher to one inside, which gets a placeholder
+// of it. Use says where the harness needs it, and Remote are the paths that
+// steering it from elsewhere needs beside.
+type Token struct {
+	From, Name string
+	Use        policy.Secret
+	Remote     []string
+}
 
 // Setup is what a harness must know to be made ready. Paths are the bottle's.
 type Setup struct {

@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 
 	"claude-bottle/test/engine"
 	"claude-bottle/test/messagesapi"
+	"claude-bottle/test/standin"
 )
 
 // claudePackage is the agent as people install it on their machine.
@@ -54,13 +57,19 @@ func newNativePerson(t *testing.T) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback, at once
+	listener := listenHTTPS(t)
+	authority, err := messagesapi.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := authority.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- new(messagesapi.Server).Serve(ctx, listener, nil) }()
+	server := &standin.Server{}
+	go func() { served <- server.Serve(ctx, listener, config) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-served; err != nil {
@@ -68,7 +77,7 @@ func newNativePerson(t *testing.T) *person {
 		}
 	})
 	dir := filepath.Join(shared.dir, "native")
-	p := &person{t: t, binary: binary, home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
+	p := &person{t: t, binary: binary, server: server, home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
 	for _, dir := range []string{shared.dir, dir, p.home, p.state, p.project} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -77,18 +86,21 @@ func newNativePerson(t *testing.T) *person {
 			t.Fatal(err)
 		}
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	text := fmt.Sprintf(`
+	text := strings.ReplaceAll(`
 bottles:
   local:
-    env: {ANTHROPIC_BASE_URL: "http://messages.test:%d", CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1"}
+    env: {CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1"}
     egress:
-      allowlist: ["messages.test:%d"]
-      resolve: {messages.test: 127.0.0.1}
-      private: [127.0.0.1/32]
+      resolve: {api.anthropic.com: ADDRESS}
+      private: [ADDRESS/32]
+      ca: ca.pem
 agents:
   native: {bottle: local, harness: claude}
-`, port, port)
+  shell: {bottle: local, harness: {command: [bash, -c]}}
+`, "ADDRESS", listener.Addr().(*net.TCPAddr).IP.String())
+	if err := os.WriteFile(filepath.Join(p.home, "ca.pem"), authority.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(p.home, "claude-bottle.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +109,24 @@ agents:
 		"CLAUDE_BOTTLE_OAUTH_TOKEN=" + token,
 	}
 	return p
+}
+
+// listenHTTPS listens on port 443, where the harness's credential goes, on a
+// loopback address that nobody else has.
+func listenHTTPS(t *testing.T) net.Listener {
+	t.Helper()
+	for range 20 {
+		address := fmt.Sprintf("127.%d.%d.%d:443", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250))
+		listener, err := net.Listen("tcp4", address) //nolint:noctx // on loopback, at once
+		if err == nil {
+			return listener
+		}
+		if errors.Is(err, os.ErrPermission) {
+			skipOrFail(t, "only root may listen on port 443")
+		}
+	}
+	t.Fatal("no address of loopback is free")
+	return nil
 }
 
 // claudeOnHost is the directory that holds the claude of an npm package, which

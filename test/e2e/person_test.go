@@ -37,8 +37,9 @@ type person struct {
 	owner   string // what all of the person's objects in the engine are labelled with
 }
 
-// token is what the local Messages API sees.
-const token = "sk-ant-oat01-e2e"
+// token is what the local Messages API sees, and nothing inside a bottle. It
+// is of the real one's form.
+const token = "sk-ant-oat01-e2e0Zq7VbX3mKd9RtYw2LhNs5PfGc8JuEa4Qy6TiBo1MvDk3WxFz9HrSj7CnUg5LpAe2VtIq8OyKm4RbXd6NwZh1GsPf3-AAAAAA"
 
 // newPerson has a manifest at home with one bottle and one agent, in which
 // isolation is "runc" or "runsc", and more is put below the bottle.

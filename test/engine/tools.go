@@ -11,16 +11,23 @@ import (
 // package that brings each. Compilers, git and Node.js are not among them: a
 // machine on which this is built has those.
 var tools = map[string]string{
+	"aws":     "awscli",
 	"busybox": "busybox-static",
 	"bwrap":   "bubblewrap",
 	"curl":    "curl",
+	"gh":      "gh",
 	"java":    "default-jdk-headless", // it runs a source file
 	"openssl": "openssl",
+	"pip3":    "python3-pip",
 	"python3": "python3",
 	"script":  "bsdutils",
+	"skopeo":  "skopeo",
 	"strace":  "strace",
 	"tmux":    "tmux",
+	"twine":   "twine",
 	"wget":    "wget",
+
+	"docker-registry": "docker-registry",
 }
 
 // modules are those of Python that tests import, of whichever python3 is first

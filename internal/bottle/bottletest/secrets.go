@@ -14,6 +14,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/wire"
 )
 
@@ -21,6 +22,7 @@ func secretRows() []row {
 	return []row{
 		{"for the harness alone", secretsForHarness},
 		{"nowhere on the host", secretsNowhere},
+		{"a placeholder inside", secretsBrokered},
 	}
 }
 
@@ -38,6 +40,42 @@ func (s *suite) withSecret(t *testing.T) (bottle.Bottle, string) {
 		t.Fatal(err)
 	}
 	return s.launchWith(t, spec, secrets), value
+}
+
+// secretsBrokered: of a secret that the gateway holds every process has the
+// placeholder, and nothing inside, on the host or in the platform's records
+// has the value.
+func secretsBrokered(t *testing.T, s *suite) {
+	value := "ghp_" + rand.Text() + rand.Text()[:10]
+	entry := environ.Entry{
+		Name: "TOKEN", Kind: environ.Host, Source: "LAUNCHER_TOKEN",
+		Use: &policy.Secret{Name: "TOKEN", Hosts: []string{"api.example.com"}},
+	}
+	spec := s.spec()
+	spec.Env = append(spec.Env, entry)
+	spec.Egress.Secrets = append(spec.Egress.Secrets, *entry.Use)
+	lookup := func(name string) (string, bool) { return value, name == "LAUNCHER_TOKEN" }
+	secrets, err := environ.Gather(context.Background(), spec.Env, lookup, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.launchWith(t, spec, secrets)
+	placeholder := secrets.Brokered()[0].Placeholder
+	for _, harness := range []bool{true, false} {
+		got := run(t, b, wire.Start{Argv: []string{"sh", "-c", `echo "$TOKEN"; tr '\0' '\n' < /proc/self/environ`}, Secrets: harness}, nil)
+		if !strings.HasPrefix(got.stdout, placeholder+"\n") || strings.Contains(got.stdout, value) {
+			t.Errorf("inside is %q", got.stdout)
+		}
+	}
+	searchTree(t, s.store.Root(), value, "while it runs")
+	searchArguments(t, value, "while it runs")
+	if s.config.Inspect != nil && holds(s.config.Inspect(t, b), value) {
+		t.Error("the platform's own records of the bottle hold the secret")
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	searchTree(t, s.store.Root(), value, "after the bottle was closed")
 }
 
 func secretsForHarness(t *testing.T, s *suite) {

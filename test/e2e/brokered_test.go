@@ -1,0 +1,209 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/test/messagesapi"
+)
+
+// The real agent works with a token that it never holds: the server gets the
+// real one, and neither the bottle's environment and files, nor the memory of
+// any process but the launcher and the gateway, nor anything that is kept of
+// the run has it.
+func TestBrokeredAgent(t *testing.T) {
+	isolated(t, func(t *testing.T, isolation string) {
+		p := newPerson(t, isolation, "", "prompt: You hold nothing in "+isolation+".")
+		brokeredAgent(t, p, p.agent, "docker")
+	})
+	t.Run("native", func(t *testing.T) { brokeredAgent(t, newNativePerson(t), "native", "native") })
+}
+
+func brokeredAgent(t *testing.T, p *person, agent, platform string) {
+	secret := "sk-ant-oat01-" + rand.Text() + rand.Text() + rand.Text() + "-AAAA"
+	p.env = append(slices.DeleteFunc(p.env, func(v string) bool { return strings.Contains(v, "TOKEN") }), "CLAUDE_BOTTLE_OAUTH_TOKEN="+secret)
+	// A part that no placeholder has, written so that the search does not find
+	// itself.
+	part := secret[20:40]
+	pattern := "[" + part[:1] + "]" + part[1:]
+	const proceed = "/home/node/workspace/proceed"
+	search := `cat /proc/*/environ 2>/dev/null | tr '\0' '\n' | grep -c ` + pattern + `; grep -rsl ` + pattern + ` /home /tmp /etc /run /var | head; echo searched; until [ -e ` + proceed + ` ]; do sleep 0.2; done`
+	cmd := p.command("start", agent, "--platform", platform, "--yes", "--prompt", "run "+search)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// Once the first request came, the agent runs with all that it gets.
+	asked := func() bool {
+		return slices.ContainsFunc(p.server.Requests(), func(r messagesapi.Request) bool { return r.Bearer == secret })
+	}
+	awaits(t, "the agent's request with the real token", asked, ended, &stderr)
+	searchMemory(t, part, cmd.Process.Pid)
+	if err := os.WriteFile(filepath.Join(p.lastRun(), "work", filepath.Base(proceed)), nil, 0o644); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatalf("%v\n%s%s", err, stdout.String(), stderr.String())
+	}
+	if want := "The tool says: 0\nsearched\n"; !strings.Contains(stdout.String(), want) {
+		t.Errorf("the search inside says, and should say %q:\n%s", want, stdout.String())
+	}
+	for _, r := range p.server.Requests() {
+		if credential := r.Bearer + r.Key; credential != "" && credential != secret && strings.HasPrefix(r.Bearer, "sk-ant-oat01-") && r.Bearer != token {
+			t.Errorf("%s %s came with %q", r.Method, r.Path, r.Bearer)
+		}
+	}
+	if strings.Contains(stderr.String(), "readable inside") || !strings.Contains(stderr.String(), "CLAUDE_CODE_OAUTH_TOKEN -> api.anthropic.com") {
+		t.Errorf("the plan:\n%s", stderr.String())
+	}
+	for _, said := range []string{stdout.String(), stderr.String()} {
+		if strings.Contains(said, part) {
+			t.Error("the token was printed")
+		}
+	}
+	p.secretNowhere(part)
+	if !slices.ContainsFunc(p.lastRecord(), func(e audit.Event) bool { return e.Secrets == "CLAUDE_CODE_OAUTH_TOKEN" && e.Path == "/v1/messages" }) {
+		t.Error("the record does not say that the token was used")
+	}
+}
+
+// awaits polls until is says yes, or the command ends.
+func awaits(t *testing.T, what string, is func() bool, ended chan error, said fmt.Stringer) {
+	t.Helper()
+	for poll := time.NewTicker(20 * time.Millisecond); !is(); {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended (%v) before %s:\n%s", err, what, said)
+		case <-poll.C:
+		}
+	}
+}
+
+// lastRun is the directory of the person's youngest run.
+func (p *person) lastRun() string {
+	p.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(p.state, "claude-bottle", "runs", "*"))
+	if err != nil || len(paths) == 0 {
+		p.t.Fatalf("no run: %v", err)
+	}
+	return slices.MaxFunc(paths, func(a, b string) int {
+		first, _ := os.Stat(a)
+		second, _ := os.Stat(b)
+		return first.ModTime().Compare(second.ModTime())
+	})
+}
+
+// lastRecord is that of the person's youngest run.
+func (p *person) lastRecord() []audit.Event {
+	p.t.Helper()
+	var events []audit.Event
+	path := filepath.Join(p.lastRun(), "record", "egress.jsonl")
+	if _, err := audit.Read(path, func(e audit.Event) error { events = append(events, e); return nil }); err != nil {
+		p.t.Fatal(err)
+	}
+	return events
+}
+
+// searchMemory looks for part in the memory of every process that is younger
+// than the launcher and is no gateway: all of the bottle, and what carries it.
+func searchMemory(t *testing.T, part string, launcher int) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skipOrFail(t, "only root reads the memory of others")
+	}
+	since := startedAt(launcher)
+	paths, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	searched := 0
+	for _, dir := range paths {
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		began := startedAt(pid)
+		if pid == launcher || began == 0 || began < since || holdsSecrets(dir) {
+			continue
+		}
+		if inMemory(pid, part) {
+			line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+			t.Errorf("the memory of %d holds the token: %q", pid, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+		searched++
+	}
+	if searched < 2 {
+		t.Errorf("%d processes were searched: the bottle's are not among them", searched)
+	}
+	if !inMemory(launcher, part) {
+		t.Error("the search is blind: the launcher holds the token and it was not found there")
+	}
+}
+
+// holdsSecrets says whether a process is a gateway, whose place secrets are.
+func holdsSecrets(dir string) bool {
+	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	words := strings.Split(string(line), "\x00")
+	return slices.Contains(words, "gateway") || slices.Contains(words, "supervise")
+}
+
+// startedAt is when a process began, in ticks since the machine did; 0 for none.
+func startedAt(pid int) int {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return 0
+	}
+	ticks, _ := strconv.Atoi(fields[19])
+	return ticks
+}
+
+// inMemory reads all that a process may write to.
+func inMemory(pid int, part string) bool {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		return false
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		return false
+	}
+	defer mem.Close()
+	buffer := make([]byte, 4<<20)
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var mode string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n != 3 || !strings.HasPrefix(mode, "rw") || strings.Contains(line, "[v") {
+			continue
+		}
+		keep := 0
+		for at := from; at < to; {
+			n, err := mem.ReadAt(buffer[keep:keep+int(min(to-at, int64(len(buffer)-keep)))], at)
+			if bytes.Contains(buffer[:keep+n], []byte(part)) {
+				return true
+			}
+			if n == 0 || err != nil && err != io.EOF { //nolint:errorlint // a reader's own
+				break
+			}
+			at += int64(n)
+			rest := min(keep+n, len(part)-1)
+			copy(buffer, buffer[keep+n-rest:keep+n])
+			keep = rest
+		}
+	}
+	return false
+}
