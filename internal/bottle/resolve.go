@@ -70,6 +70,9 @@ func Resolve(in Input) (Spec, error) {
 	}
 
 	token := credentialOf(row, from.Env, in.Flags.RemoteControl, in.Lookup)
+	if gatewayOf(from) == Pipelock { // which holds no secrets
+		token = token.readable()
+	}
 	env := slices.Concat(from.Env, token.entries)
 	if egress, err = withSecrets(egress, env); err != nil {
 		return Spec{}, fmt.Errorf("bottle %s: %w", from.Name, err)
@@ -191,6 +194,15 @@ func credentialOf(row harness.Harness, env []environ.Entry, remote bool, lookup 
 		}
 	}
 	return credential{missing: len(row.Tokens) > 0}
+}
+
+// readable is the credential in the bottle itself, with the plan's warning.
+func (c credential) readable() credential {
+	c.entries = slices.Clone(c.entries)
+	for i := range c.entries {
+		c.entries[i].Use = nil
+	}
+	return c
 }
 
 // readyFiles are the files that make the harness ready, with the prompt's

@@ -111,7 +111,7 @@ func elsewhere(row harness.Harness, env []environ.Entry, token credential) []str
 		}
 		u, err := url.Parse(entry.Value)
 		for _, brokered := range token.entries {
-			if err != nil || !slices.Contains(brokered.Use.Hosts, u.Host) {
+			if brokered.Brokered() && (err != nil || !slices.Contains(brokered.Use.Hosts, u.Host)) {
 				return []string{fmt.Sprintf("harness %s: %s leads to %s, and %s is not sent there: an env entry %s with secret and hosts in your own manifest says that it may be",
 					row.Name, row.BaseURL, withoutUser(entry.Value), brokered.Source, brokered.Name)}
 			}

@@ -101,3 +101,15 @@ agents: {dev: {bottle: b}}
 		}
 	}
 }
+
+// pipelock holds no secret, so that the agent's own is readable there, and the
+// plan says so.
+func TestPipelockHoldsNoCredential(t *testing.T) {
+	in := person(t, "bottles: {b: {gateway: pipelock}}\nagents: {dev: {bottle: b}}\n")
+	in.Agent = "dev"
+	in.Lookup = environment(map[string]string{"CLAUDE_BOTTLE_OAUTH_TOKEN": canary})
+	spec := resolve(t, in)
+	if len(spec.Egress.Secrets) != 0 || !slices.Contains(spec.Warnings, "env: the secret CLAUDE_CODE_OAUTH_TOKEN is readable inside the bottle") {
+		t.Errorf("%+v %q", spec.Egress.Secrets, spec.Warnings)
+	}
+}
