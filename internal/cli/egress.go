@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -103,12 +102,7 @@ func (opts *egressOptions) endWith(ctx context.Context, h *host, id runs.ID, end
 
 func (opts *egressOptions) printEvent(e audit.Event) error {
 	if opts.Format == formatJSON {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(opts.Out, "%s\n", line)
-		return err
+		return term.JSON(opts.Out, e, "")
 	}
 	if e.Kind == audit.Isolation {
 		_, err := fmt.Fprintf(opts.Out, "%s %-5s isolation: %s\n", e.Time.Local().Format(time.TimeOnly), e.Decision, term.Escape(e.Reason))

@@ -1,13 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"claude-bottle/internal/term"
 )
 
 type versionOptions struct {
@@ -77,9 +78,4 @@ func buildOf(version string) build {
 }
 
 // writeJSON writes one indented value, for programs and people alike.
-func writeJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
-}
+func writeJSON(w io.Writer, value any) error { return term.JSON(w, value, "  ") }

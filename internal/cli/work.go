@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -115,7 +114,7 @@ func finish(opts *startOptions, h *host, id runs.ID, code int) {
 	}
 	if opts.Format == formatJSON {
 		// Whoever reads it finds what standard error is full of anyway.
-		_ = json.NewEncoder(opts.Err).Encode(ended{summary, code})
+		_ = term.JSON(opts.Err, ended{summary, code}, "")
 		return
 	}
 	opts.note("claude-bottle: run %s ended (%d); %s", id, code, summary.Line())

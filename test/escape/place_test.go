@@ -39,8 +39,25 @@ var places = []place{
 
 // everywhere runs a test at each place.
 func everywhere(t *testing.T, test func(t *testing.T, p *person)) {
+	t.Helper()
+	at(t, test, places...)
+}
+
+// sampled runs a test at each place, or in the sample at one that is the
+// engine's and at one that is the user's.
+func sampled(t *testing.T, test func(t *testing.T, p *person)) {
+	t.Helper()
+	if all() {
+		everywhere(t, test)
+		return
+	}
+	at(t, test, places[0], places[3])
+}
+
+func at(t *testing.T, test func(t *testing.T, p *person), list ...place) {
+	t.Helper()
 	w := needWorld(t)
-	for _, at := range places {
+	for _, at := range list {
 		t.Run(at.name, func(t *testing.T) { test(t, newPerson(t, w, at)) })
 	}
 }
@@ -183,7 +200,9 @@ func (p *person) start(stdin io.Reader, args ...string) result {
 // machine has one, in which these tests have no part.
 func needEngine(t *testing.T) string {
 	t.Helper()
-	engine.Need(t)
+	if !engine.Promised(engine.PartEngine) {
+		engine.Need(t)
+	}
 	if _, err := exec.LookPath("dockerd"); err != nil {
 		engine.Missing(t, engine.PartOwn, err.Error())
 	}

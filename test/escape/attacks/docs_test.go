@@ -29,6 +29,19 @@ Anybody may run them in a bottle; what is outside is not known then, and those a
     claude-bottle start AGENT --cwd          # and inside: ./escape [--full] [FAMILY | ID…]
 `
 
+const docsTrees = `
+## Against the host's commands
+
+What an agent can leave in its workspace and home for a command of the host's to step on: to read, write, wait for or run
+what it must not. ` + "`TestHostileTrees`" + ` leaves all of it, then runs what touches runs: the measuring of the disk, the summary
+at the end, ` + "`ps`, `info`, `start --cwd`" + ` in that work, ` + "`cleanup`" + `. ` + "`TestRacingTree`" + ` runs them while a bottle exchanges files,
+directories, pipes and links for one another. A directory of the host's that the tree leads to must be as before, what
+is in it must not be in a copy, nothing may run, and nothing printed may act on a terminal.
+
+| id | what is left |
+|---|---|
+`
+
 // TestDocsAreCurrent holds docs/escape.md to the table.
 func TestDocsAreCurrent(t *testing.T) {
 	var b bytes.Buffer
@@ -45,6 +58,10 @@ func TestDocsAreCurrent(t *testing.T) {
 			came = append(came, "`make test-escape` alone")
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", a.ID, a.What, strings.Join(came, "; "))
+	}
+	b.WriteString(docsTrees)
+	for _, p := range Plants() {
+		fmt.Fprintf(&b, "| %s | %s |\n", p.ID, p.What)
 	}
 	const path = "../../../docs/escape.md"
 	if *update {

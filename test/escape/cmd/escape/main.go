@@ -57,7 +57,11 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return fmt.Errorf("read targets: %w", err)
 		}
 	}
-	results, err := attacks.Run(ctx, chosen(flags.Args(), *full), targets)
+	list := chosen(flags.Args(), *full)
+	if len(list) == 0 {
+		return fmt.Errorf("no attack and no family: %q", flags.Args())
+	}
+	results, err := attacks.Run(ctx, list, targets)
 	if err != nil {
 		return err
 	}
@@ -112,5 +116,10 @@ var acts = map[string]func(ctx context.Context, args []string, in io.Reader, out
 	},
 	"neighbour": neighbour,
 	"wait":      wait,
-	"version":   func(context.Context, []string, io.Reader, io.Writer) error { return nil },
+	"plant":     plant,
+	"race":      race,
+	"speak": func(ctx context.Context, _ []string, _ io.Reader, _ io.Writer) error {
+		return attacks.Speak(ctx)
+	},
+	"version": func(context.Context, []string, io.Reader, io.Writer) error { return nil },
 }
