@@ -50,6 +50,7 @@ func rootsSetup(roots string, inspects bool, env []environ.Entry) ([]provision.F
 			{"CURL_CA_BUNDLE", all},
 			{"GIT_SSL_CAINFO", all},
 			{"REQUESTS_CA_BUNDLE", all}, // python's requests brings its own
+			{"AWS_CA_BUNDLE", all},      // so do AWS's libraries
 			{"PIP_CERT", all},           // so does pip
 			{"JAVA_TOOL_OPTIONS", "-Djavax.net.ssl.trustStore=" + EtcMount + "/" + trustStore + " -Djavax.net.ssl.trustStoreType=JKS"},
 		}

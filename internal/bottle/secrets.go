@@ -46,7 +46,7 @@ func secretWarnings(egress policy.Egress) []string {
 			warnings = append(warnings, fmt.Sprintf("secret %s: egress does not allow %s, so it cannot be used there: add the host to egress.allowlist",
 				s.Name, strings.Join(shut, ", ")))
 		}
-		if len(s.Paths) == 0 && !s.SigV4 {
+		if (len(s.Paths) == 0 || slices.Contains(s.Paths, "/**")) && !s.SigV4 {
 			warnings = append(warnings, fmt.Sprintf("secret %s: no path is limited: the agent can do at %s whatever the account can, but for making new credentials where that is known",
 				s.Name, strings.Join(s.Hosts, ", ")))
 		}

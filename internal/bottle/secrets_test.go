@@ -43,6 +43,7 @@ func TestSecretsInThePlan(t *testing.T) {
 		"warning: secret GITHUB_TOKEN: egress does not allow uploads.github.com, so it cannot be used there",
 		"warning: secret TRACKER_KEY: no path is limited",
 		"warning: secret TRACKER_KEY: it is for every name below tracker.example:8443",
+		"warning: secret WEATHER_KEY: no path is limited",
 		"warning: secret WEATHER_KEY: it goes in the query (appid)",
 		"warning: secret AWS_SECRET_ACCESS_KEY: the agent can do at s3.amazonaws.com whatever the key can",
 	} {

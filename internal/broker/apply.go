@@ -217,6 +217,11 @@ func (b *Broker) leftover(pieces []string) string {
 	return ""
 }
 
+// allows says whether one of the secret's paths is that of segments.
+func (s *secret) allows(segments []string) bool {
+	return slices.ContainsFunc(s.paths, func(p pathPattern) bool { return p.match(segments) })
+}
+
 // places checks that each secret is used where it may be.
 func (a *attempt) places() error {
 	if len(a.mine) == 0 {
@@ -236,15 +241,15 @@ func (a *attempt) places() error {
 		if len(s.paths) == 0 {
 			continue
 		}
-		if split != nil {
-			return &Refusal{Secret: s.Name, Reason: errSeparator.Error()}
-		}
 		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"} {
 			if len(a.r.Header[name]) > 0 {
 				return &Refusal{Secret: s.Name, Reason: "header " + name + " can change the path that was checked"}
 			}
 		}
-		if !slices.ContainsFunc(s.paths, func(p pathPattern) bool { return p.match(segments) }) {
+		if split != nil && !s.allows(split) { // both readings must be allowed
+			return &Refusal{Secret: s.Name, Reason: errSeparator.Error()}
+		}
+		if !s.allows(segments) {
 			return &Refusal{Secret: s.Name, Reason: "it is not for this path"}
 		}
 	}

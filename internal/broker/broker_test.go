@@ -140,12 +140,14 @@ func TestPlaces(t *testing.T) {
 
 func TestPaths(t *testing.T) {
 	s := github()
-	s.Paths = []string{"/repos/acme/**", "/user", "/legacy/"}
+	s.Paths = []string{"/repos/acme/**", "/user", "/legacy/", "/@acme%2f*", "/@acme/*", "/@one%2Fway"}
 	b := broker(t, s)
 	for path, ok := range map[string]bool{
 		"/repos/acme": true, "/repos/acme/web/issues": true, "/user": true, "/user/": true, "/legacy": true, "/legacy/": true, "/legacy/x": false,
+		"/@acme%2fweb": true, "/@acme%2Fweb": true, "/@acme/web": true, "/@acme%2fweb%2fevil": false, "/@acme%2f..": false,
+		"/@one%2fway": false, "/@one/way": false, "/@acme%252fweb": false,
 		"/repos/acme-evil/web": false, "/repos/evil/acme": false, "/": false, "/users": false,
-		"/repos/acme%2fweb": false, "/repos/acme/a%2fb": false, "/Repos/acme/web": false, "": false, "*": false,
+		"/repos/acme%2fweb": false, "/repos/acme/a%2fb": true, "/Repos/acme/web": false, "": false, "*": false,
 	} {
 		r := get("Authorization", "Bearer "+fake)
 		r.Path = path

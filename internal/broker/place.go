@@ -67,7 +67,11 @@ func parsePath(text string) (pathPattern, error) {
 	}
 	// A slash at the end says nothing, in a pattern as in a path.
 	pattern := pathPattern(strings.Split(strings.TrimSuffix(rest, "/"), "/"))
-	for _, segment := range pattern {
+	for i, segment := range pattern {
+		// Written so that it is meant: the name of an npm package of a scope is
+		// one segment (/@acme%2fweb).
+		segment = strings.NewReplacer("%2f", "/", "%2F", "/").Replace(segment)
+		pattern[i] = segment
 		if segment == ".." || segment == "." || strings.Contains(segment, "**") && segment != "**" {
 			return nil, errPathPattern
 		}

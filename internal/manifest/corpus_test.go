@@ -133,3 +133,38 @@ func TestDocument(t *testing.T) {
 	}
 	keys(table())
 }
+
+// TestSetUps loads each set-up that docs/secrets.md has for pasting.
+func TestSetUps(t *testing.T) {
+	page, err := os.ReadFile("../../docs/secrets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, _ := authority(t)
+	found := 0
+	for i, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		if !strings.HasPrefix(text, "bottles:") {
+			continue
+		}
+		found++
+		cwd, home := dirs(t, map[string]string{"home/claude-bottle.yaml": text + "agents: {dev: {bottle: work}}\n", "home/corp-ca.pem": certificate})
+		m, err := Load(cwd, home)
+		if err != nil {
+			t.Errorf("block %d: %v", i+1, err)
+			continue
+		}
+		var brokered int
+		for _, entry := range m.Bottles["work"].Env {
+			if entry.Brokered() {
+				brokered++
+			}
+		}
+		if brokered != 1 || len(m.Warnings) > 0 {
+			t.Errorf("block %d: %d secrets, %v", i+1, brokered, m.Warnings)
+		}
+	}
+	if found != 5 {
+		t.Errorf("%d set-ups", found)
+	}
+}
