@@ -74,7 +74,8 @@ func (opts *tryOptions) aim(ctx context.Context, spec bottle.Spec) (*target, err
 		}
 		return t, nil
 	}
-	t.targets.Allowed, t.targets.AllowedPort, t.targets.Refused = probe.NamesFor(spec.Egress, word)
+	names := probe.NamesFor(spec.Egress, word)
+	t.targets.Allowed, t.targets.AllowedPort, t.targets.Refused = names.Allowed, names.AllowedPort, names.Refused
 	return t, nil
 }
 

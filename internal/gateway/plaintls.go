@@ -36,7 +36,7 @@ func (s *server) servePlainTLS(ctx context.Context, conn net.Conn) {
 	}
 	pass, refused := s.admit(ctx, r)
 	if refused != nil {
-		c.alert(alertUnrecognizedName)
+		c.alert(alertFor(refused))
 		return
 	}
 	if pass.inspect {
@@ -96,6 +96,14 @@ const (
 	alertInternalError    = 80
 	alertUnrecognizedName = 112
 )
+
+// alertFor tells a name that is refused from one that is not carried yet.
+func alertFor(r *refusal) byte {
+	if r.decision.Rule == ruleTrial {
+		return alertInternalError
+	}
+	return alertUnrecognizedName
+}
 
 // alert ends a TLS connection with a fatal alert, which clients turn into
 // words, and closes it so that the words arrive.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,7 +30,7 @@ func TestTrial(t *testing.T) {
 	client, _, frame := boot(t.Context(), t, func(b *wire.GatewayBoot) {
 		b.Word = "trialword"
 		b.Policy = policy.Egress{
-			Allow:   []policy.Allow{{Host: "allowed.example:" + itoa(port)}},
+			Allow:   []policy.Allow{{Host: "allowed.example:" + itoa(port)}, {Host: "plain.example"}},
 			Resolve: map[string]netip.Addr{"allowed.example": netip.MustParseAddr("127.0.0.1")},
 			Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		}
@@ -55,6 +56,16 @@ func TestTrial(t *testing.T) {
 	}
 	if code := get("refused.example"); code != http.StatusForbidden {
 		t.Errorf("refused, on trial: status %d", code)
+	}
+	for name, alert := range map[string]string{"plain.example": "internal error", "refused.example": "unrecognized name"} {
+		d := tls.Dialer{Config: &tls.Config{ServerName: name}}
+		conn, err := d.DialContext(t.Context(), "tcp", hostPort(frame.Address, frame.Ports.TLS))
+		if err == nil {
+			_ = conn.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), alert) {
+			t.Errorf("TLS to %s, on trial: %v", name, err)
+		}
 	}
 	for _, canary := range client.Canaries() {
 		if canary.Leg.Addr() == frame.Address {

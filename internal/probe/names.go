@@ -7,19 +7,21 @@ import (
 	"strings"
 
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
 )
 
 // NamesFor chooses what to ask a gateway for: a name and port that the policy
-// lets through, and a name that it does not. Either is empty where there is
-// none. Nothing is ever sent to either: a gateway on trial carries nothing.
-func NamesFor(egress policy.Egress, word string) (allowed string, port int, refused string) {
+// lets through, a name that it does not, and one for each of the plain ports.
+// Nothing is ever sent to any of them: a gateway on trial carries nothing.
+func NamesFor(egress policy.Egress, word string) wire.Names {
 	compiled, err := policy.Compile(egress)
 	if err != nil {
-		return "", 0, "" // the gateway will say so
+		return wire.Names{} // the gateway will say so
 	}
-	refused = RefusedName(word)
-	if compiled.Decide(policy.Request{Kind: policy.DNS, Host: refused}).Allow {
-		refused = ""
+	allows := func(r policy.Request) bool { return compiled.Decide(r).Allow }
+	names := wire.Names{Refused: RefusedName(word)}
+	if allows(policy.Request{Kind: policy.DNS, Host: names.Refused}) {
+		names.Refused = ""
 	}
 	for _, entry := range egress.Allow {
 		host, port := split(entry.Host)
@@ -28,12 +30,20 @@ func NamesFor(egress policy.Egress, word string) (allowed string, port int, refu
 			continue // an address has no name
 		}
 		named := compiled.Decide(policy.Request{Kind: policy.DNS, Host: host})
-		through := compiled.Decide(policy.Request{Kind: policy.Connect, Host: host, Port: port})
-		if named.Allow && through.Allow {
-			return named.Host, port, refused
+		if !named.Allow {
+			continue
+		}
+		if names.Allowed == "" && allows(policy.Request{Kind: policy.Connect, Host: host, Port: port}) {
+			names.Allowed, names.AllowedPort = named.Host, port
+		}
+		if names.AllowedHTTP == "" && allows(policy.Request{Kind: policy.HTTP, Host: host, Port: 80, Method: "GET", Path: "/"}) {
+			names.AllowedHTTP = named.Host
+		}
+		if names.AllowedTLS == "" && allows(policy.Request{Kind: policy.TLS, Host: host, Port: 443}) {
+			names.AllowedTLS = named.Host
 		}
 	}
-	return "", 0, refused
+	return names
 }
 
 // split takes the port from an entry; 443 when there is none.

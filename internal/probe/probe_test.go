@@ -190,26 +190,64 @@ func TestHostsAreHeardOnEveryAddress(t *testing.T) {
 }
 
 func TestNamesFor(t *testing.T) {
+	refused := RefusedName("word")
+	names := func(allowed string, port int, refused, plain, tls string) wire.Names {
+		return wire.Names{Allowed: allowed, AllowedPort: port, Refused: refused, AllowedHTTP: plain, AllowedTLS: tls}
+	}
 	for name, test := range map[string]struct {
-		allow   []string
-		allowed string
-		port    int
-		refused bool
+		allow []string
+		rules []policy.Rule
+		want  wire.Names
 	}{
-		"nothing":            {nil, "", 0, true},
-		"a name":             {[]string{"api.example.net"}, "api.example.net", 443, true},
-		"its port":           {[]string{"db.example.net:5432"}, "db.example.net", 5432, true},
-		"names below":        {[]string{"*.example.net"}, "word.example.net", 443, true},
-		"an address first":   {[]string{"192.0.2.7", "api.example.net"}, "api.example.net", 443, true},
-		"all that is unreal": {[]string{"*.invalid"}, "word.invalid", 443, false},
+		"nothing": {want: wire.Names{Refused: refused}},
+		"a name": {
+			allow: []string{"api.example.net"},
+			want:  names("api.example.net", 443, refused, "api.example.net", "api.example.net"),
+		},
+		"its port": {
+			allow: []string{"db.example.net:5432"},
+			want:  wire.Names{Allowed: "db.example.net", AllowedPort: 5432, Refused: refused},
+		},
+		"a port each": {
+			allow: []string{"b.example.net:80", "c.example.net:443"},
+			want:  names("b.example.net", 80, refused, "b.example.net", "c.example.net"),
+		},
+		"names below": {
+			allow: []string{"*.example.net"},
+			want:  names("word.example.net", 443, refused, "word.example.net", "word.example.net"),
+		},
+		"an address first": {
+			allow: []string{"192.0.2.7", "api.example.net"},
+			want:  names("api.example.net", 443, refused, "api.example.net", "api.example.net"),
+		},
+		"all that is unreal": {
+			allow: []string{"*.invalid"},
+			want:  names("word.invalid", 443, "", "word.invalid", "word.invalid"),
+		},
+		"its root is denied": {
+			allow: []string{"api.example.net"},
+			rules: []policy.Rule{{Host: "api.example.net", Methods: []string{"GET"}, Deny: true}},
+			want:  wire.Names{Allowed: "api.example.net", AllowedPort: 443, Refused: refused, AllowedTLS: "api.example.net"},
+		},
 	} {
-		var egress policy.Egress
+		egress := policy.Egress{Rules: test.rules}
 		for _, host := range test.allow {
 			egress.Allow = append(egress.Allow, policy.Allow{Host: host})
 		}
-		allowed, port, refused := NamesFor(egress, "word")
-		if allowed != test.allowed || port != test.port || (refused != "") != test.refused {
-			t.Errorf("%s: %q port %d, %q", name, allowed, port, refused)
+		if got := NamesFor(egress, "word"); got != test.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestNameServers(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                       nil,
+		"nameserver 127.0.0.1\n": {"127.0.0.1"},
+		"search example.net\n nameserver\t192.0.2.1 \n#nameserver 192.0.2.2\nnameserver 192.0.2.3": {"192.0.2.1", "192.0.2.3"},
+	} {
+		if got := nameServers(text); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", text, got)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -46,7 +48,7 @@ func ways(p wire.Probe) []check {
 		add(p.Ports.Proxy, Proxy, "GET of a refused name", status(at(p.Ports.Proxy), get, statusRefused))
 		add(p.Ports.SOCKS, Proxy, "SOCKS to a refused name", socks(at(p.Ports.SOCKS), p.Refused, socksRefused))
 		add(p.Ports.HTTP, Plain, "HTTP to a refused name", status(at(p.Ports.HTTP), plain, statusRefused))
-		add(p.Ports.TLS, Plain, "TLS to a refused name", hello(at(p.Ports.TLS), p.Refused))
+		add(p.Ports.TLS, Plain, "TLS to a refused name", hello(at(p.Ports.TLS), p.Refused, alertRefused))
 		for _, network := range []string{"udp", "tcp"} {
 			add(p.Ports.DNS, Names, "a refused name over "+network, name(network, at(p.Ports.DNS), p.Refused, func(a answer) bool {
 				return a.code == dnsmessage.RCodeRefused && a.records == 0
@@ -63,7 +65,50 @@ func ways(p wire.Probe) []check {
 			}))
 		}
 	}
+	if p.AllowedHTTP != "" {
+		plain := "GET / HTTP/1.1\r\nHost: " + p.AllowedHTTP + "\r\n\r\n"
+		add(p.Ports.HTTP, Plain, "HTTP to an allowed name", byName(p, p.AllowedHTTP, status(at(p.Ports.HTTP), plain, statusOnTrial)))
+	}
+	if p.AllowedTLS != "" {
+		add(p.Ports.TLS, Plain, "TLS to an allowed name", byName(p, p.AllowedTLS, hello(at(p.Ports.TLS), p.AllowedTLS, alertOnTrial)))
+	}
 	return checks
+}
+
+// resolvConf is where programs find their name servers, resolv.conf(5).
+const resolvConf = "/etc/resolv.conf"
+
+// byName goes the way of programs that know no proxy: the bottle's own settings
+// must lead to the gateway's name server and to no other, and that to the
+// gateway, before it is asked. Nobody else is sent anything.
+func byName(p wire.Probe, host string, ask func(context.Context) outcome) func(context.Context) outcome {
+	lead := name("udp", netip.AddrPortFrom(p.Gateway, uint16(p.Ports.DNS)), host, func(a answer) bool { //nolint:gosec // G115: a port
+		return len(a.addresses) == 1 && a.addresses[0] == p.Gateway
+	})
+	return func(ctx context.Context) outcome {
+		text, err := os.ReadFile(resolvConf)
+		if err != nil {
+			return broken(resolvConf + ": " + reason(err))
+		}
+		if servers := nameServers(string(text)); !slices.Equal(servers, []string{p.Gateway.String()}) {
+			return broken(fmt.Sprintf("%s names %v, not the gateway alone", resolvConf, servers))
+		}
+		if led := lead(ctx); led.failed {
+			return led
+		}
+		return ask(ctx)
+	}
+}
+
+// nameServers are those of a resolv.conf, as it has them.
+func nameServers(text string) []string {
+	var servers []string
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
+			servers = append(servers, fields[1])
+		}
+	}
+	return servers
 }
 
 // socksRefused is how SOCKS5 says that a rule refuses (RFC 1928, 6).
@@ -118,23 +163,27 @@ func status(at netip.AddrPort, request, want string) func(context.Context) outco
 	}
 }
 
-// unrecognisedName is what the gateway ends a TLS connection with, RFC 6066, 3.
-// The client gives its text alone.
-const unrecognisedName = tls.AlertError(112)
+// Alerts that a gateway on trial ends a TLS connection with (RFC 8446, 6): for a
+// name that the policy refuses, and for one that is not carried yet.
+const (
+	alertRefused = tls.AlertError(112)
+	alertOnTrial = tls.AlertError(80)
+)
 
-// hello begins TLS with a name and wants it refused.
-func hello(at netip.AddrPort, name string) func(context.Context) outcome {
+// hello begins TLS with a name and wants an alert, of which the client gives the
+// text alone. One cheap key will do: nobody takes it.
+func hello(at netip.AddrPort, name string, want tls.AlertError) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
 		if err != nil {
 			return broken(reason(err))
 		}
 		defer func() { _ = conn.Close() }()
-		err = tls.Client(conn, &tls.Config{ServerName: name}).HandshakeContext(ctx)
-		if err == nil || !strings.HasSuffix(err.Error(), unrecognisedName.Error()) {
-			return broken(fmt.Sprintf("the gateway did not refuse the name: %v", err))
+		err = tls.Client(conn, &tls.Config{ServerName: name, CurvePreferences: []tls.CurveID{tls.X25519}}).HandshakeContext(ctx)
+		if err == nil || !strings.HasSuffix(err.Error(), want.Error()) {
+			return broken(fmt.Sprintf("the gateway answered %v, not %q", err, want))
 		}
-		return works("refused by an alert")
+		return works(fmt.Sprintf("answered %q", want))
 	}
 }
 

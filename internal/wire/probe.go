@@ -32,11 +32,7 @@ type Probe struct {
 	// SilentServfail says that such an engine answers SERVFAIL for what it does
 	// not forward at all.
 	SilentServfail bool `json:"silentServfail,omitempty"`
-	// Allowed is a name with a port that the policy lets through, Refused one
-	// that it does not; empty where the policy has none.
-	Allowed     string `json:"allowed,omitempty"`
-	AllowedPort int    `json:"allowedPort,omitempty"`
-	Refused     string `json:"refused,omitempty"`
+	Names
 	// UID and GID are the agent's.
 	UID int `json:"uid"`
 	GID int `json:"gid"`
@@ -53,6 +49,19 @@ type Probe struct {
 	// Program is looked for as Start.Argv[0] would be, in Dir.
 	Program string `json:"program,omitempty"`
 	Dir     string `json:"dir,omitempty"`
+}
+
+// Names are what a policy says of some; each is empty where it has none.
+type Names struct {
+	// Allowed is a name with a port that the policy lets through, Refused one
+	// that it does not.
+	Allowed     string `json:"allowed,omitempty"`
+	AllowedPort int    `json:"allowedPort,omitempty"`
+	Refused     string `json:"refused,omitempty"`
+	// AllowedHTTP may be asked for its root by plain HTTP on port 80, and
+	// AllowedTLS be reached by TLS on port 443.
+	AllowedHTTP string `json:"allowedHTTP,omitempty"`
+	AllowedTLS  string `json:"allowedTLS,omitempty"`
 }
 
 // Door is an address that must not be reached.

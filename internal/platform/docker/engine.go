@@ -15,6 +15,7 @@ import (
 
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/probe"
 )
 
 // minAPI is the oldest Engine API that has what bottles need: that of Docker
@@ -40,11 +41,13 @@ type engine struct {
 	breach breach
 }
 
-// breach changes what the engine is asked for. Only tests have one.
+// breach changes what the engine is asked for, and ends the host's canary. Only
+// tests have one.
 type breach struct {
 	container func(call string, options *client.ContainerCreateOptions)
 	network   func(call string, options *client.NetworkCreateOptions)
 	start     func(ctx context.Context, call, container string) error
+	hosts     func(*probe.Hosts)
 }
 
 // connect takes the first endpoint that answers.

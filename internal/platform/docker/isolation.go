@@ -75,6 +75,9 @@ func (l *launch) prove(ctx context.Context, b *instance, others *promise[[]neigh
 	if p.neighbours, err = others.wait(); err != nil {
 		return err
 	}
+	if l.engine.breach.hosts != nil {
+		l.engine.breach.hosts(hosts)
+	}
 	if err := p.all(ctx); err != nil {
 		return err
 	}
@@ -133,10 +136,10 @@ func (p *proof) request() wire.Probe {
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]
 	}
-	request.Allowed, request.AllowedPort, request.Refused = probe.NamesFor(spec.Egress, p.word)
+	request.Names = probe.NamesFor(spec.Egress, p.word)
 	if part.Pipelock != nil {
 		// It is on no trial: what it allows it would look up, and dial.
-		request.Allowed, request.Health = "", pipelockHealth
+		request.Names, request.Health = wire.Names{Refused: request.Refused}, pipelockHealth
 	}
 	return request
 }

@@ -15,6 +15,13 @@ import (
 	"claude-bottle/internal/wire"
 )
 
+// breach changes what a bottle is made of, when the process is there that stands
+// in its network namespace, and ends the host's canary. Only tests have one.
+type breach struct {
+	order func(o *order, inside int)
+	hosts func(*probe.Hosts)
+}
+
 // kernel is what the kernel reports of a confined process: our filter, and no
 // other.
 func kernel() wire.Kernel {
@@ -47,6 +54,9 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	doors, err := hosts.Doors()
 	if err != nil {
 		return err
+	}
+	if l.platform.breach.hosts != nil {
+		l.platform.breach.hosts(hosts)
 	}
 	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
@@ -87,7 +97,7 @@ func (l *launch) request(doors []wire.Door) wire.Probe {
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]
 	}
-	request.Allowed, request.AllowedPort, request.Refused = probe.NamesFor(spec.Egress, l.word)
+	request.Names = probe.NamesFor(spec.Egress, l.word)
 	return request
 }
 

@@ -54,12 +54,16 @@ type Config struct {
 }
 
 // Platform is bottles as namespaces of this machine.
-type Platform struct{ config Config }
+type Platform struct {
+	config Config
+	// breach is what a test opens on purpose, to see the probe find it.
+	breach breach
+}
 
 var _ bottle.Platform = (*Platform)(nil)
 
 // New makes a Platform.
-func New(config Config) *Platform { return &Platform{config} }
+func New(config Config) *Platform { return &Platform{config: config} }
 
 // Name is "native".
 func (p *Platform) Name() string { return Name }

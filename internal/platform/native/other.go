@@ -12,6 +12,8 @@ import (
 	"claude-bottle/internal/runs"
 )
 
+type breach struct{}
+
 func errPlatform() error {
 	return hint.With(errors.New("native bottles are namespaces of Linux, which this machine does not run"), "--platform docker")
 }
