@@ -98,7 +98,7 @@ func (d *desk) serve(ctx context.Context) error {
 			}
 			return fmt.Errorf("accept control: %w", err)
 		}
-		if uid, err := peerUID(peer); err != nil || uid != d.uid {
+		if uid, err := wire.PeerUID(peer); err != nil || uid != d.uid {
 			peer.Close()
 			continue
 		}

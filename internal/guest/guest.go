@@ -62,7 +62,7 @@ func initialise(ctx context.Context, conn *wire.Conn) error {
 	// Copies of the secrets end with boot; g.secrets has the strings.
 	g := &guest{env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1)}
 	if boot.DialUID >= 0 {
-		stop, err := g.listen(Socket, uint32(boot.DialUID)) //nolint:gosec // G115: not negative
+		stop, err := g.listen(Socket, boot.DialUID)
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"claude-bottle/internal/wire"
 )
 
@@ -29,12 +27,12 @@ var errCrowded = fmt.Errorf("%d conversations are open: end one first", maxConve
 // listen serves conversations on the abstract socket name for peers of uid.
 // An abstract socket has no file whose mode could keep others out, so the
 // kernel is asked who connected (SO_PEERCRED, unix(7)). Stop ends them all.
-func (g *guest) listen(name string, uid uint32) (stop func(), err error) {
+func (g *guest) listen(name string, uid int) (stop func(), err error) {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", name, err)
 	}
-	return g.serveSocket(listener, func(peer uint32) bool { return peer == uid }), nil
+	return g.serveSocket(listener, func(peer int) bool { return peer == uid }), nil
 }
 
 // inheritedListener is the descriptor of GuestBoot.Listener.
@@ -57,10 +55,10 @@ func (g *guest) inherit() (stop func(), err error) {
 		return nil, errors.New("take over the socket of conversations: it is no unix socket")
 	}
 	listener.SetUnlinkOnClose(false)
-	return g.serveSocket(listener, func(uint32) bool { return true }), nil
+	return g.serveSocket(listener, func(int) bool { return true }), nil
 }
 
-func (g *guest) serveSocket(listener *net.UnixListener, allowed func(uid uint32) bool) (stop func()) {
+func (g *guest) serveSocket(listener *net.UnixListener, allowed func(uid int) bool) (stop func()) {
 	s := &sockets{guest: g, allowed: allowed, open: map[*wire.Conn]bool{}}
 	var accepting sync.WaitGroup
 	accepting.Go(func() { s.accept(listener) })
@@ -74,7 +72,7 @@ func (g *guest) serveSocket(listener *net.UnixListener, allowed func(uid uint32)
 // sockets are the conversations on the socket.
 type sockets struct {
 	guest   *guest
-	allowed func(uid uint32) bool
+	allowed func(uid int) bool
 
 	mu   sync.Mutex // guards open
 	open map[*wire.Conn]bool
@@ -90,7 +88,7 @@ func (s *sockets) accept(listener *net.UnixListener) {
 			<-time.After(backoff) // out of descriptors for a moment
 			continue
 		}
-		if uid, err := peerUID(peer); err != nil || !s.allowed(uid) {
+		if uid, err := wire.PeerUID(peer); err != nil || !s.allowed(uid) {
 			_ = peer.Close()
 			continue
 		}
@@ -130,22 +128,4 @@ func (s *sockets) closeAll() {
 	for conn := range s.open {
 		_ = conn.Close()
 	}
-}
-
-func peerUID(peer *net.UnixConn) (uint32, error) {
-	raw, err := peer.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var credentials *unix.Ucred
-	var inner error
-	if err := raw.Control(func(fd uintptr) {
-		credentials, inner = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if inner != nil {
-		return 0, inner
-	}
-	return credentials.Uid, nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/wire"
 )
 
 // network keeps messages whole, with their descriptors (SOCK_SEQPACKET).
@@ -161,24 +163,11 @@ func ended(conn *net.UnixConn) error {
 
 // checkPeer asks the kernel who connected.
 func checkPeer(conn *net.UnixConn, uid int) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+	peer, err := wire.PeerUID(conn)
+	if err == nil && peer != uid {
+		err = fmt.Errorf("the peer has uid %d", peer)
 	}
-	var peer *unix.Ucred
-	var asking error
-	err = raw.Control(func(fd uintptr) {
-		peer, asking = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	switch {
-	case err != nil:
-		return err
-	case asking != nil:
-		return asking
-	case int(peer.Uid) != uid:
-		return fmt.Errorf("the peer has uid %d", peer.Uid)
-	}
-	return nil
+	return err
 }
 
 // check says what a descriptor is not.

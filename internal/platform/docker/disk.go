@@ -17,7 +17,7 @@ func (b *instance) watchDisk(ctx context.Context, limit int64, paths paths) {
 	if reason == nil {
 		return
 	}
-	b.lose(reason)
+	b.Lose(reason)
 	_ = b.engine.killContainer(ctx, b.agentID) // its next chance is Close
 }
 

@@ -18,14 +18,14 @@ func (b *instance) watch(limit int64, paths paths) {
 	b.watchers.Go(func() {
 		said := b.gateway.Wait()
 		if ctx.Err() == nil {
-			b.lose(b.ended(ctx, "gateway", b.made.Gateway, said, b.made.gateway))
+			b.Lose(b.ended(ctx, "gateway", b.made.Gateway, said, b.made.gateway))
 		}
 	})
 	b.watchers.Go(func() {
 		<-b.guest.Done()
 		b.ends()
 		if ctx.Err() == nil {
-			b.lose(b.ended(ctx, "guest", b.made.Agent, b.guest.Said(), b.made.agent))
+			b.Lose(b.ended(ctx, "guest", b.made.Agent, b.guest.Said(), b.made.agent))
 		}
 	})
 	if limit > 0 {
@@ -86,7 +86,7 @@ func (b *instance) watchOpened(parts map[string]string) {
 			if ctx.Err() != nil {
 				return
 			}
-			b.lose(fmt.Errorf("the bottle's %s ended: %w", part, reason))
+			b.Lose(fmt.Errorf("the bottle's %s ended: %w", part, reason))
 			if part == "guest" {
 				b.ends()
 			}

@@ -21,6 +21,7 @@ import (
 // streams of gateway and guest and the run's lock; one that was opened has
 // neither.
 type instance struct {
+	*platform.Loss
 	platform *Platform
 	id       runs.ID
 	name     string
@@ -32,12 +33,8 @@ type instance struct {
 	boot     *platform.BootStream
 	teardown *bottle.Teardown
 
-	lost     chan struct{}
 	stop     context.CancelFunc // ends what watches
 	watchers sync.WaitGroup
-
-	mu     sync.Mutex // guards reason
-	reason error
 
 	closing  sync.Once
 	closeErr error
@@ -48,9 +45,8 @@ var _ bottle.Bottle = (*instance)(nil)
 func (l *launch) instance() *instance {
 	guest := wire.NewGuestClient(l.parts.guest)
 	return &instance{
-		platform: l.platform, id: l.Run.ID(), name: l.object.Name, parts: l.parts,
+		Loss: platform.NewLoss(), platform: l.platform, id: l.Run.ID(), name: l.object.Name, parts: l.parts,
 		gateway: wire.NewGatewayClient(l.parts.gateway), guest: guest, boot: platform.NewBootStream(guest),
-		lost: make(chan struct{}),
 	}
 }
 
@@ -76,44 +72,13 @@ func (b *instance) Control(ctx context.Context) (io.ReadWriteCloser, error) {
 	return conn, nil
 }
 
-// Lost is closed when gateway or guest have ended, or a limit was passed.
-func (b *instance) Lost() <-chan struct{} { return b.lost }
-
-// Err says why the bottle is lost.
-func (b *instance) Err() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.reason
-}
-
-// lose marks the bottle as lost, for the first reason it is given.
-func (b *instance) lose(reason error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.reason == nil {
-		b.reason = reason
-		close(b.lost)
-	}
-}
-
 // Exec runs one process. The first takes the boot stream; those beside it have
 // a conversation of their own each.
 func (b *instance) Exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	if err := b.Err(); err != nil {
-		return wire.Exit{}, err
-	}
-	exit, err := b.exec(ctx, start, streams)
-	if reason := b.Err(); err != nil && reason != nil {
-		return exit, reason
-	}
-	return exit, err
+	return b.Loss.Exec(ctx, b.boot, b.beside, start, streams)
 }
 
-func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	if b.boot != nil && b.boot.Take() {
-		defer b.boot.Give()
-		return b.boot.Exec(ctx, start, streams)
-	}
+func (b *instance) beside(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
 	conn, err := b.platform.dialRun(ctx, b.id, guestSocket)
 	if err != nil {
 		return wire.Exit{}, fmt.Errorf("reach bottle %s: %w", b.name, err)
@@ -136,7 +101,7 @@ func (b *instance) watch(limit int64, at paths) {
 		said := b.gateway.Wait()
 		close(gatewayEnded)
 		if ctx.Err() == nil {
-			b.lose(b.ended("gateway", said))
+			b.Lose(b.ended("gateway", said))
 		}
 	})
 	b.watchers.Go(func() {
@@ -150,7 +115,7 @@ func (b *instance) watch(limit int64, at paths) {
 		case <-ctx.Done():
 		}
 		if ctx.Err() == nil {
-			b.lose(b.ended("guest", b.guest.Said()))
+			b.Lose(b.ended("guest", b.guest.Said()))
 		}
 	})
 	if limit > 0 {
@@ -159,7 +124,7 @@ func (b *instance) watch(limit int64, at paths) {
 				return workspace.Usage(ctx, at.Work, at.Git, at.Home)
 			})
 			if reason != nil {
-				b.lose(reason)
+				b.Lose(reason)
 				_ = b.parts.cmd.Process.Kill()
 			}
 		})
@@ -181,7 +146,7 @@ func (b *instance) ended(part string, said error) error {
 // opened is a bottle that another process launched.
 func (p *Platform) opened(o object) (*instance, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	b := &instance{platform: p, id: o.Run, name: o.Name, lost: make(chan struct{}), stop: stop}
+	b := &instance{Loss: platform.NewLoss(), platform: p, id: o.Run, name: o.Name, stop: stop}
 	fd, err := o.Inside.open()
 	if err != nil {
 		stop()
@@ -195,7 +160,7 @@ func (p *Platform) opened(o object) (*instance, error) {
 	b.watchers.Go(func() {
 		defer func() { _ = process.Close() }()
 		if await(ctx, int(process.Fd())) == nil {
-			b.lose(fmt.Errorf("the bottle's guest ended"))
+			b.Lose(fmt.Errorf("the bottle's guest ended"))
 		}
 	})
 	return b, nil

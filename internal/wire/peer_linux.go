@@ -1,4 +1,4 @@
-package gateway
+package wire
 
 import (
 	"net"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUID is who connected, as the kernel says (SO_PEERCRED, unix(7)).
-func peerUID(peer *net.UnixConn) (int, error) {
+// PeerUID is who connected, as the kernel says (SO_PEERCRED, unix(7)).
+func PeerUID(peer *net.UnixConn) (int, error) {
 	raw, err := peer.SyscallConn()
 	if err != nil {
 		return 0, err
