@@ -6,6 +6,7 @@ package bottle
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
 )
+
+// ErrElsewhere is what a run left being out of reach: another engine answers
+// where its own did.
+var ErrElsewhere = errors.New("another engine has what the run left")
 
 // Platform is a place where bottles run.
 type Platform interface {
@@ -32,7 +37,7 @@ type Platform interface {
 	// included.
 	List(ctx context.Context) ([]Status, error)
 	// Remove removes everything a run left on the platform. What is missing
-	// already is success.
+	// already is success; ErrElsewhere is when that cannot be known.
 	Remove(ctx context.Context, run runs.ID) error
 }
 

@@ -9,10 +9,11 @@ import (
 // DockerPlan is the docker platform's part of a Plan.
 type DockerPlan struct {
 	Endpoint   string `json:"endpoint"`
-	Version    string `json:"version"`    // of the engine
-	APIVersion string `json:"apiVersion"` // negotiated
-	Owner      string `json:"owner"`      // the value of every object's owner label
-	Pinned     bool   `json:"pinned"`     // Name is CLAUDE_BOTTLE_CONTAINER
+	Engine     string `json:"engine,omitempty"` // which one that is: its id and its data directory
+	Version    string `json:"version"`          // of the engine
+	APIVersion string `json:"apiVersion"`       // negotiated
+	Owner      string `json:"owner"`            // the value of every object's owner label
+	Pinned     bool   `json:"pinned"`           // Name is CLAUDE_BOTTLE_CONTAINER
 	// Image is the base's name, ImageID what that was when planned (empty
 	// when it is still to be built), RuntimeImage what is launched (Derived
 	// or Image).

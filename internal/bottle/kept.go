@@ -41,7 +41,8 @@ func ListKept(ctx context.Context, store *runs.Store) ([]Kept, error) {
 
 // Discard removes a kept run with its work and its record. A damaged one may
 // have left resources, which the platforms find by their labels and which go
-// first. What is gone already is success.
+// first. What is gone already is success. What is elsewhere is forgotten: it
+// carries labels, by which it is found should its engine answer once more.
 func Discard(ctx context.Context, store *runs.Store, id runs.ID, platforms ...Platform) error {
 	run, err := store.Lock(id)
 	if errors.Is(err, runs.ErrNotFound) {
@@ -73,7 +74,7 @@ func discardable(ctx context.Context, run *runs.Run, platforms []Platform) error
 	}
 	for _, platform := range platforms {
 		if info.State == runs.Damaged || platform.Name() == info.Platform {
-			if err := platform.Remove(ctx, info.ID); err != nil {
+			if err := platform.Remove(ctx, info.ID); err != nil && !errors.Is(err, ErrElsewhere) {
 				return fmt.Errorf("remove run %s: %w", info.ID, err)
 			}
 		}

@@ -39,16 +39,16 @@ type Launching struct {
 	Verdict probe.Verdict
 }
 
-// Begin makes the run of a plan, in the state runs.Launching. endpoint says
+// Begin makes the run of a plan, in the state runs.Launching. at says
 // where the platform makes what it makes; resources are those that it will make
 // first, recorded with the run.
-func Begin(store *runs.Store, plan Plan, endpoint string, resources ...runs.Resource) (*Launching, error) {
+func Begin(store *runs.Store, plan Plan, at runs.Place, resources ...runs.Resource) (*Launching, error) {
 	if err := failpoint.Hit("bottle.launch.begin"); err != nil {
 		return nil, err
 	}
 	run, err := store.Create(runs.Info{
 		ID: plan.Run, Name: plan.Name, Agent: plan.Spec.Agent, Bottle: plan.Spec.Bottle,
-		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Manifest: plan.Spec.Manifest, Endpoint: endpoint,
+		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Manifest: plan.Spec.Manifest, Place: at,
 	}, resources...)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func launched(t *testing.T, spec Spec) (*runs.Store, *Launching) {
 	store := openStore(t)
 	spec.Home, spec.Workspace, spec.UID, spec.GID = DefaultHome, Workspace, os.Getuid(), os.Getgid()
 	plan := Plan{Run: store.Propose(), Name: "claude-bottle-x", Platform: "p", Spec: spec}
-	l, err := Begin(store, plan, "here")
+	l, err := Begin(store, plan, runs.Place{Endpoint: "here"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,30 +121,32 @@ func sweepOne(ctx context.Context, store *runs.Store, platform Platform, id runs
 }
 
 // end removes what a run, whose lock is held, left on its platform, then ends
-// it. Every step may find itself done already.
+// it. Every step may find itself done already. What is elsewhere stays in the
+// ledger, for when it can be reached again: the run ends, with ErrElsewhere.
 func end(ctx context.Context, run *runs.Run, platform Platform) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, CloseDeadline)
 	defer cancel()
 	if err := failpoint.Hit("bottle.sweep.remove"); err != nil {
 		return untouched, err
 	}
-	if err := platform.Remove(ctx, run.ID()); err != nil {
-		return untouched, err
+	left := platform.Remove(ctx, run.ID())
+	if left != nil && !errors.Is(left, ErrElsewhere) {
+		return untouched, left
 	}
 	launching := run.Info().State == runs.Launching
-	if launching && !worked(run) {
+	if launching && !worked(run) && left == nil {
 		return discard(run)
 	}
-	if !launching {
+	if !launching && left == nil {
 		// All that there ever was is gone; of a launch, lookAgain forgets it.
 		if err := run.Forget(run.Resources()...); err != nil {
 			return untouched, err
 		}
 	}
 	if err := Finish(ctx, run); err != nil {
-		return untouched, err
+		return untouched, errors.Join(left, err)
 	}
-	return stopped, nil
+	return stopped, left
 }
 
 // discard removes a run that has no work. When it recorded resources, the
@@ -193,20 +195,21 @@ func lookAgain(ctx context.Context, run *runs.Run, platform Platform) error {
 // on the platform and, when no launcher holds the run any more, finishes it. A
 // live launcher sees its bottle lost and finishes the run itself.
 func End(ctx context.Context, store *runs.Store, platform Platform, id runs.ID) error {
-	if err := platform.Remove(ctx, id); err != nil {
-		return err
+	left := platform.Remove(ctx, id)
+	if left != nil && !errors.Is(left, ErrElsewhere) {
+		return left
 	}
 	run, err := store.Lock(id)
 	if errors.Is(err, runs.ErrLocked) || errors.Is(err, runs.ErrNotFound) {
-		return nil
+		return left
 	}
 	if err != nil {
 		return err
 	}
 	if state := run.Info().State; state == runs.Launching || state == runs.Running {
-		_, err = end(ctx, run, platform)
+		_, left = end(ctx, run, platform)
 	}
-	return errors.Join(err, run.Release())
+	return errors.Join(left, run.Release())
 }
 
 // worked says whether work was copied whole.

@@ -254,3 +254,49 @@ func change(t *testing.T, store *runs.Store, id runs.ID, change func(*runs.Run) 
 		t.Fatal(err)
 	}
 }
+
+// TestElsewhere: what a run left with an engine that does not answer now stays
+// in its ledger until that does, while its work is there at once; a person who
+// discards the run forgets it.
+func TestElsewhere(t *testing.T) {
+	store := openStore(t)
+	platform := &remover{name: "p", fail: map[runs.ID]error{}}
+	left := runs.Resource{Kind: "container", Name: "claude-bottle-a"}
+	var all []runs.ID
+	for _, info := range []runs.Info{
+		{Platform: "p", State: runs.Running}, {Platform: "p"}, {Platform: "p", State: runs.Running},
+	} {
+		id := orphan(t, store, info, info.State == runs.Running)
+		platform.fail[id] = ErrElsewhere
+		run, err := store.Lock(id)
+		if err == nil {
+			err = errors.Join(run.Record(left), run.Release())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, id)
+	}
+	if err := End(t.Context(), store, platform, all[2]); !errors.Is(err, ErrElsewhere) {
+		t.Errorf("stopped: %v", err)
+	}
+	for _, when := range []string{"at first", "again"} {
+		if _, err := Sweep(t.Context(), store, platform); !errors.Is(err, ErrElsewhere) {
+			t.Errorf("swept %s: %v", when, err)
+		}
+		for _, id := range all {
+			info, resources, err := store.Load(id)
+			if err != nil || info.State != runs.Stopped || !slices.Equal(resources, []runs.Resource{left}) {
+				t.Errorf("%s: %+v, %v, %v", when, info, resources, err)
+			}
+		}
+	}
+	if err := Discard(t.Context(), store, all[1], platform); err != nil {
+		t.Errorf("discarded: %v", err)
+	}
+	delete(platform.fail, all[0])
+	platform.removed = nil
+	if _, err := Sweep(t.Context(), store, platform); !errors.Is(err, ErrElsewhere) || !slices.Contains(platform.removed, all[0]) {
+		t.Errorf("with its engine back: removed %v, %v", platform.removed, err)
+	}
+}

@@ -10,7 +10,8 @@ import (
 )
 
 // CloseDeadline bounds the teardown of one bottle. It runs from the moment
-// teardown begins, whatever became of the caller's context.
+// teardown begins, whatever became of the caller's context; a platform on which
+// removals take turns says how long one waits for that.
 const CloseDeadline = 30 * time.Second
 
 // Undo is what a launch has to take back, in the order in which it was made.

@@ -49,11 +49,19 @@ type Info struct {
 	ExitCode *int      `json:"exitCode,omitempty"`
 	// Manifest is the hash of the manifest files it was launched from.
 	Manifest string `json:"manifest,omitempty"`
-	// Endpoint says where the platform made the resources (an engine's
-	// address), so that another process finds them again.
-	Endpoint string `json:"endpoint,omitempty"`
+	Place
 	// Isolation is what the launch's probe found, in one line.
 	Isolation string `json:"isolation,omitempty"`
 	// Problem says why a Damaged run is one; no ledger holds it.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Place is where a platform made the resources of a run, so that another
+// process finds them again.
+type Place struct {
+	// Endpoint is an engine's address.
+	Endpoint string `json:"endpoint,omitempty"`
+	// Engine is which engine answered there, in the platform's words: another
+	// one at the same address has nothing of the run.
+	Engine string `json:"engine,omitempty"`
 }

@@ -106,7 +106,7 @@ func errNames(slug string) error {
 
 // Launch starts a bottle.
 func (f *Fake) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (_ bottle.Bottle, err error) {
-	l, err := bottle.Begin(f.store, plan, f.engine.dir)
+	l, err := bottle.Begin(f.store, plan, runs.Place{Endpoint: f.engine.dir})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 // streams of guest and gateway and the run's lock; one that was opened has
 // neither.
 type instance struct {
+	*platform.Loss
 	platform *Platform
 	engine   *engine
 	id       runs.ID
@@ -37,7 +38,6 @@ type instance struct {
 	made     made
 	teardown *bottle.Teardown
 
-	lost     chan struct{}
 	stop     context.CancelFunc // ends what watches
 	watchers sync.WaitGroup
 
@@ -45,9 +45,6 @@ type instance struct {
 	// every process that has an exec of the engine's.
 	life context.Context
 	end  context.CancelCauseFunc
-
-	mu     sync.Mutex // guards reason
-	reason error
 
 	closing  sync.Once
 	closeErr error
@@ -64,7 +61,7 @@ func (l *launch) instance() *instance {
 }
 
 func newInstance(p *Platform, e *engine, id runs.ID) *instance {
-	b := &instance{platform: p, engine: e, id: id, lost: make(chan struct{})}
+	b := &instance{Loss: platform.NewLoss(), platform: p, engine: e, id: id}
 	b.life, b.end = context.WithCancelCause(context.Background())
 	return b
 }
@@ -73,8 +70,10 @@ func newInstance(p *Platform, e *engine, id runs.ID) *instance {
 // may be on its way.
 const lastOutput = time.Second
 
-// turnLimit is how long a removal waits for others to be through.
-const turnLimit = 5 * time.Minute
+// turnLimit is how long a removal waits for others to be through, before the
+// bottle.CloseDeadline that it has for itself begins: 64 that begin at once on
+// two processors are through within it.
+const turnLimit = time.Minute
 
 var errEnded = errors.New("the bottle has ended")
 
@@ -108,44 +107,13 @@ func (b *instance) Run() runs.ID { return b.id }
 // Name is the bottle's, and that of the agent's container.
 func (b *instance) Name() string { return b.name }
 
-// Lost is closed when gateway or guest have ended, or a limit was passed.
-func (b *instance) Lost() <-chan struct{} { return b.lost }
-
-// Err says why the bottle is lost.
-func (b *instance) Err() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.reason
-}
-
-// lose marks the bottle as lost, for the first reason it is given.
-func (b *instance) lose(reason error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.reason == nil {
-		b.reason = reason
-		close(b.lost)
-	}
-}
-
 // Exec runs one process. The first takes the boot stream, which costs the
 // engine nothing; those beside it have an exec of the engine's each.
 func (b *instance) Exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	if err := b.Err(); err != nil {
-		return wire.Exit{}, err
-	}
-	exit, err := b.exec(ctx, start, streams)
-	if reason := b.Err(); err != nil && reason != nil {
-		return exit, reason
-	}
-	return exit, err
+	return b.Loss.Exec(ctx, b.boot, b.beside, start, streams)
 }
 
-func (b *instance) exec(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
-	if b.boot != nil && b.boot.Take() {
-		defer b.boot.Give()
-		return b.boot.Exec(ctx, start, streams)
-	}
+func (b *instance) beside(ctx context.Context, start wire.Start, streams wire.Streams) (wire.Exit, error) {
 	s, err := b.engine.exec(ctx, b.agentID, strconv.Itoa(b.dialUID), insideBinary, "guest", "dial")
 	if err != nil {
 		return wire.Exit{}, err
@@ -186,7 +154,7 @@ func (b *instance) close() error {
 	defer b.ends()
 	// The deadline of a removal counts from its turn. One that does not come in
 	// time, or cannot be had, keeps nothing from being removed.
-	waiting, cancel := context.WithTimeout(context.Background(), turnLimit)
+	waiting, cancel := context.WithTimeout(context.Background(), b.platform.turnLimit)
 	defer cancel()
 	if release, err := b.platform.config.Store.Turn(waiting); err == nil {
 		defer release()

@@ -50,7 +50,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if err != nil {
 		return nil, err
 	}
-	launching, err := bottle.Begin(p.config.Store, plan, plan.Docker.Endpoint)
+	launching, err := bottle.Begin(p.config.Store, plan, runs.Place{Endpoint: plan.Docker.Endpoint, Engine: plan.Docker.Engine})
 	if err != nil {
 		return nil, err
 	}

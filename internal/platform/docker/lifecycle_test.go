@@ -11,6 +11,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/wire"
 )
 
@@ -106,5 +107,72 @@ func TestCancelledExecKeepsTheBottle(t *testing.T) {
 	}
 	if got := sh(t, i, "ps | grep -c '[s]leep 1000' || true"); got != "0" {
 		t.Errorf("%s of the processes are left", got)
+	}
+}
+
+// TestAnotherEngine: what a run left stays in its ledger, and on its engine,
+// when another answers at that one's address.
+func TestAnotherEngine(t *testing.T) {
+	b := newBench(t)
+	b.nothingLeft(t)
+	i := b.launch(t, b.spec())
+	info, _, err := b.store.Load(i.Run())
+	if id, dir, _ := strings.Cut(info.Engine, " "); err != nil || id == "" || dir == "" {
+		t.Fatalf("the ledger says of the engine: %q, %v", info.Engine, err)
+	}
+	ledger := filepath.Join(b.store.Dir(i.Run()), "ledger.json")
+	original, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(ledger, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	another := strings.Replace(string(original), info.Engine, "another", 1)
+	write(another)
+	if err := b.platform(t).Remove(t.Context(), i.Run()); !errors.Is(err, bottle.ErrElsewhere) || hint.Of(err) == "" {
+		t.Errorf("removed: %v", err)
+	}
+	if got := sh(t, i, "echo alive"); got != "alive" {
+		t.Errorf("its bottle printed %q", got)
+	}
+	write(string(original))
+	if err := b.platform(t).Remove(t.Context(), i.Run()); err != nil {
+		t.Error(err)
+	}
+	write(another)
+	if _, err := b.platform(t).Open(t.Context(), i.Run()); !errors.Is(err, bottle.ErrElsewhere) {
+		t.Errorf("opened: %v", err)
+	}
+	write(string(original))
+}
+
+// TestTurnThatDoesNotCome keeps no bottle from being removed.
+func TestTurnThatDoesNotCome(t *testing.T) {
+	b := newBench(t)
+	b.nothingLeft(t)
+	i := b.launch(t, b.spec())
+	for {
+		waiting, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		release, err := b.store.Turn(waiting)
+		cancel()
+		if err != nil {
+			break // all are taken
+		}
+		defer release()
+	}
+	i.platform.turnLimit = 50 * time.Millisecond
+	closed := make(chan error, 1)
+	go func() { closed <- i.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(bottle.CloseDeadline):
+		t.Fatal("it waits on")
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
 )
 
@@ -68,7 +69,7 @@ func TestEgressNetworkRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	launching, err := bottle.Begin(b.store, plan, plan.Docker.Endpoint)
+	launching, err := bottle.Begin(b.store, plan, runs.Place{Endpoint: plan.Docker.Endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}

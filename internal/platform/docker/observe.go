@@ -79,13 +79,11 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 }
 
 func (e *engine) observeInfo(ctx context.Context, seen *observed) error {
-	result, err := ask(ctx, "info", callLimit, func(ctx context.Context) (client.SystemInfoResult, error) {
-		return e.Info(ctx, client.InfoOptions{})
-	})
+	info, err := e.info(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the engine about itself: %w", err)
+		return err
 	}
-	info := result.Info
+	seen.Engine = identity(info)
 	seen.Version, seen.DefaultRuntime, seen.Security = info.ServerVersion, info.DefaultRuntime, info.SecurityOptions
 	seen.Runtimes = map[string][]string{}
 	for name, runtime := range info.Runtimes {
@@ -94,6 +92,20 @@ func (e *engine) observeInfo(ctx context.Context, seen *observed) error {
 	seen.Lacks = lacks(info)
 	return nil
 }
+
+func (e *engine) info(ctx context.Context) (system.Info, error) {
+	result, err := ask(ctx, "info", callLimit, func(ctx context.Context) (client.SystemInfoResult, error) {
+		return e.Info(ctx, client.InfoOptions{})
+	})
+	if err != nil {
+		return system.Info{}, fmt.Errorf("ask the engine about itself: %w", err)
+	}
+	return result.Info, nil
+}
+
+// identity tells engines apart that answer at one address, one after the other.
+// Before 23.0 all of a machine have one id, but each its own data directory.
+func identity(info system.Info) string { return info.ID + " " + info.DockerRootDir }
 
 // lacks are the limits that the engine's kernel cannot enforce.
 func lacks(info system.Info) []string {

@@ -18,6 +18,7 @@ import (
 // a function of its arguments.
 type observed struct {
 	Endpoint   endpoint
+	Engine     string // see identity
 	Version    string
 	APIVersion string
 
@@ -90,7 +91,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		return bottle.Plan{}, err
 	}
 	part := &bottle.DockerPlan{
-		Endpoint: seen.Endpoint.Host, Version: seen.Version, APIVersion: seen.APIVersion,
+		Endpoint: seen.Endpoint.Host, Engine: seen.Engine, Version: seen.Version, APIVersion: seen.APIVersion,
 		Pinned: seen.Settings.Name != "", Owner: seen.Owner, Runtime: runtime, IPv6: seen.IPv6,
 		EngineFilter:  filters(seen.Security),
 		EgressNetwork: egressName(seen.Owner), Ports: wire.StandardPorts,

@@ -12,6 +12,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
@@ -49,6 +50,8 @@ type Platform struct {
 	config Config
 	owner  string
 
+	turnLimit time.Duration // tests have another
+
 	mu      sync.Mutex
 	engines map[string]*engine // by the endpoint's host; "" is the one that find finds
 }
@@ -60,7 +63,7 @@ func New(config Config) *Platform {
 	return &Platform{
 		config:  config,
 		owner:   ownerOf(config.UID, config.Store.Root()),
-		engines: map[string]*engine{},
+		engines: map[string]*engine{}, turnLimit: turnLimit,
 	}
 }
 

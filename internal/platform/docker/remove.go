@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
 )
 
@@ -98,17 +99,45 @@ func (e *engine) removeMade(ctx context.Context, owner string, run runs.ID, made
 }
 
 // Remove removes what a run left in the engine that its ledger names, or, when
-// the ledger is lost, in the one that the environment names.
+// the ledger is lost, in the one that the environment names. It is
+// bottle.ErrElsewhere when another engine answers now.
 func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
-	info, _, err := p.config.Store.Load(run)
-	if err != nil && !errors.Is(err, runs.ErrNotFound) && !errors.Is(err, runs.ErrDamaged) {
-		return err
+	e, at, err := p.engineOf(ctx, run)
+	if err == nil {
+		err = e.is(ctx, at)
 	}
-	e, err := p.engineAt(ctx, info.Endpoint)
 	if err != nil {
 		return err
 	}
 	return e.removeRun(ctx, p.owner, run)
+}
+
+// engineOf connects to the engine that a run is on, and says which that was.
+func (p *Platform) engineOf(ctx context.Context, run runs.ID) (*engine, runs.Place, error) {
+	info, _, err := p.config.Store.Load(run)
+	if err != nil && !errors.Is(err, runs.ErrNotFound) && !errors.Is(err, runs.ErrDamaged) {
+		return nil, runs.Place{}, err
+	}
+	e, err := p.engineAt(ctx, info.Endpoint)
+	return e, info.Place, err
+}
+
+// is says whether this is the engine of a place: another may answer at the same
+// address, which has nothing of the run, while the first has all of it still.
+func (e *engine) is(ctx context.Context, at runs.Place) error {
+	if at.Engine == "" {
+		return nil
+	}
+	info, err := e.info(ctx)
+	if err != nil {
+		return err
+	}
+	if now := identity(info); now != at.Engine {
+		return hint.With(
+			fmt.Errorf("%w: %s is now %q, and was %q", bottle.ErrElsewhere, at.Endpoint, now, at.Engine),
+			"start that engine again, and the next command removes what is left there; if it is gone for good, claude-bottle cleanup forgets it")
+	}
+	return nil
 }
 
 // List finds the owner's bottles by their labels.
@@ -172,11 +201,7 @@ func (s *statuses) add(labels map[string]string, name string, created time.Time,
 
 // Open returns a bottle that another process, or none, holds the streams of.
 func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error) {
-	info, _, err := p.config.Store.Load(run)
-	if err != nil && !errors.Is(err, runs.ErrNotFound) && !errors.Is(err, runs.ErrDamaged) {
-		return nil, err
-	}
-	e, err := p.engineAt(ctx, info.Endpoint)
+	e, at, err := p.engineOf(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +225,9 @@ func (p *Platform) Open(ctx context.Context, run runs.ID) (bottle.Bottle, error)
 		}
 	}
 	if b.agentID == "" {
+		if err := e.is(ctx, at); err != nil {
+			return nil, fmt.Errorf("open run %s: %w", run, err)
+		}
 		return nil, fmt.Errorf("open run %s: no bottle of it is running", run)
 	}
 	uid, err := e.agentUID(ctx, b.agentID)

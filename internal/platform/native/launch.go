@@ -48,7 +48,7 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if plan.Native == nil {
 		return nil, fmt.Errorf("launch %s: the plan is not native's", plan.Name)
 	}
-	launching, err := bottle.Begin(p.config.Store, plan, "", runs.Resource{Kind: kindBottle, Name: plan.Name})
+	launching, err := bottle.Begin(p.config.Store, plan, runs.Place{}, runs.Resource{Kind: kindBottle, Name: plan.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -202,10 +202,13 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		return nil, err
 	}
 	args, contents := arguments(l.plan, at, l.written())
-	err = l.parts.give(order{
+	made := order{
 		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: args, Contents: contents, PIDs: part.PIDs,
-	})
-	if err != nil {
+	}
+	if open := l.platform.breach.order; open != nil {
+		open(&made, l.object.Inside.PID)
+	}
+	if err := l.parts.give(made); err != nil {
 		return nil, err
 	}
 	b := l.instance()
