@@ -191,7 +191,8 @@ func devices(kernel wire.Kernel) []wire.Finding {
 }
 
 // nodes are the devices in a directory and in those right below it, but for
-// terminals.
+// terminals. Each entry is looked at: what a directory says of one is what lies
+// below a mount there.
 func nodes(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -200,10 +201,12 @@ func nodes(dir string) []string {
 	var found []string
 	for _, entry := range entries {
 		path := dir + "/" + entry.Name()
+		info, err := os.Lstat(path)
 		switch {
-		case entry.Type()&os.ModeDevice != 0:
+		case err != nil: // it went away, or nobody may look
+		case info.Mode()&os.ModeDevice != 0:
 			found = append(found, path)
-		case entry.IsDir() && entry.Name() != "pts" && entry.Name() != "shm" && strings.Count(path, "/") < 4:
+		case info.IsDir() && entry.Name() != "pts" && entry.Name() != "shm" && strings.Count(path, "/") < 4:
 			found = append(found, nodes(path)...)
 		}
 	}

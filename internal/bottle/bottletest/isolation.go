@@ -10,6 +10,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/probe"
+	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
 )
 
@@ -56,7 +57,13 @@ func isOf(kind string) func(wire.Finding) bool {
 
 func verdictOf(t *testing.T, s *suite, b bottle.Bottle) probe.Verdict {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.store.Dir(b.Run()), bottle.IsolationFile))
+	return Verdict(t, s.store, b.Run())
+}
+
+// Verdict is what the probe of a run's launch found.
+func Verdict(t *testing.T, store *runs.Store, run runs.ID) probe.Verdict {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(store.Dir(run), bottle.IsolationFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,11 +28,7 @@ func launched(t *testing.T, change func(*bottle.Spec)) (bottle.Bottle, *runs.Sto
 		t.Fatal(err)
 	}
 	p := newPlatform(t, store, func(string) (string, bool) { return "", false })
-	uid, gid := bottle.Person(os.Getuid(), os.Getgid(), os.LookupEnv)
-	spec := bottle.Spec{
-		Agent: "Test", Slug: "test", Bottle: "test", Harness: "command", Argv: []string{"sh"},
-		Isolation: bottle.Auto, Home: bottle.DefaultHome, Workspace: bottle.Workspace, UID: uid, GID: gid,
-	}
+	spec := plainSpec()
 	if change != nil {
 		change(&spec)
 	}
@@ -52,6 +48,15 @@ func launched(t *testing.T, change func(*bottle.Spec)) (bottle.Bottle, *runs.Sto
 		}
 	})
 	return b, store
+}
+
+// plainSpec is a bottle of a shell that may reach nothing.
+func plainSpec() bottle.Spec {
+	uid, gid := bottle.Person(os.Getuid(), os.Getgid(), os.LookupEnv)
+	return bottle.Spec{
+		Agent: "Test", Slug: "test", Bottle: "test", Harness: "command", Argv: []string{"sh"},
+		Isolation: bottle.Auto, Home: bottle.DefaultHome, Workspace: bottle.Workspace, UID: uid, GID: gid,
+	}
 }
 
 // sh runs a script inside and returns what it printed.
