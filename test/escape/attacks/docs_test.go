@@ -42,6 +42,16 @@ is in it must not be in a copy, nothing may run, and nothing printed may act on 
 |---|---|
 `
 
+const docsHogs = `
+## All that there is
+
+` + "`TestHogs`" + ` has a bottle take all that it can, while another bottle asks through its own gateway, which must answer each
+time, and within seconds. Where a platform cannot enforce the limit, it refuses the bottle by the limit's name.
+
+| id | what is taken | limit |
+|---|---|---|
+`
+
 // TestDocsAreCurrent holds docs/escape.md to the table.
 func TestDocsAreCurrent(t *testing.T) {
 	var b bytes.Buffer
@@ -62,6 +72,14 @@ func TestDocsAreCurrent(t *testing.T) {
 	b.WriteString(docsTrees)
 	for _, p := range Plants() {
 		fmt.Fprintf(&b, "| %s | %s |\n", p.ID, p.What)
+	}
+	b.WriteString(docsHogs)
+	for _, h := range Hogs() {
+		limit := h.Limit
+		if limit != "" {
+			limit = "`" + limit + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", h.ID, h.What, limit)
 	}
 	const path = "../../../docs/escape.md"
 	if *update {

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return wait(ctx, nil, in, out)
 	}
 	if len(args) > 0 {
-		if act, is := acts[args[0]]; is {
+		if act, is := acts()[args[0]]; is {
 			return act(ctx, args[1:], in, out)
 		}
 	}
@@ -104,22 +104,4 @@ func report(out io.Writer, results []attacks.Result) error {
 		return errThrough
 	}
 	return nil
-}
-
-// acts are what the program does beside attacking.
-var acts = map[string]func(ctx context.Context, args []string, in io.Reader, out io.Writer) error{
-	"one": func(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-		if len(args) != 1 {
-			return errors.New("one needs an id")
-		}
-		return attacks.One(ctx, args[0], in, out)
-	},
-	"neighbour": neighbour,
-	"wait":      wait,
-	"plant":     plant,
-	"race":      race,
-	"speak": func(ctx context.Context, _ []string, _ io.Reader, _ io.Writer) error {
-		return attacks.Speak(ctx)
-	},
-	"version": func(context.Context, []string, io.Reader, io.Writer) error { return nil },
 }

@@ -57,11 +57,7 @@ func neighbour(ctx context.Context, args []string, in io.Reader, out io.Writer) 
 	if err := json.NewEncoder(out).Encode(addresses); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		close(ended)
-	}()
+	ended := untilEnd(in)
 	for {
 		select {
 		case <-ended:

@@ -37,11 +37,6 @@ func race(ctx context.Context, args []string, in io.Reader, out io.Writer) error
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	end := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		close(end)
-	}()
 	fmt.Fprintln(out, "racing")
-	return attacks.Race(dir, args[0], end)
+	return attacks.Race(dir, args[0], untilEnd(in))
 }

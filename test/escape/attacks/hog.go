@@ -1,0 +1,290 @@
+//go:build linux
+
+package attacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Hog takes all that there is of something, for a while.
+type Hog struct {
+	// ID is "hog/name".
+	ID   string
+	What string
+	// Limit is what of a manifest keeps it from more, if anything.
+	Limit string
+	// Ends says that the bottle ends by it.
+	Ends bool
+	// Full says that it is no part of the sample.
+	Full bool
+
+	take func(ctx context.Context) (Taken, error)
+}
+
+// Taken is how much that was, and what ended it.
+type Taken struct {
+	Count int    `json:"count"`
+	Error string `json:"error"`
+}
+
+// hogTime is how long what was taken is kept.
+const hogTime = 3 * time.Second
+
+// Hogs is every one of them. None takes more than a machine can bear, should
+// nothing stop it.
+func Hogs() []Hog {
+	return []Hog{
+		{ID: "hog/processes", What: "a fork bomb", Limit: "pids: 200", take: forkBomb},
+		{ID: "hog/memory", Full: true, What: "memory, 1 GiB of it", Limit: "memory: 128MiB", take: fillMemory},
+		{ID: "hog/disk", What: "disk: files of 512 MiB, and as many empty ones as fit", Limit: "disk: 64MiB", Ends: true, take: fillDisk},
+		{ID: "hog/descriptors", Full: true, What: "descriptors of files, sockets and pipes, in many processes", take: openEverything},
+		{ID: "hog/connections", What: "connections to its gateway that say half of something, or nothing", take: connectOften},
+		{ID: "hog/requests", Full: true, What: "requests and questions of DNS that are refused, as fast as they can be said", take: askOften},
+	}
+}
+
+// Take makes the hog of an id.
+func Take(ctx context.Context, id string) (Taken, error) {
+	for _, hog := range Hogs() {
+		if hog.ID == id {
+			return hog.take(ctx)
+		}
+	}
+	return Taken{}, fmt.Errorf("no hog %q", id)
+}
+
+// Bomb starts itself, again and again, and is started likewise.
+func Bomb(ctx context.Context) error {
+	for again := time.NewTicker(time.Millisecond); ; {
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return nil
+		case <-again.C:
+		}
+		_ = exec.CommandContext(ctx, "/proc/self/exe", "bomb").Start() // refused in the end: that is what is tried
+	}
+}
+
+func forkBomb(ctx context.Context) (Taken, error) {
+	ctx, cancel := context.WithTimeout(ctx, hogTime)
+	defer cancel()
+	for range 3 {
+		if err := exec.Command("/proc/self/exe", "bomb").Start(); err != nil { //nolint:noctx // it ends with the bottle
+			return Taken{}, err
+		}
+	}
+	<-ctx.Done()
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return Taken{}, err
+	}
+	// One more cannot be made, most times that it is tried.
+	last := error(nil)
+	for range 20 {
+		if err := exec.Command("/proc/self/exe", "version").Run(); err != nil { //nolint:noctx // it ends by itself
+			last = err
+		}
+	}
+	return Taken{len(processes), errorText(last)}, nil
+}
+
+// fillMemory does it in another process, which is killed for it.
+func fillMemory(ctx context.Context) (Taken, error) {
+	err := exec.CommandContext(ctx, "/proc/self/exe", "fill").Run()
+	return Taken{0, errorText(err)}, nil
+}
+
+// Fill writes to 1 GiB of memory.
+func Fill() {
+	var kept [][]byte
+	for range 1024 {
+		piece := make([]byte, 1<<20)
+		for i := 0; i < len(piece); i += 4096 {
+			piece[i] = 1
+		}
+		kept = append(kept, piece)
+	}
+	_ = kept
+}
+
+func fillDisk(ctx context.Context) (Taken, error) {
+	dir, err := os.MkdirTemp(".", "disk-")
+	if err != nil {
+		return Taken{}, err
+	}
+	piece := make([]byte, 1<<20)
+	for i := range piece {
+		piece[i] = byte(i * 7)
+	}
+	for i := range 512 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), piece, 0o600); err != nil {
+			return Taken{i, err.Error()}, nil
+		}
+	}
+	for i := range 20000 {
+		if err := os.WriteFile(filepath.Join(dir, "empty-"+strconv.Itoa(i)), nil, 0o600); err != nil {
+			return Taken{i, err.Error()}, nil
+		}
+	}
+	select { // until somebody has measured it
+	case <-ctx.Done():
+	case <-time.After(time.Minute):
+	}
+	return Taken{512, "nobody minded"}, nil
+}
+
+func openEverything(ctx context.Context) (Taken, error) {
+	var holders []*exec.Cmd
+	for range 8 {
+		cmd := exec.CommandContext(ctx, "/proc/self/exe", "descriptors")
+		if err := cmd.Start(); err != nil {
+			return Taken{}, err
+		}
+		holders = append(holders, cmd)
+	}
+	ended := error(nil)
+	for _, cmd := range holders {
+		ended = errors.Join(ended, cmd.Wait())
+	}
+	return Taken{len(holders), errorText(ended)}, nil
+}
+
+// Descriptors opens what can be opened, and keeps it.
+func Descriptors() error {
+	limit := unix.Rlimit{}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) // then it is fewer
+	// The runtime needs some for its timers: they are made before the rest is
+	// taken.
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = reader.Close(), writer.Close() }()
+	hold := time.NewTimer(hogTime)
+	const most = 1 << 17
+	for i := range most {
+		var fds [2]int
+		var err error
+		switch i % 3 {
+		case 0:
+			fds[0], err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		case 1:
+			err = unix.Pipe2(fds[:], unix.O_CLOEXEC)
+		case 2:
+			fds, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		}
+		if err != nil {
+			break
+		}
+	}
+	<-hold.C
+	return nil
+}
+
+func connectOften(ctx context.Context) (Taken, error) {
+	gateway, ok := Targets{}.gateway()
+	if !ok {
+		return Taken{}, errors.New("nobody says where the gateway is")
+	}
+	var conns []net.Conn
+	defer func() {
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	}()
+	first := []string{"", "GET http://refused.example/ HTTP/1.1\r\nX: ", "\x05\x01", "\x16\x03\x01\x02\x00", "CONNECT refused.example:443 HTTP/1.1\r\n"}
+	ports := []uint16{3128, 1080, 80, 443, 53}
+	ctx, cancel := context.WithTimeout(ctx, 2*hogTime)
+	defer cancel()
+	last := error(nil)
+	for i := 0; i < 6000 && ctx.Err() == nil; i++ {
+		dialer := net.Dialer{Timeout: time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(gateway, ports[i%len(ports)]).String())
+		if err != nil {
+			last = err
+			continue
+		}
+		_, _ = io.WriteString(conn, first[i%len(first)]) // it may have been closed
+		conns = append(conns, conn)
+	}
+	return Taken{len(conns), errorText(last)}, nil
+}
+
+func askOften(ctx context.Context) (Taken, error) {
+	gateway, ok := Targets{}.gateway()
+	if !ok {
+		return Taken{}, errors.New("nobody says where the gateway is")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*hogTime)
+	defer cancel()
+	counts := make(chan int)
+	const askers = 16
+	for i := range askers {
+		go func() {
+			n := 0
+			for ctx.Err() == nil {
+				if i%2 == 0 {
+					_, _ = exchange(ctx, gateway, 3128, "GET http://"+strconv.Itoa(n)+".refused.example/ HTTP/1.1\r\nHost: "+strconv.Itoa(n)+".refused.example\r\n\r\n") // refused
+				} else {
+					_, _ = askRaw(ctx, "udp", netip.AddrPortFrom(gateway, 53), rawQuestion(strconv.Itoa(n), "refused", "example")) // refused
+				}
+				n++
+			}
+			counts <- n
+		}()
+	}
+	all := 0
+	for range askers {
+		all += <-counts
+	}
+	return Taken{all, "closed"}, nil
+}
+
+// Pulse is how a bottle's gateway answered over a time.
+type Pulse struct {
+	Asked   int           `json:"asked"`
+	Failed  []string      `json:"failed"`
+	Longest time.Duration `json:"longest"`
+}
+
+// Beat asks for an allowed host again and again until end is closed.
+func Beat(ctx context.Context, allowed string, end <-chan struct{}) (Pulse, error) {
+	gateway, ok := Targets{}.gateway()
+	if !ok {
+		return Pulse{}, errors.New("nobody says where the gateway is")
+	}
+	var pulse Pulse
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			return pulse, nil
+		case <-tick.C:
+		}
+		began := time.Now()
+		open, said := plainHTTP(ctx, Targets{}, gateway, allowed, 80)
+		if !open {
+			pulse.Failed = append(pulse.Failed, said)
+		}
+		pulse.Asked++
+		pulse.Longest = max(pulse.Longest, time.Since(began))
+	}
+}

@@ -1,0 +1,82 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"claude-bottle/test/escape/attacks"
+)
+
+// act is something that the program does beside attacking.
+type act func(ctx context.Context, args []string, in io.Reader, out io.Writer) error
+
+// acts are those of the tests' side, and of the program's own processes.
+func acts() map[string]act {
+	return map[string]act{
+		"one":         oneAttack,
+		"neighbour":   neighbour,
+		"wait":        wait,
+		"plant":       plant,
+		"race":        race,
+		"speak":       simple(attacks.Speak),
+		"hog":         hog,
+		"bomb":        simple(attacks.Bomb),
+		"fill":        simple(func(context.Context) error { attacks.Fill(); return nil }),
+		"descriptors": simple(func(context.Context) error { return attacks.Descriptors() }),
+		"pulse":       pulse,
+		"version":     simple(func(context.Context) error { return nil }),
+	}
+}
+
+func simple(do func(context.Context) error) act {
+	return func(ctx context.Context, _ []string, _ io.Reader, _ io.Writer) error { return do(ctx) }
+}
+
+var errUsage = errors.New("what is missing: see the package's documentation")
+
+func oneAttack(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	if len(args) != 1 {
+		return errUsage
+	}
+	return attacks.One(ctx, args[0], in, out)
+}
+
+func hog(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
+	if len(args) != 1 {
+		return errUsage
+	}
+	taken, err := attacks.Take(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(taken)
+}
+
+// pulse asks for the host that is its argument until its input ends, and then
+// says how that was.
+func pulse(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	if len(args) != 1 {
+		return errUsage
+	}
+	fmt.Fprintln(out, "beating")
+	found, err := attacks.Beat(ctx, args[0], untilEnd(in))
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(found)
+}
+
+// untilEnd is closed when the input has ended.
+func untilEnd(in io.Reader) <-chan struct{} {
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		_, _ = io.Copy(io.Discard, in)
+	}()
+	return end
+}

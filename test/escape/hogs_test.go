@@ -1,0 +1,148 @@
+//go:build linux
+
+package escape_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"claude-bottle/test/escape/attacks"
+)
+
+// latest is how long a neighbour's request may take while another bottle takes
+// all that it can: the machine's two processors are shared, and those of the
+// tests beside it too.
+const latest = 3 * time.Second
+
+// TestHogs has a bottle take all that it can of something. It gets no more than
+// its limit, a neighbour's gateway goes on answering, and so does the host.
+func TestHogs(t *testing.T) {
+	sampled(t, func(t *testing.T, p *person) {
+		for _, hog := range attacks.Hogs() {
+			if hog.Full && !all() {
+				continue
+			}
+			t.Run(strings.TrimPrefix(hog.ID, "hog/"), func(t *testing.T) {
+				if hog.Limit != "" && refused(t, p, hog) {
+					return
+				}
+				p.takes(t, hog)
+			})
+		}
+	})
+}
+
+// refused says that a place does not honour a limit: then it refuses the whole
+// bottle, by the limit's name, and there is none that could take too much.
+func refused(t *testing.T, p *person, hog attacks.Hog) bool {
+	t.Helper()
+	p.manifest("    limits: {" + hog.Limit + "}")
+	got := p.run(nil, "start", p.agent, "--cwd", "--dry-run")
+	if got.code == 0 {
+		return false
+	}
+	name, _, _ := strings.Cut(hog.Limit, ":")
+	if !strings.Contains(got.stderr, name) {
+		t.Errorf("%s: code %d\n%s", hog.Limit, got.code, got.stderr)
+	}
+	t.Logf("refused: %s", lastLine(got.stderr))
+	return true
+}
+
+func (p *person) takes(t *testing.T, hog attacks.Hog) {
+	t.Helper()
+	p.manifest("")
+	end := p.beating(t)
+	if hog.Limit != "" {
+		p.manifest("    limits: {" + hog.Limit + "}")
+	}
+	began := time.Now()
+	got := p.start(nil, "hog", hog.ID)
+	t.Logf("%s: code %d after %s: %s%s", hog.ID, got.code, time.Since(began), got.stdout, lastLine(got.stderr))
+	if hog.Ends {
+		if got.code != 125 || !regexp.MustCompile(`(?m)^error: .*it used \d+ bytes of disk`).MatchString(got.stderr) {
+			t.Errorf("code %d\n%s", got.code, got.stderr)
+		}
+	} else {
+		p.took(t, hog, got)
+	}
+	pulse := end(t)
+	if len(pulse.Failed) > 0 || pulse.Longest > latest || pulse.Asked < 20 {
+		t.Errorf("the neighbour: %d requests, the longest took %s; failed: %q", pulse.Asked, pulse.Longest, pulse.Failed)
+	}
+	t.Logf("the neighbour: %d requests, the longest took %s", pulse.Asked, pulse.Longest)
+	asked := time.Now()
+	if got := p.run(nil, "ps"); got.code != 0 || time.Since(asked) > 10*time.Second {
+		t.Errorf("ps: code %d after %s\n%s", got.code, time.Since(asked), got.stderr)
+	}
+}
+
+// took holds what a hog that does not end its bottle says.
+func (p *person) took(t *testing.T, hog attacks.Hog, got result) {
+	t.Helper()
+	var taken attacks.Taken
+	if err := json.Unmarshal([]byte(got.stdout), &taken); err != nil || got.code != 0 {
+		t.Fatalf("code %d, %v\n%s", got.code, err, got.stderr)
+	}
+	switch hog.ID {
+	case "hog/processes":
+		if taken.Count > 200 || taken.Error == "closed" {
+			t.Errorf("%d processes, and one more: %s", taken.Count, taken.Error)
+		}
+	case "hog/memory":
+		if taken.Error != "signal: killed" {
+			t.Errorf("a program that takes all memory: %s", taken.Error)
+		}
+	}
+}
+
+// beating is a neighbour that asks through its gateway until the function that
+// is returned is called.
+func (p *person) beating(t *testing.T) func(t *testing.T) attacks.Pulse {
+	t.Helper()
+	cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "pulse", allowedName)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(stdout)
+	if line, err := lines.ReadString('\n'); line != "beating\n" {
+		_ = cmd.Wait()
+		t.Fatalf("the neighbour says %q, %v:\n%s", line, err, stderr.String())
+	}
+	ended := false
+	end := func(t *testing.T) (pulse attacks.Pulse) {
+		t.Helper()
+		if ended {
+			return
+		}
+		ended = true
+		_ = stdin.Close()
+		said, _ := io.ReadAll(lines) // what is missing is seen below
+		err := cmd.Wait()
+		if err := json.Unmarshal(said, &pulse); err != nil {
+			t.Errorf("the neighbour says %q: %v", said, err)
+		}
+		if err != nil {
+			t.Errorf("the neighbour: %v\n%s", err, stderr.String())
+		}
+		return pulse
+	}
+	t.Cleanup(func() { end(t) })
+	return end
+}
