@@ -16,6 +16,9 @@ type NativePlan struct {
 	Mounts []NativeMount `json:"mounts"`
 	Copies []NativeMount `json:"copies"`
 	Links  []NativeLink  `json:"links"`
+	// Masked are files of the kernel that show the host, and that nothing shows
+	// inside.
+	Masked []string `json:"masked,omitempty"`
 	// Harness is the agent's program on the host, when it is not among Mounts
 	// anyway.
 	Harness string `json:"harness,omitempty"`
@@ -30,6 +33,9 @@ type NativePlan struct {
 	// Groups are the control groups that the launch makes to hold the limits;
 	// none when the manifest sets none that needs one.
 	Groups []NativeGroup `json:"groups,omitempty"`
+	// Scope is the bus on which systemd is asked for a scope that holds limits;
+	// empty when there is none.
+	Scope string `json:"scope,omitempty"`
 	// Address and Ports are the gateway's, on the bottle's loopback.
 	Address netip.Addr `json:"address"`
 	Ports   wire.Ports `json:"ports"`
@@ -37,6 +43,9 @@ type NativePlan struct {
 
 // print writes what a native bottle takes of the host beside what each has.
 func (n NativePlan) print(line lineFunc) {
+	if n.Scope != "" {
+		line("  held by", "a scope of systemd, at %s", printable(n.Scope))
+	}
 	for _, group := range n.Groups {
 		line("  held by", "a control group in %s", printable(group.Parent))
 	}

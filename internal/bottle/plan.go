@@ -37,6 +37,13 @@ type Spec struct {
 	GID   int              `json:"gid"`
 	Files []provision.File `json:"files"`
 	Trees []provision.Tree `json:"trees"`
+	// Mounts are more of the host, absolute; the plan's HostMounts are what
+	// became of them.
+	Mounts []string `json:"mounts,omitempty"`
+	// Toolchains is true when those on the person's PATH are taken along.
+	Toolchains bool `json:"toolchains,omitempty"`
+	// Nested bottles may make namespaces and mounts inside.
+	Nested bool `json:"nested,omitempty"`
 	// Once is true when the harness runs one prompt without a terminal.
 	Once          bool `json:"once"`
 	RemoteControl bool `json:"remoteControl"`
@@ -71,6 +78,16 @@ type Gateway string
 // Pipelock is the program of that name, from an image of the person's.
 const Pipelock Gateway = "pipelock"
 
+// HostMount is a file or directory of the host that a manifest has asked for.
+type HostMount struct {
+	Source string `json:"source"` // links resolved
+	Target string `json:"target"`
+	// For says what asked for it: "mounts", or a toolchain.
+	For string `json:"for"`
+	// Hidden are files below Target that an empty one lies over.
+	Hidden []string `json:"hidden,omitempty"`
+}
+
 // Plan is everything a launch will do. It is plain values without secrets;
 // Name and the subnet are proposals until the launch has won them.
 type Plan struct {
@@ -81,6 +98,10 @@ type Plan struct {
 	Why      string   `json:"why"` // why this platform
 	Spec     Spec     `json:"spec"`
 	Warnings []string `json:"warnings"` // the platform's, beside the spec's
+
+	// Mounts are what of the host is seen inside because the manifest says so,
+	// read-only.
+	Mounts []HostMount `json:"mounts,omitempty"`
 
 	Docker *DockerPlan `json:"docker,omitempty"`
 	Native *NativePlan `json:"native,omitempty"`

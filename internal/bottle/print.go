@@ -11,6 +11,9 @@ import (
 	"claude-bottle/internal/policy"
 )
 
+// mountsKey is what HostMount.For says of the manifest's own mounts.
+const mountsKey = "mounts"
+
 // summaryHosts is how many hosts the egress line names.
 const summaryHosts = 3
 
@@ -81,6 +84,24 @@ func (p Plan) printAdded(line lineFunc) {
 	if p.Native != nil {
 		p.Native.print(line)
 	}
+	for _, mount := range p.Mounts {
+		line("mount", "%s", mount.summary())
+	}
+}
+
+// summary says what is seen inside, and where when that is not where it is.
+func (m HostMount) summary() string {
+	text := printable(m.Target) + ", read-only"
+	if m.Source != m.Target {
+		text += ", which is " + printable(m.Source)
+	}
+	if m.For != mountsKey {
+		text += " (" + printable(m.For) + ")"
+	}
+	for _, hidden := range m.Hidden {
+		text += ", without " + printable(hidden)
+	}
+	return text
 }
 
 // allWarnings are the spec's and the platform's, each once.

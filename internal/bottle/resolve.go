@@ -93,6 +93,7 @@ func Resolve(in Input) (Spec, error) {
 		PromptLength: utf8.RuneCountInString(agent.Prompt), PromptLine: firstLine(agent.Prompt),
 		Skills: agent.Skills, Egress: egress,
 		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation), Gateway: gatewayOf(from),
+		Mounts: from.Mounts, Toolchains: from.Toolchains == manifest.ToolchainsAuto, Nested: from.Nested,
 		Cwd: in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
 		UID: in.Host.UID, GID: in.Host.GID,
 		Files: append(files, rootsFiles...), Trees: trees,

@@ -20,7 +20,9 @@ import (
 func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 	switch {
 	case slices.Equal(args, []string{"guest", "init"}):
-		return guest.Init(ctx, a.In, a.Out), true
+		return guest.Init(ctx, a.In, a.Out, false), true
+	case slices.Equal(args, []string{"guest", "init", "nested"}):
+		return guest.Init(ctx, a.In, a.Out, true), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
 	case slices.Equal(args, guest.ProbeArgs()):

@@ -17,6 +17,20 @@ func Bottle() Policy {
 	}
 }
 
+// Nested is Bottle without the walls that a sandbox within a bottle has to pass:
+// it may make namespaces and mounts. What it makes them for stays refused: no
+// packet sockets, no netlink but route, no newer calls for mounts.
+func Nested() Policy {
+	p := Bottle()
+	p.Name = "nested"
+	p.Refused = slices.DeleteFunc(p.Refused, func(row Row) bool { return slices.Contains(lifted, row.Name) })
+	p.Allowed = append(slices.Clip(p.Allowed), Family{"sandboxes within", "unshare setns mount umount2 pivot_root chroot"})
+	return p
+}
+
+// lifted are rows of Bottle that Nested does not have.
+var lifted = []string{"clone-namespaces", "enter-namespaces", "mounts"}
+
 // Flags of clone(2) that make a namespace. CLONE_NEWTIME is none of them: its
 // bit is part of the signal's number there.
 const newNamespace = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |

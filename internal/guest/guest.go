@@ -34,22 +34,28 @@ var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were ha
 // stream and the socket until the boot stream of an attached guest ends, ctx
 // ends or SIGTERM arrives; then it ends everything inside. The process must
 // exit with the code that is returned. What fails is said in an error frame.
-func Init(ctx context.Context, stdin io.Reader, stdout io.Writer) int {
+//
+// nested lifts the refusal of namespaces and mounts for what runs inside.
+func Init(ctx context.Context, stdin io.Reader, stdout io.Writer, nested bool) int {
 	conn := wire.NewConn(stream{stdin, stdout})
-	if err := initialise(ctx, conn); err != nil {
+	policy := confine.Bottle()
+	if nested {
+		policy = confine.Nested()
+	}
+	if err := initialise(ctx, conn, policy); err != nil {
 		_ = conn.WriteError(err)
 		return 1
 	}
 	return 0
 }
 
-func initialise(ctx context.Context, conn *wire.Conn) error {
+func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) error {
 	first := openFirst()
 	if err := harden(); err != nil {
 		return err
 	}
 	// On every thread, before anything else runs; all that runs inherits it.
-	if err := confine.Bottle().Apply(); err != nil {
+	if err := policy.Apply(); err != nil {
 		return err
 	}
 	reaper, ended := newReaper(), make(chan os.Signal, 1)

@@ -16,7 +16,7 @@ var ErrPlatform = errors.New("a guest runs on Linux only")
 func ProbeArgs() []string { return []string{"guest", "probe"} }
 
 // Init refuses.
-func Init(context.Context, io.Reader, io.Writer) int { return 1 }
+func Init(context.Context, io.Reader, io.Writer, bool) int { return 1 }
 
 // Dial refuses.
 func Dial(context.Context, io.Reader, io.Writer) error { return ErrPlatform }

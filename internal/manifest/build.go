@@ -57,7 +57,23 @@ func (l *loader) bottle(name string, n *node) Bottle {
 	bottle.Limits.CPUs, _ = limits.get("cpus").number()
 	pids, _ := limits.get("pids").number()
 	bottle.Limits.PIDs = int64(pids)
+	bottle.Mounts = l.mounts(n.get("mounts"))
+	bottle.Toolchains, bottle.Nested = n.get("toolchains").word(), n.get("nested").yes()
 	return bottle
+}
+
+// mounts are the paths of a list; what is none was reported by the walk.
+func (l *loader) mounts(list *node) []string {
+	var paths []string
+	if list == nil {
+		return nil
+	}
+	for _, item := range list.items {
+		if path, err := l.resolvePath(item); err == nil && item.word() != "" {
+			paths = append(paths, path)
+		}
+	}
+	return distinct(paths)
 }
 
 func (l *loader) egress(bottle string, n *node) Egress {

@@ -130,10 +130,21 @@ func bottleField() *field {
 			kinds: []kind{text}, choices: []string{GatewayBuiltin, GatewayPipelock},
 			doc: "The program between the bottle and the world: builtin, or pipelock from an image of yours (docker alone).",
 		}},
+		{name: "mounts", field: &field{
+			kinds: []kind{list}, doc: "Files and directories of this machine that are seen inside under the same path, read-only. Only in your own manifest.",
+			item: &field{kinds: []kind{text}, check: (*checker).mount, pattern: pattern{expression: linePattern, words: "a path"}},
+		}},
+		{name: "toolchains", field: &field{
+			kinds: []kind{text}, choices: []string{ToolchainsAuto},
+			doc: "auto: what nvm, mise, pyenv, rustup, go and Homebrew put on your PATH is seen inside, read-only.",
+		}},
+		{name: "nested", field: &field{
+			kinds: []kind{boolean}, doc: "Whether namespaces and mounts may be made inside, for a sandbox within. Only in your own manifest.",
+		}},
 		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version."}},
 		{name: "runtime", refusal: "this key was removed; isolation replaces it: auto, runsc or runc"},
 	}
-	fields = append(fields, laterKeys("mounts", "nested", "toolchains", "git")...)
+	fields = append(fields, laterKeys("git")...)
 	return &field{kinds: []kind{object}, doc: "One sandbox.", fields: fields}
 }
 

@@ -13,6 +13,7 @@ import (
 // home's secrets in it, and listen.
 func (l *loader) guard(home, project *node) {
 	l.guardBrokered(home, project)
+	l.guardOwn(project)
 	for _, e := range home.get("bottles").objects() {
 		over := project.get("bottles", e.key.text)
 		if over == nil {
@@ -26,6 +27,20 @@ func (l *loader) guard(home, project *node) {
 		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)
 		if proxy := e.value.get("egress", "proxy"); proxy != nil { // what goes around it
 			l.guardEgress(path+".egress.no_proxy", orElse(e.value.get("egress", "no_proxy"), proxy), over.get("egress", "no_proxy"), equal)
+		}
+	}
+}
+
+// guardOwn reports what a project may not ask for in any bottle, its own
+// included: more of the person's machine, and fewer walls.
+func (l *loader) guardOwn(project *node) {
+	for _, e := range project.get("bottles").objects() {
+		path := join("bottles", e.key.text)
+		if mounts := e.value.get("mounts"); mounts != nil && (mounts.kind != list || len(mounts.items) > 0) {
+			l.problem(mounts, path+".mounts: only home's manifest adds directories of this machine")
+		}
+		if nested := e.value.get("nested"); nested.yes() {
+			l.problem(nested, path+".nested: only home's manifest lifts this")
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestLoadReadsEveryField(t *testing.T) {
 			Inspect: "auto", Unlisted: "ask", Budget: 200_000_000,
 		},
 		Limits:    Limits{Memory: 4 << 30, CPUs: 1.5, PIDs: 4096, Disk: 20_500_000_000},
-		Isolation: "runsc", Gateway: "builtin",
+		Isolation: "runsc", Gateway: "builtin", Mounts: []string{"/opt/toolchain", filepath.Join(home, "go/bin")}, Toolchains: ToolchainsAuto, Nested: true,
 	}
 	comparable := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	addresses := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })

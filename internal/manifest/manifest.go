@@ -58,7 +58,15 @@ type Bottle struct {
 	Isolation string
 	// Gateway is GatewayBuiltin or GatewayPipelock.
 	Gateway string
+	// Mounts are absolute, in the order of the file, each once.
+	Mounts []string
+	// Toolchains is ToolchainsAuto, or empty.
+	Toolchains string
+	Nested     bool
 }
+
+// ToolchainsAuto takes the toolchains along that are on the person's PATH.
+const ToolchainsAuto = "auto"
 
 // Egress is what a bottle may reach beside what its harness needs.
 type Egress struct {

@@ -101,10 +101,16 @@ bottles:
       ca: roots.pem
       proxy: http://127.0.0.1:8080
     gateway: builtin
+    mounts: [/home/me/.ssh]
+    nested: true
+  theirs:
+    mounts: [/opt/toolchain]
+    nested: true
+  fewer: {mounts: [], nested: false}
 `)
 	var list Errors
-	if !errors.As(err, &list) || len(list) != 6 {
-		t.Fatalf("want six errors, got %v", err)
+	if !errors.As(err, &list) || len(list) != 10 {
+		t.Fatalf("want ten errors, got %v", err)
 	}
 	golden(t, "testdata/guard.golden", root, err.Error()+"\n")
 	if strings.Contains(err.Error(), "hunter2") {

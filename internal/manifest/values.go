@@ -185,6 +185,11 @@ func (l *loader) resolvePath(n *node) (string, error) {
 	}
 }
 
+func (c *checker) mount(v visit) error {
+	_, err := c.loader.resolvePath(v.node)
+	return err
+}
+
 func (c *checker) command(v visit) error {
 	if len(v.items) == 0 || v.items[0].kind == text && v.items[0].text == "" {
 		return errors.New(`the program is missing: ["bash", "-l"]`)

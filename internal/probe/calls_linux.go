@@ -16,10 +16,14 @@ import (
 // kernel refuses too, should it get to see them, so that no call does anything
 // (TestCallsDoNoHarm). The row's own errno is the filter's; any other is the
 // kernel's, or that of another filter, and then ours is not there.
-func calls() []wire.Finding {
+func calls(nested bool) []wire.Finding {
 	runtime.LockOSThread() // for good: some calls would change the thread
 	var findings []wire.Finding
-	for _, row := range confine.Bottle().Refused {
+	policy := confine.Bottle()
+	if nested {
+		policy = confine.Nested()
+	}
+	for _, row := range policy.Refused {
 		c := check{kind: Call, target: strings.ReplaceAll(row.What, "`", "")}
 		findings = append(findings, refusal(row).in(c))
 	}

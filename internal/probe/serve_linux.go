@@ -24,11 +24,11 @@ func Serve(_ context.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	findings := inTurn([]func() []wire.Finding{
 		func() []wire.Finding { return identity(p) },
-		files,
+		func() []wire.Finding { return files(p.Nested) },
 		func() []wire.Finding { return devices(p.Kernel) },
 		func() []wire.Finding { return []wire.Finding{parent()} },
 		func() []wire.Finding { return []wire.Finding{sockets()} },
-		calls,
+		func() []wire.Finding { return calls(p.Nested) },
 	})
 	return json.NewEncoder(stdout).Encode(wire.Probed{Findings: findings})
 }

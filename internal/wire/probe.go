@@ -46,6 +46,8 @@ type Probe struct {
 	// Everybody are addresses of many (broadcast, multicast) that the launcher's
 	// canary must not hear Word from.
 	Everybody []netip.AddrPort `json:"everybody,omitempty"`
+	// Nested bottles may make namespaces and mounts.
+	Nested bool `json:"nested,omitempty"`
 	// Program is looked for as Start.Argv[0] would be, in Dir.
 	Program string `json:"program,omitempty"`
 	Dir     string `json:"dir,omitempty"`

@@ -75,7 +75,7 @@ func beInside(argument string) (int, error) {
 		return 1, fmt.Errorf("take over the socket: %w", err)
 	}
 	go answer(listener)
-	return guest.Init(context.Background(), os.Stdin, os.Stdout), nil
+	return guest.Init(context.Background(), os.Stdin, os.Stdout, false), nil
 }
 
 // answer carries conversations from the launcher's socket to the guest's, as

@@ -170,13 +170,17 @@ func harden(host *container.HostConfig) {
 // workspace were made on the host, since the engine makes them root's.
 func agentMounts(plan bottle.Plan, b parts) []mount.Mount {
 	spec := plan.Spec
-	mounts := []mount.Mount{
+	var mounts []mount.Mount
+	for _, m := range plan.Mounts {
+		mounts = append(mounts, readOnly(m.Source, m.Target))
+	}
+	mounts = append(mounts, []mount.Mount{
 		{Type: mount.TypeBind, Source: b.Paths.Home, Target: spec.Home},
 		{Type: mount.TypeBind, Source: b.Paths.Work, Target: spec.Workspace},
 		{Type: mount.TypeBind, Source: b.Paths.Git, Target: spec.Workspace + "/.git"},
 		readOnly(b.Program.Path, insideBinary),
 		readOnly(b.Paths.Nonce, insideNonce),
-	}
+	}...)
 	if plan.Docker.Alone {
 		mounts = append(mounts, readOnly(b.Paths.Handover, insideHandover))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 )
 
@@ -45,6 +46,9 @@ type made struct {
 func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (_ bottle.Bottle, err error) {
 	if plan.Docker == nil {
 		return nil, fmt.Errorf("launch %s: the plan is not docker's", plan.Name)
+	}
+	if err := platform.CheckMounts(ctx, plan, p.config.Home, p.config.Store.Root()); err != nil {
+		return nil, err
 	}
 	e, err := p.engineAt(ctx, plan.Docker.Endpoint)
 	if err != nil {

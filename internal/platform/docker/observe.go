@@ -68,6 +68,10 @@ func (p *Platform) observe(ctx context.Context, e *engine, spec bottle.Spec) (ob
 		})
 	}
 	group.Go(func() (err error) {
+		seen.Mounts, err = platform.HostMounts(ctx, spec, p.config.Home, p.config.Store.Root())
+		return err
+	})
+	group.Go(func() (err error) {
 		seen.HostNetworks, err = hostNetworks()
 		return err
 	})

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,6 +44,8 @@ type observed struct {
 	IPv6           bool     // the kernel has it, and it must be switched off inside
 	Unchecked      bool     // see sourcesUnchecked
 
+	Mounts []bottle.HostMount // what the manifest adds of the host
+
 	EngineNetworks []netip.Prefix
 	HostNetworks   []netip.Prefix
 }
@@ -79,6 +82,9 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	if err := refuseEngine(seen); err != nil {
 		return bottle.Plan{}, err
 	}
+	if err := refuseNatives(spec); err != nil {
+		return bottle.Plan{}, err
+	}
 	runtime, err := chooseRuntime(spec.Isolation, seen)
 	if err != nil {
 		return bottle.Plan{}, err
@@ -109,8 +115,20 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	return bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name,
 		Spec: spec, Warnings: slices.Concat(spec.Warnings, lesser, warnings(part, seen)),
-		Docker: part,
+		Mounts: seen.Mounts, Docker: part,
 	}, nil
+}
+
+// refuseNatives refuses what native bottles alone can do.
+func refuseNatives(spec bottle.Spec) error {
+	switch {
+	case spec.Toolchains:
+		return hint.With(errors.New("toolchains auto: the programs of a docker bottle are its image's, and yours may not run there"),
+			"use --platform native, or mount what runs anywhere: mounts: [/opt/toolchain]")
+	case spec.Nested:
+		return hint.With(errors.New("nested: the engine allows no namespaces and mounts inside"), "use --platform native, or take it out")
+	}
+	return nil
 }
 
 // refuseEngine refuses engines that would run a bottle, but not as asked.

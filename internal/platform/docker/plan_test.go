@@ -193,6 +193,8 @@ func TestPlanRefuses(t *testing.T) {
 			func(_ *bottle.Spec, seen *observed) { seen.Security = []string{"name=userns"} },
 			"remaps user ids", "userns-remap",
 		},
+		"toolchains": {func(spec *bottle.Spec, _ *observed) { spec.Toolchains = true }, "toolchains auto", "--platform native"},
+		"nested":     {func(spec *bottle.Spec, _ *observed) { spec.Nested = true }, "nested", "--platform native"},
 		"no subnet free": {
 			func(_ *bottle.Spec, seen *observed) { anotherRuntime(seen); seen.EngineNetworks = pools },
 			"no free /29", "docker network prune",

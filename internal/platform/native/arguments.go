@@ -45,7 +45,14 @@ func arguments(plan bottle.Plan, at paths, written []content) (args []string, co
 	args = []string{
 		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
 		"--as-pid-1", "--die-with-parent", "--new-session", "--hostname", spec.Slug,
-		"--proc", "/proc", "--dev", "/dev", "--ro-bind", "/proc/sys", "/proc/sys", "--perms", "755", "--dir", "/etc",
+		"--proc", "/proc", "--dev", "/dev", "--perms", "755", "--dir", "/etc",
+	}
+	if !spec.Nested {
+		// The kernel lets nobody mount another /proc beside one that is covered.
+		args = append(args, "--ro-bind", "/proc/sys", "/proc/sys")
+	}
+	for _, path := range part.Masked {
+		args = append(args, "--ro-bind", "/dev/null", path)
 	}
 	for _, m := range part.Mounts {
 		args = append(args, "--ro-bind", m.Source, m.Target)
@@ -59,6 +66,12 @@ func arguments(plan bottle.Plan, at paths, written []content) (args []string, co
 	contents = append(contents, written...)
 	for i, c := range contents {
 		args = append(args, "--perms", "644", "--file", strconv.Itoa(firstContentFD+i), c.Target)
+	}
+	for _, m := range plan.Mounts {
+		args = append(args, "--ro-bind", m.Source, m.Target)
+		for _, hidden := range m.Hidden {
+			args = append(args, "--ro-bind", "/dev/null", hidden)
+		}
 	}
 	for _, name := range etcFiles(spec) {
 		args = append(args, "--ro-bind", filepath.Join(at.Etc, name), filepath.Join(bottle.EtcMount, name))
@@ -76,11 +89,15 @@ func arguments(plan bottle.Plan, at paths, written []content) (args []string, co
 		}
 		args = append(args, "--perms", t.mode, "--tmpfs", t.dir)
 	}
-	return append(args,
+	args = append(args,
 		"--remount-ro", "/",
 		"--chdir", spec.Workspace,
 		"--", bottle.Program, "guest", "init",
-	), contents
+	)
+	if spec.Nested {
+		args = append(args, "nested")
+	}
+	return args, contents
 }
 
 // temporary are the bottle's own directories in memory. What is in them counts

@@ -22,12 +22,20 @@ import (
 // launched is a bottle of a store of its own, and that store.
 func launched(t *testing.T, change func(*bottle.Spec)) (bottle.Bottle, *runs.Store) {
 	t.Helper()
+	b := launchedWith(t, func(*Platform) {}, change)
+	return b, b.(*instance).platform.config.Store
+}
+
+// launchedWith is launched for a person whose surroundings are set up.
+func launchedWith(t *testing.T, setUp func(*Platform), change func(*bottle.Spec)) bottle.Bottle {
+	t.Helper()
 	needBubblewrap(t)
 	store, err := runs.Open(filepath.Join(reachableDir(t), "state"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newPlatform(t, store, func(string) (string, bool) { return "", false })
+	setUp(p)
 	spec := plainSpec()
 	if change != nil {
 		change(&spec)
@@ -47,7 +55,7 @@ func launched(t *testing.T, change func(*bottle.Spec)) (bottle.Bottle, *runs.Sto
 			t.Error(err)
 		}
 	})
-	return b, store
+	return b
 }
 
 // plainSpec is a bottle of a shell that may reach nothing.

@@ -37,6 +37,10 @@ func joinGroup(fd int) error {
 // process that runs as another user and could not.
 func (l *launch) makeGroups() error {
 	planned := l.plan.Native.Groups
+	if len(planned) == 0 && l.plan.Native.Scope == "" {
+		return nil
+	}
+	l.Undo.Add("limits", func(ctx context.Context) error { return l.object.removeLimits(ctx) })
 	if len(planned) == 0 {
 		return nil
 	}
@@ -52,7 +56,6 @@ func (l *launch) makeGroups() error {
 	if err := l.platform.objects().update(l.object); err != nil {
 		return err
 	}
-	l.Undo.Add("control groups", func(ctx context.Context) error { return removeGroups(ctx, l.object.Groups) })
 	if err := failpoint.Hit("native.groups"); err != nil {
 		return err
 	}
@@ -93,6 +96,15 @@ func writeSetting(path, value string) error {
 	}
 	_, err = file.WriteString(value)
 	return errors.Join(err, file.Close())
+}
+
+// removeLimits removes what held a bottle whose processes have ended.
+func (o object) removeLimits(ctx context.Context) error {
+	var err error
+	if o.Scope != nil {
+		err = o.Scope.stop(ctx)
+	}
+	return errors.Join(err, removeGroups(ctx, o.Groups))
 }
 
 // groupPause is between two attempts to remove a group whose last process is

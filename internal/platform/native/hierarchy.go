@@ -19,7 +19,7 @@ var controllers = []string{"memory", "cpu", "pids"}
 
 // hierarchies are those that this process is in, as the kernel says of it
 // (cgroups(7), proc_pid_mountinfo(5)). What cannot be read is not there.
-func hierarchies() []hierarchy {
+func hierarchies(uid int, getenv func(string) string) []hierarchy {
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil
@@ -36,9 +36,14 @@ func hierarchies() []hierarchy {
 		}
 		names, group := parts[1], parts[2]
 		if names == "" {
-			if root, own := mountedAt(string(mounts), "cgroup2", "", group); root != "" {
-				found = append(found, unified(root, own))
+			root, own := mountedAt(string(mounts), "cgroup2", "", group)
+			if root == "" {
+				continue
 			}
+			if h, ok := systemdHierarchy(root, uid, getenv); ok {
+				found = append(found, h)
+			}
+			found = append(found, unified(root, own))
 			continue
 		}
 		ours := slices.DeleteFunc(strings.Split(names, ","), func(name string) bool { return !slices.Contains(controllers, name) })

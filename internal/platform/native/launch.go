@@ -48,6 +48,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if plan.Native == nil {
 		return nil, fmt.Errorf("launch %s: the plan is not native's", plan.Name)
 	}
+	if err := platform.CheckMounts(ctx, plan, p.config.Home, p.config.Store.Root()); err != nil {
+		return nil, err
+	}
 	launching, err := bottle.Begin(p.config.Store, plan, runs.Place{}, runs.Resource{Kind: kindBottle, Name: plan.Name})
 	if err != nil {
 		return nil, err
@@ -199,6 +202,9 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		return nil, fmt.Errorf("%w%s", err, l.parts.said())
 	}
 	if err := l.platform.objects().update(l.object); err != nil {
+		return nil, err
+	}
+	if err := l.enterScope(ctx); err != nil {
 		return nil, err
 	}
 	args, contents := arguments(l.plan, at, l.written())

@@ -19,15 +19,18 @@ type hierarchy struct {
 	Parent      string   // the directory to make them in
 	Controllers []string // that a group there can have
 	Enable      []string // those of them that have to be switched on for it first
+	// Bus is where systemd is asked to make the group, whose own the directory
+	// is; empty when it is made by us.
+	Bus string
 	// Closed says why none can be made; then Parent is where one would be.
 	Closed string
 }
 
-// groupsFor are the control groups that a spec's limits need. A limit that no
+// groupsFor are the control groups that a spec's limits need, and the bus on
+// which systemd is asked for one that holds some of them. A limit that no
 // hierarchy takes is refused by name, but for that of processes, which a limit
 // of the user namespace holds as well.
-func groupsFor(limits bottle.Limits, hierarchies []hierarchy) ([]bottle.NativeGroup, error) {
-	var groups []bottle.NativeGroup
+func groupsFor(limits bottle.Limits, hierarchies []hierarchy) (groups []bottle.NativeGroup, bus string, err error) {
 	for _, limit := range []struct {
 		name, controller string
 		asked, must      bool
@@ -42,8 +45,12 @@ func groupsFor(limits bottle.Limits, hierarchies []hierarchy) ([]bottle.NativeGr
 		h, err := hierarchyOf(limit.controller, hierarchies)
 		if err != nil {
 			if limit.must {
-				return nil, errLimit(limit.name, err)
+				return nil, "", errLimit(limit.name, err)
 			}
+			continue
+		}
+		if h.Bus != "" {
+			bus = h.Bus
 			continue
 		}
 		i := slices.IndexFunc(groups, func(g bottle.NativeGroup) bool { return g.Parent == h.Parent })
@@ -55,7 +62,7 @@ func groupsFor(limits bottle.Limits, hierarchies []hierarchy) ([]bottle.NativeGr
 		}
 		groups[i].Set = append(groups[i].Set, settings(limit.controller, h.Version, limits)...)
 	}
-	return groups, nil
+	return groups, bus, nil
 }
 
 func hierarchyOf(controller string, hierarchies []hierarchy) (hierarchy, error) {

@@ -25,7 +25,7 @@ import (
 // the environment promises it, that is a failure.
 func needGroups(t *testing.T, limits bottle.Limits) {
 	t.Helper()
-	_, err := groupsFor(limits, hierarchies())
+	_, _, err := groupsFor(limits, hierarchies(os.Getuid(), os.Getenv))
 	if err == nil {
 		return
 	}
@@ -80,11 +80,26 @@ func TestProcessorLimit(t *testing.T) {
 	if err != nil || object == nil {
 		t.Fatalf("find the bottle: %v", err)
 	}
-	stat, err := os.ReadFile(filepath.Join(object.Groups[0], "cpu.stat"))
+	stat, err := os.ReadFile(filepath.Join(groupsOf(t, *object)[0], "cpu.stat"))
 	check(t, err)
 	if !throttled.Match(stat) {
 		t.Errorf("nobody was slowed down:\n%s", stat)
 	}
+}
+
+// groupsOf are the directories of the control groups that hold a bottle.
+func groupsOf(t *testing.T, o object) []string {
+	t.Helper()
+	if o.Scope == nil {
+		return o.Groups
+	}
+	text, err := os.ReadFile(filepath.Join("/proc", itoa(o.Inside.PID), "cgroup"))
+	check(t, err)
+	_, path, found := strings.Cut(strings.TrimSpace(string(text)), "0::")
+	if !found {
+		t.Fatalf("process 1 of the bottle is in %q", text)
+	}
+	return append([]string{filepath.Join("/sys/fs/cgroup", path)}, o.Groups...)
 }
 
 var throttled = regexp.MustCompile(`(?m)^nr_throttled [1-9]`)
@@ -129,14 +144,21 @@ func TestGroupsAreRemoved(t *testing.T) {
 			b, store := launched(t, func(spec *bottle.Spec) { spec.Limits = limits })
 			_, resources, err := store.Load(b.Run())
 			check(t, err)
-			var dirs []string
+			object, err := b.(*instance).platform.objects().find(b.Run())
+			if err != nil || object == nil {
+				t.Fatalf("find the bottle: %v", err)
+			}
+			dirs := groupsOf(t, *object)
 			for _, resource := range resources {
-				if resource.Kind == kindGroup {
-					dirs = append(dirs, resource.Name)
+				if resource.Kind == kindScope && resource.Name == object.Scope.Bus+" "+object.Scope.Unit {
+					continue
+				}
+				if resource.Kind != kindBottle && !slices.Contains(dirs, resource.Name) {
+					t.Errorf("the ledger has %v", resource)
 				}
 			}
-			if len(dirs) == 0 {
-				t.Fatalf("the ledger has none: %v", resources)
+			if len(dirs) == 0 || len(resources) < 1+len(dirs) {
+				t.Errorf("groups %v, ledger %v", dirs, resources)
 			}
 			for _, dir := range dirs {
 				procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
@@ -213,8 +235,8 @@ func TestLimitsOfAUser(t *testing.T) {
 func handOver(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
-	for _, h := range hierarchies() {
-		if h.Closed != "" {
+	for _, h := range hierarchies(os.Getuid(), os.Getenv) {
+		if h.Closed != "" || h.Bus != "" {
 			continue
 		}
 		for _, name := range h.Enable {

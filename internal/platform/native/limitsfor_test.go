@@ -20,33 +20,36 @@ func TestGroupsFor(t *testing.T) {
 	}
 	second := []hierarchy{{Version: 2, Parent: "/u", Controllers: []string{"memory", "cpu", "pids"}, Enable: []string{"cpu"}}}
 	closed := []hierarchy{{Version: 2, Parent: "/u", Controllers: []string{"memory", "cpu", "pids"}, Closed: "permission denied"}}
+	systemd := []hierarchy{{Version: 2, Parent: "/s", Bus: "unix:path=/b", Controllers: []string{"memory", "cpu", "pids"}}}
 	all := bottle.Limits{Memory: 1 << 20, CPUs: 1.5, PIDs: 9}
 	for name, test := range map[string]struct {
 		limits  bottle.Limits
 		seen    []hierarchy
 		want    []bottle.NativeGroup
 		refused string
+		bus     string
 	}{
-		"none": {bottle.Limits{Disk: 5}, first, nil, ""},
+		"none": {bottle.Limits{Disk: 5}, first, nil, "", ""},
 		"version 1": {all, first, []bottle.NativeGroup{
 			{Parent: "/m", Set: []bottle.GroupSetting{
 				{File: "memory.limit_in_bytes", Value: "1048576"},
 				{File: "memory.memsw.limit_in_bytes", Value: "1048576", Optional: true},
 			}},
 			{Parent: "/c", Set: []bottle.GroupSetting{{File: "cpu.cfs_period_us", Value: "100000"}, {File: "cpu.cfs_quota_us", Value: "150000"}}},
-		}, ""},
+		}, "", ""},
 		"version 2": {all, second, []bottle.NativeGroup{
 			{Parent: "/u", Enable: []string{"cpu"}, Set: []bottle.GroupSetting{
 				{File: "memory.max", Value: "1048576"}, {File: "memory.swap.max", Value: "0", Optional: true},
 				{File: "cpu.max", Value: "150000 100000"}, {File: "pids.max", Value: "9"},
 			}},
-		}, ""},
-		"pids by the namespace": {bottle.Limits{PIDs: 9}, closed, nil, ""},
-		"no right":              {all, closed, nil, "limits memory: it cannot be enforced: no control group can be made in /u: permission denied"},
-		"no controller":         {bottle.Limits{CPUs: 1}, first[:1], nil, `limits cpus: it cannot be enforced: this kernel has no controller "cpu"`},
+		}, "", ""},
+		"pids by the namespace": {bottle.Limits{PIDs: 9}, closed, nil, "", ""},
+		"systemd":               {all, append(systemd, first...), nil, "", "unix:path=/b"},
+		"no right":              {all, closed, nil, "limits memory: it cannot be enforced: no control group can be made in /u: permission denied", ""},
+		"no controller":         {bottle.Limits{CPUs: 1}, first[:1], nil, `limits cpus: it cannot be enforced: this kernel has no controller "cpu"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := groupsFor(test.limits, test.seen)
+			got, bus, err := groupsFor(test.limits, test.seen)
 			if test.refused != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), test.refused) {
 					t.Fatalf("%v, want %s", err, test.refused)
@@ -55,6 +58,9 @@ func TestGroupsFor(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if bus != test.bus {
+				t.Errorf("bus %q, want %q", bus, test.bus)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)

@@ -34,6 +34,8 @@ type object struct {
 	Inside identity `json:"inside"`
 	// Groups are the control groups made for it, as directories.
 	Groups []string `json:"groups,omitempty"`
+	// Scope is systemd's around it; nil when there is none.
+	Scope *scope `json:"scope,omitempty"`
 }
 
 const objectSuffix = ".json"

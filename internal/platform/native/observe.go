@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 )
 
 // Prepare looks at the machine and creates nothing.
@@ -27,12 +30,27 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 		Env: p.environment(), Landlock: hasLandlock(),
 	}
 	seen.System = system()
+	seen.Masked = existing(showing)
 	if spec.Harness != "command" && len(spec.Argv) > 0 {
 		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
 		seen.Closed = closedTo(seen.Harness.Path, spec.UID, spec.GID)
 	}
+	var err error
+	if seen.Added, err = platform.HostMounts(ctx, spec, p.config.Home, p.config.Store.Root()); err != nil {
+		return bottle.Plan{}, err
+	}
+	for _, mount := range seen.Added {
+		if dir := closedTo(mount.Source, spec.UID, spec.GID); dir != "" {
+			return bottle.Plan{}, hint.With(fmt.Errorf("mounts %s: the bottle's user, %d, may not pass %s", mount.Target, spec.UID, dir),
+				"open that directory to it (chmod o+x), or name another")
+		}
+	}
+	if spec.Toolchains {
+		vet := platform.NewVetting(p.config.Home, p.config.Store.Root())
+		seen.Tools, seen.Left = withoutForbidden(toolchains(p.config.Home, p.config.Getenv), vet, spec.UID, spec.GID)
+	}
 	if limits := spec.Limits; limits.Memory > 0 || limits.CPUs > 0 || limits.PIDs > 0 {
-		seen.Hierarchies = hierarchies()
+		seen.Hierarchies = hierarchies(p.config.UID, p.config.Getenv)
 	}
 	seen.Run = p.config.Store.Propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
@@ -127,6 +145,20 @@ func (p *Platform) environment() []string {
 		}
 	}
 	return env
+}
+
+// showing are files of the kernel that show the host to anybody: its keys
+// (those of the person's sessions among them), where it was built with any.
+var showing = []string{"/proc/keys", "/proc/key-users"}
+
+func existing(paths []string) []string {
+	var found []string
+	for _, path := range paths {
+		if _, err := os.Lstat(path); err == nil {
+			found = append(found, path)
+		}
+	}
+	return found
 }
 
 // readSetting is a file of the kernel's, without white space; empty when it is

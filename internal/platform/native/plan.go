@@ -34,8 +34,15 @@ type observed struct {
 	// Namespaces says why no user namespace can be made; nil when one can.
 	Namespaces error
 	System     shown
-	Env        []string
-	Landlock   bool
+	Masked     []string
+	// Added is what the manifest adds of the host.
+	Added []bottle.HostMount
+	// Tools are toolchains on the PATH of the person, and Left those that are not
+	// taken, a warning each.
+	Tools    []toolchain
+	Left     []string
+	Env      []string
+	Landlock bool
 	// Hierarchies are where control groups can be made; not looked at when no
 	// limit needs one.
 	Hierarchies []hierarchy
@@ -74,26 +81,34 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 		return bottle.Plan{}, err
 	}
 	part := &bottle.NativePlan{
-		Pinned: seen.Pinned != "", Bubblewrap: seen.Bubblewrap, Path: searchPath, Env: seen.Env, PIDs: spec.Limits.PIDs,
+		Pinned: seen.Pinned != "", Bubblewrap: seen.Bubblewrap, Path: searchPath, Env: seen.Env, Masked: seen.Masked, PIDs: spec.Limits.PIDs,
 		Address: handover.Address(), Ports: wire.StandardPorts,
+	}
+	if spec.Nested {
+		part.Masked = nil // as /proc/sys: see arguments
 	}
 	if part.PIDs == 0 {
 		part.PIDs = defaultPIDs
 	}
-	if part.Groups, err = groupsFor(spec.Limits, seen.Hierarchies); err != nil {
+	if part.Groups, part.Scope, err = groupsFor(spec.Limits, seen.Hierarchies); err != nil {
 		return bottle.Plan{}, err
 	}
 	if !spec.Bare {
 		part.Mounts, part.Copies, part.Links = seen.System.Mounts, seen.System.Copies, seen.System.Links
 		addHarness(part, seen.Harness, seen.Closed)
 	}
-	return bottle.Plan{
-		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec, Warnings: append(slices.Clone(spec.Warnings), warnings(seen)...), Native: part,
-	}, nil
+	made := bottle.Plan{
+		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec,
+		Warnings: slices.Concat(spec.Warnings, warnings(spec, seen)), Mounts: seen.Added, Native: part,
+	}
+	if !spec.Bare {
+		addToolchains(&made, seen.Tools)
+	}
+	return made, nil
 }
 
 // warnings are what this machine gives less of than others.
-func warnings(seen observed) []string {
+func warnings(spec bottle.Spec, seen observed) []string {
 	var lines []string
 	if !seen.Landlock {
 		lines = append(lines, "gateway: the kernel has no Landlock: who took the gateway over could read what you can")
@@ -101,7 +116,10 @@ func warnings(seen observed) []string {
 	if seen.Closed != "" {
 		lines = append(lines, fmt.Sprintf("harness: %s is not taken along: the bottle's user may not pass %s", seen.Harness.Path, seen.Closed))
 	}
-	return lines
+	if spec.Nested {
+		lines = append(lines, "nested: what runs inside may make namespaces and mounts, where it has every capability: more of the kernel can be attacked from there")
+	}
+	return append(lines, seen.Left...)
 }
 
 // refuse refuses what would be less than was asked.

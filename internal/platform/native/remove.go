@@ -50,7 +50,7 @@ func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
 	if err := o.kill(ctx); err != nil {
 		return fmt.Errorf("end bottle %s: %w", o.Name, err)
 	}
-	if err := removeGroups(ctx, o.Groups); err != nil {
+	if err := o.removeLimits(ctx); err != nil {
 		return err
 	}
 	for _, socket := range []string{guestSocket, controlSocket} {
