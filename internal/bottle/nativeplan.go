@@ -22,6 +22,9 @@ type NativePlan struct {
 	// Harness is the agent's program on the host, when it is not among Mounts
 	// anyway.
 	Harness string `json:"harness,omitempty"`
+	// Install is what the launch installs first, once, when the agent's program
+	// is nowhere on the host; nil when it is somewhere.
+	Install *NativeInstall `json:"install,omitempty"`
 	// Path is where programs are looked for inside.
 	Path string `json:"path"`
 	// Env is what of the launcher's environment every process inside gets,
@@ -43,6 +46,9 @@ type NativePlan struct {
 
 // print writes what a native bottle takes of the host beside what each has.
 func (n NativePlan) print(line lineFunc) {
+	if n.Install != nil {
+		line("install", "%s with npm, once, into %s", printable(n.Install.Package), printable(n.Install.Dir))
+	}
 	if n.Scope != "" {
 		line("  held by", "a scope of systemd, at %s", printable(n.Scope))
 	}
@@ -66,6 +72,12 @@ type GroupSetting struct {
 	Value string `json:"value"`
 	// Optional settings are of kernels that count swap.
 	Optional bool `json:"optional,omitempty"`
+}
+
+// NativeInstall is a package of the npm registry.
+type NativeInstall struct {
+	Package string `json:"package"` // with its version
+	Dir     string `json:"dir"`     // where it stays, for later launches too
 }
 
 // NativeMount is a file or directory of the host, and where it is seen.

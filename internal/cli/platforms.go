@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,7 +49,9 @@ func newDocker(config PlatformConfig) bottle.Platform {
 
 // newNative is the NewPlatform of native.
 func newNative(config PlatformConfig) bottle.Platform {
-	return native.New(native.Config{Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID})
+	return native.New(native.Config{
+		Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID, Environ: os.Environ(), Progress: config.Progress,
+	})
 }
 
 // host is where runs are remembered and bottles run.

@@ -53,6 +53,20 @@ func claude() Harness {
 		BaseURL:       "ANTHROPIC_BASE_URL",
 		RemoteControl: true,
 		Once:          true,
+		Package:       ClaudePackage(""),
+	}
+}
+
+// ClaudePackage is Claude Code's, of a version or, when that is empty, of the one
+// that is known to work. Its program is in the package for the machine's kind,
+// which the main one depends on.
+func ClaudePackage(version string) *Package {
+	if version == "" {
+		version = "2.1.330"
+	}
+	return &Package{
+		Command: "claude", Name: "@anthropic-ai/claude-code", Version: version,
+		Program: "node_modules/@anthropic-ai/claude-code-*/claude",
 	}
 }
 

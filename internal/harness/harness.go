@@ -33,7 +33,23 @@ type Harness struct {
 	// fields of those names.
 	RemoteControl bool
 	Once          bool
+	// Package is what the harness is installed from; nil for one that is not.
+	Package *Package
 }
+
+// Package is a harness in the npm registry.
+type Package struct {
+	Command string // by which the harness is called
+	Name    string // the registry's
+	Version string
+	// Program is where the program is below the directory that the package was
+	// installed to without running its scripts: a pattern (path.Match) that one
+	// file matches.
+	Program string
+}
+
+// Spec is the package as npm takes it.
+func (p Package) Spec() string { return p.Name + "@" + p.Version }
 
 // Token maps a variable of the launcher to one inside, which gets a placeholder
 // of it. Use says where the harness needs it, and Remote are the paths that

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/platform"
 )
@@ -241,7 +242,7 @@ func TestSubnetsForManyBottles(t *testing.T) {
 
 func TestRecipeHash(t *testing.T) {
 	base := recipeOf(settings{}, bottle.DefaultHome, "")
-	if base.Base != defaultBase || base.Claude != defaultClaude {
+	if base.Base != defaultBase || base.Claude != harness.ClaudePackage("").Version {
 		t.Errorf("default recipe: %+v", base)
 	}
 	seen := map[string]string{base.Hash(): "the default"}

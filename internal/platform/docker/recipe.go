@@ -10,17 +10,16 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+
+	"claude-bottle/internal/harness"
 )
 
 //go:embed recipe/Dockerfile
 var dockerfile []byte
 
-// What the recipe starts from and installs unless the environment says
+// defaultBase is what the recipe starts from unless the environment says
 // otherwise.
-const (
-	defaultBase   = "node:22-slim"
-	defaultClaude = "2.1.330"
-)
+const defaultBase = "node:22-slim"
 
 // recipe is everything that the default image is made of.
 type recipe struct {
@@ -31,12 +30,9 @@ type recipe struct {
 }
 
 func recipeOf(settings settings, home, roots string) recipe {
-	r := recipe{Base: settings.Base, Claude: settings.Claude, Home: home, Roots: roots}
+	r := recipe{Base: settings.Base, Claude: harness.ClaudePackage(settings.Claude).Version, Home: home, Roots: roots}
 	if r.Base == "" {
 		r.Base = defaultBase
-	}
-	if r.Claude == "" {
-		r.Claude = defaultClaude
 	}
 	return r
 }

@@ -51,6 +51,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if err := platform.CheckMounts(ctx, plan, p.config.Home, p.config.Store.Root()); err != nil {
 		return nil, err
 	}
+	if err := p.installAgent(ctx, &plan); err != nil {
+		return nil, err
+	}
 	launching, err := bottle.Begin(p.config.Store, plan, runs.Place{}, runs.Resource{Kind: kindBottle, Name: plan.Name})
 	if err != nil {
 		return nil, err

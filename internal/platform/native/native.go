@@ -19,6 +19,8 @@
 package native
 
 import (
+	"io"
+
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/workspace"
@@ -47,6 +49,10 @@ type Config struct {
 	// Binary is the program that becomes supervisor and guest; empty means the
 	// one that is running.
 	Binary string
+	// Environ is the launcher's environment as a whole, for npm.
+	Environ []string
+	// Progress takes what npm prints; nil discards it.
+	Progress io.Writer
 	// Copying is told, now and then, how much of a project was copied so far;
 	// Copied, what the copy came to. Both may be nil.
 	Copying func(files, bytes int64)

@@ -32,8 +32,9 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	seen.System = system()
 	seen.Masked = existing(showing)
 	if spec.Harness != "command" && len(spec.Argv) > 0 {
-		seen.Harness = findProgram(spec.Argv[0], p.config.Getenv("PATH"))
-		seen.Closed = closedTo(seen.Harness.Path, spec.UID, spec.GID)
+		if err := p.observeAgent(spec, &seen); err != nil {
+			return bottle.Plan{}, err
+		}
 	}
 	var err error
 	if seen.Added, err = platform.HostMounts(ctx, spec, p.config.Home, p.config.Store.Root()); err != nil {
@@ -98,6 +99,11 @@ func findProgram(name, path string) program {
 	if err != nil {
 		return program{}
 	}
+	return inPackage(name, real)
+}
+
+// inPackage is a program with the package that its file is in, or alone.
+func inPackage(name, real string) program {
 	for dir := filepath.Dir(real); dir != "/"; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "package.json")); err == nil {
 			return program{name, real, dir}

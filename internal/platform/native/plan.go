@@ -49,6 +49,8 @@ type observed struct {
 	// Closed is a directory that keeps the agent's uid from Harness.
 	Closed  string
 	Harness program // the zero value when it is not on the host
+	// Install is what has to be installed in its place.
+	Install *bottle.NativeInstall
 }
 
 // program is the agent's on the host.
@@ -96,6 +98,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	if !spec.Bare {
 		part.Mounts, part.Copies, part.Links = seen.System.Mounts, seen.System.Copies, seen.System.Links
 		addHarness(part, seen.Harness, seen.Closed)
+		part.Install = seen.Install
 	}
 	made := bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec,
