@@ -3,8 +3,8 @@ package variant
 // Variants that leave a bottle open, or break a way out of it.
 var (
 	GuestUnfiltered = Variant{{
-		"internal/guest/guest.go", "err := confine.Bottle().Apply(); err != nil",
-		"err := error(nil); err != nil && confine.Bottle().Name != \"\"",
+		"internal/guest/guest.go", "err := policy.Apply(); err != nil",
+		"err := error(nil); err != nil && policy.Name != \"\"",
 	}}
 	GuestDumpable = Variant{{"internal/guest/harden.go", "unix.PR_SET_DUMPABLE, 0,", "unix.PR_SET_DUMPABLE, 1,"}}
 
