@@ -1,0 +1,116 @@
+"""A gRPC server and its client, with no messages but bytes.
+
+grpcecho.py serve ADDRESS CERTIFICATE KEY   says PORT, then each call that was cancelled; ends with its input
+grpcecho.py call HOST:PORT                  prints a line for each kind of call
+
+The package is Debian's python3-grpcio.
+"""
+
+import os
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+
+
+def same(b):
+    return b
+
+
+def unary(body, context):
+    sent = dict(context.invocation_metadata())
+    context.set_trailing_metadata((("x-end", sent.get("x-begin", "")),))
+    return body
+
+
+def down(body, context):
+    for i in range(int(body)):
+        yield b"%d " % i + b"." * 16384
+
+
+def both(bodies, context):
+    for body in bodies:
+        yield body.upper()
+    context.set_trailing_metadata((("x-end", "both"),))
+
+
+def fail(body, context):
+    context.set_trailing_metadata((("x-end", "failed"),))
+    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today: \N{SNOWMAN}")
+
+
+def stay(body, context):
+    gone = threading.Event()
+    context.add_callback(gone.set)
+    yield b"here"
+    gone.wait(60)
+    print("cancelled", flush=True)
+
+
+class Service(grpc.GenericRpcHandler):
+    kinds = {
+        "Unary": grpc.unary_unary_rpc_method_handler(unary),
+        "Down": grpc.unary_stream_rpc_method_handler(down),
+        "Both": grpc.stream_stream_rpc_method_handler(both),
+        "Fail": grpc.unary_unary_rpc_method_handler(fail),
+        "Stay": grpc.unary_stream_rpc_method_handler(stay),
+    }
+
+    def service(self, details):
+        return self.kinds.get(details.method.removeprefix("/test.Echo/"))
+
+
+def serve(address, certificate, key):
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    server.add_generic_rpc_handlers((Service(),))
+    with open(key, "rb") as k, open(certificate, "rb") as c:
+        credentials = grpc.ssl_server_credentials([(k.read(), c.read())])
+    print(server.add_secure_port(address, credentials), flush=True)
+    server.start()
+    sys.stdin.read()
+    server.stop(0)
+
+
+def call(target):
+    # It looks for the system's roots by itself, and for no variable but its own.
+    channel = grpc.secure_channel(target, grpc.ssl_channel_credentials())
+    method = "/test.Echo/"
+
+    answer, rpc = channel.unary_unary(method + "Unary").with_call(
+        b"x" * 3_000_000, metadata=(("x-begin", "and end"),), timeout=30)
+    print("unary", len(answer), dict(rpc.trailing_metadata())["x-end"])
+
+    pieces = [piece.split()[0] for piece in channel.unary_stream(method + "Down")(b"200", timeout=30)]
+    print("down", len(pieces), pieces == [b"%d" % i for i in range(200)])
+
+    # Each message waits for the answer to the one before it.
+    answered = threading.Semaphore(1)
+
+    def ask():
+        for word in ("one", "two", "three"):
+            answered.acquire(timeout=30)
+            yield word.encode()
+
+    words = []
+    rpc = channel.stream_stream(method + "Both")(ask(), timeout=30)
+    for word in rpc:
+        words.append(word.decode())
+        answered.release()
+    print("both", *words, dict(rpc.trailing_metadata())["x-end"])
+
+    try:
+        channel.unary_unary(method + "Fail")(b"", timeout=30)
+    except grpc.RpcError as error:
+        print("fail", error.code().name, ascii(error.details()), dict(error.trailing_metadata())["x-end"])
+
+    rpc = channel.unary_stream(method + "Stay")(b"", timeout=30)
+    print("stay", next(rpc).decode())
+    rpc.cancel()
+    channel.close()
+
+
+if __name__ == "__main__":
+    {"serve": serve, "call": call}[sys.argv[1]](*sys.argv[2:])
+    sys.stdout.flush()
+    os._exit(0)  # threads of the library may linger

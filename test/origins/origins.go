@@ -1,0 +1,168 @@
+// Package origins serves what real clients ask for, package registries and a
+// site to try things with, on this machine and under names of its own. So
+// npm, pip, go, apt, git, curl and the like work for tests as they are, and
+// nothing leaves the machine.
+package origins
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"claude-bottle/internal/ca"
+	"claude-bottle/test/engine"
+)
+
+// The names. None is under a domain that anybody has (RFC 6761).
+const (
+	NPM  = "npm.registry.test"
+	PyPI = "pypi.registry.test"
+	Go   = "go.registry.test"
+	APT  = "deb.registry.test"
+	Web  = "web.registry.test"
+	GRPC = "grpc.registry.test"
+)
+
+// Names are all of them.
+func Names() []string { return []string{NPM, PyPI, Go, APT, Web, GRPC} }
+
+// Origins serve until the test ends.
+type Origins struct {
+	// Address is where all names but GRPC are served at port 443, and
+	// GRPCAddress where that is: addresses of loopback that nobody else has.
+	Address, GRPCAddress netip.Addr
+	// Roots is what their certificates hang on, PEM.
+	Roots string
+
+	mu    sync.Mutex // guards asked
+	asked []string
+}
+
+// Start serves all of them. Port 443 of addresses of loopback is root's on
+// most machines: elsewhere the test skips, or fails where that was promised.
+func Start(t testing.TB) *Origins {
+	t.Helper()
+	pair, err := ca.New("origins", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := ca.NewIssuer(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &Origins{Roots: pair.Certificate}
+	dir := t.TempDir()
+	sites := map[string]http.Handler{
+		NPM: npmRegistry(t), PyPI: pypiIndex(t), Go: goProxy(t), APT: aptRepository(t, dir), Web: website(t, dir),
+	}
+	listener := listen(t)
+	o.Address = addressOf(listener)
+	server := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			o.note(r)
+			if site := sites[r.Host]; site != nil {
+				site.ServeHTTP(w, r)
+				return
+			}
+			http.Error(w, "no such site", http.StatusNotFound)
+		}),
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return issuer.Leaf(hello.ServerName)
+			},
+		},
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(listener, "", "") }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // as it is
+			t.Error(err)
+		}
+	})
+	spare := listen(t) // for an address whose port is free
+	o.GRPCAddress = addressOf(spare)
+	spare.Close()
+	leaf, err := issuer.Leaf(GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	StartGRPC(t, *leaf, netip.AddrPortFrom(o.GRPCAddress, 443).String())
+	return o
+}
+
+// note remembers what was asked for.
+func (o *Origins) note(r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = append(o.asked, fmt.Sprintf("%s %s %s%s", r.Proto, r.Method, r.Host, r.URL.Path))
+}
+
+// Asked is what was asked for since it was called last, a line each.
+func (o *Origins) Asked() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	asked := o.asked
+	o.asked = nil
+	return asked
+}
+
+// Resolve is egress.resolve of a manifest for all names, in braces.
+func (o *Origins) Resolve() string {
+	var b strings.Builder
+	for _, name := range Names() {
+		address := o.Address
+		if name == GRPC {
+			address = o.GRPCAddress
+		}
+		fmt.Fprintf(&b, "%s: %s, ", name, address)
+	}
+	return "{" + strings.TrimSuffix(b.String(), ", ") + "}"
+}
+
+// Private is egress.private, in brackets.
+func (o *Origins) Private() string { return fmt.Sprintf("[%s/32, %s/32]", o.Address, o.GRPCAddress) }
+
+// listen finds an address of loopback at whose port 443 nobody is.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	var last error
+	for range 10 {
+		address := netip.AddrFrom4([4]byte{127, byte(1 + rand.N(250)), byte(rand.N(250)), byte(1 + rand.N(250))}) //nolint:gosec // G404: any will do
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", netip.AddrPortFrom(address, 443).String())
+		if err == nil {
+			return l
+		}
+		last = err
+	}
+	engine.Missing(t, engine.PartTools, last.Error())
+	return nil
+}
+
+func addressOf(l net.Listener) netip.Addr {
+	return netip.MustParseAddrPort(l.Addr().String()).Addr()
+}
+
+// write makes a file below dir, and what is above it.
+func write(t testing.TB, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil { //nolint:gosec // G306: it is served
+		t.Fatal(err)
+	}
+	return path
+}
