@@ -12,52 +12,61 @@ import (
 )
 
 // Inspection is what a run needs so that its gateway sees into TLS and the
-// programs inside trust it. The zero value is that of a run that inspects
-// nothing. It holds the authority's key, so it is no part of a plan.
+// programs inside trust it, and the manifest's `ca`. The zero value is that of
+// a run that inspects nothing and has no roots of its own. It holds the
+// authority's key, so it is no part of a plan.
 type Inspection struct {
-	// CA is the run's authority, for the gateway's boot frame alone.
+	// CA is the run's authority, for the gateway's boot frame alone; the zero
+	// value where nothing is inspected.
 	CA ca.Pair
-	// SystemRoots are the host's roots, which the gateway verifies with.
+	// SystemRoots are the host's roots, which the gateway verifies with where
+	// it inspects.
 	SystemRoots string
 	// Files are for Stage, beside the spec's. They hold certificates alone.
 	Files []provision.File
 }
 
-// Inspect makes the inspection of the run id, if its policy inspects anything.
-// hostRoots gives the host's roots as PEM; see [HostRoots].
+// Inspect makes the inspection of the run id, if its policy inspects anything,
+// and the files that programs inside take roots from. hostRoots gives the
+// host's roots as PEM; see [HostRoots].
 func Inspect(spec Spec, id runs.ID, hostRoots func() (string, error)) (Inspection, error) {
-	if !spec.Egress.Inspects() {
+	inspects := spec.Egress.Inspects()
+	if spec.Egress.Roots == "" && !inspects {
 		return Inspection{}, nil
 	}
 	roots, err := hostRoots()
 	if err != nil {
 		return Inspection{}, err
 	}
-	pair, err := ca.New(string(id), time.Now())
-	if err != nil {
-		return Inspection{}, err
+	var made Inspection
+	extra := spec.Egress.Roots
+	if inspects {
+		if made.CA, err = ca.New(string(id), time.Now()); err != nil {
+			return Inspection{}, err
+		}
+		made.SystemRoots = roots
+		extra = joinPEM(extra, made.CA.Certificate)
 	}
-	extra := joinPEM(spec.Egress.Roots, pair.Certificate)
 	all := joinPEM(roots, extra)
 	store, err := javaTrustStore(all, time.Now())
 	if err != nil {
 		return Inspection{}, err
 	}
-	files := []provision.File{
+	made.Files = []provision.File{
 		etcFile(rootsFile, []byte(extra)), etcFile(trustFile, []byte(all)), etcFile(trustStore, store),
 	}
 	for _, bundle := range bundles {
-		files = append(files, etcFile(bundle, []byte(all)))
+		made.Files = append(made.Files, etcFile(bundle, []byte(all)))
 	}
-	return Inspection{CA: pair, SystemRoots: roots, Files: files}, nil
+	return made, nil
 }
 
 // maxHostRoots bounds the host's roots, in bytes: they go into a boot frame
 // of at most 1 MiB.
 const maxHostRoots = 640 << 10
 
-// errNoHostRoots says that a gateway could verify nobody.
-var errNoHostRoots = errors.New("a rule needs to see inside TLS, and this machine has no bundle of CA certificates to verify servers with")
+// errNoHostRoots says that nobody could be verified.
+var errNoHostRoots = errors.New("this machine has no bundle of CA certificates, to which a rule that sees inside TLS and the manifest's `ca` add")
 
 // HostRoots reads the CA certificates that this machine trusts: of the file
 // that SSL_CERT_FILE names, else of the first bundle that is where systems

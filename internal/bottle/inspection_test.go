@@ -42,6 +42,28 @@ func someRoots(t *testing.T) string {
 // run's authority signed.
 func TestProgramsTrustTheAuthority(t *testing.T) {
 	spec := Spec{Egress: policy.Egress{Inspect: "always", Roots: someRoots(t)}}
+	programsTrust(t, spec, func(i Inspection) ca.Pair { return i.CA })
+}
+
+// TestProgramsTrustRoots does so with those of a bottle that inspects nothing,
+// and a server for which only the manifest's `ca` vouches.
+func TestProgramsTrustRoots(t *testing.T) {
+	pair, err := ca.New("a company", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := Spec{Egress: policy.Egress{Roots: someRoots(t) + pair.Certificate}}
+	programsTrust(t, spec, func(i Inspection) ca.Pair {
+		if i.CA != (ca.Pair{}) {
+			t.Error("it has an authority for nothing")
+		}
+		return pair
+	})
+}
+
+// programsTrust runs programs against a server with a certificate of signer's.
+func programsTrust(t *testing.T, spec Spec, signer func(Inspection) ca.Pair) {
+	t.Helper()
 	inspection, err := Inspect(spec, "run1", func() (string, error) { return someRoots(t), nil })
 	if err != nil {
 		t.Fatal(err)
@@ -57,13 +79,12 @@ func TestProgramsTrustTheAuthority(t *testing.T) {
 			t.Fatalf("%s holds the key", file.Path)
 		}
 	}
-	_, entries := rootsSetup(spec.Egress.Roots, true, nil)
 	var env []string
-	for _, entry := range entries {
+	for _, entry := range rootsSetup(spec.Egress.Roots, spec.Egress.Inspects(), nil) {
 		env = append(env, entry.Name+"="+strings.ReplaceAll(entry.Value, EtcMount+"/", etc+"/"))
 	}
 
-	issuer, err := ca.NewIssuer(inspection.CA)
+	issuer, err := ca.NewIssuer(signer(inspection))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,11 +227,13 @@ func TestInspectOnlyWhereAsked(t *testing.T) {
 	if got, err := Inspect(Spec{}, "run1", never); err != nil || got.CA != (ca.Pair{}) || got.Files != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := Inspect(Spec{Egress: policy.Egress{Inspect: "always"}}, "run1", never); !errors.Is(err, errNoHostRoots) {
-		t.Errorf("without roots: %v", err)
+	for _, egress := range []policy.Egress{{Inspect: "always"}, {Roots: someRoots(t)}} {
+		if _, err := Inspect(Spec{Egress: egress}, "run1", never); !errors.Is(err, errNoHostRoots) {
+			t.Errorf("%v without the host's roots: %v", egress.Inspect, err)
+		}
 	}
 	own := []environ.Entry{{Name: "CURL_CA_BUNDLE", Kind: environ.Literal, Value: "/mine"}}
-	_, added := rootsSetup("", true, own)
+	added := rootsSetup("", true, own)
 	if hasEntry(added, "CURL_CA_BUNDLE") || !hasEntry(added, "JAVA_TOOL_OPTIONS") {
 		t.Errorf("added: %v", envNames(added))
 	}

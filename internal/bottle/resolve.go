@@ -81,22 +81,20 @@ func Resolve(in Input) (Spec, error) {
 		return Spec{}, err
 	}
 	files, env := readyFiles(row, in.Host, paths, agent.Prompt, token.name, env)
-	rootsFiles, rootsEnv := rootsSetup(egress.Roots, egress.Inspects(), env)
-
 	spec := Spec{
 		Agent: agent.Name, Slug: Slug(agent.Name), Bottle: agent.Bottle, Harness: row.Name,
 		Argv: row.Argv(harness.Start{
 			Home: paths.home, HasPrompt: agent.Prompt != "", Once: in.Flags.Once,
 			RemoteControl: in.Flags.RemoteControl, Args: in.Flags.Args,
 		}),
-		Env:          append(env, rootsEnv...),
+		Env:          append(env, rootsSetup(egress.Roots, egress.Inspects(), env)...),
 		PromptLength: utf8.RuneCountInString(agent.Prompt), PromptLine: firstLine(agent.Prompt),
 		Skills: agent.Skills, Egress: egress,
 		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation), Gateway: gatewayOf(from),
 		Mounts: from.Mounts, Toolchains: from.Toolchains == manifest.ToolchainsAuto, Nested: from.Nested,
 		Cwd: in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
 		UID: in.Host.UID, GID: in.Host.GID,
-		Files: append(files, rootsFiles...), Trees: trees,
+		Files: files, Trees: trees,
 		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,
 		Manifest: in.Manifest.Hash(),
 	}

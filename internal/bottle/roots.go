@@ -12,8 +12,7 @@ const (
 	// rootsFile holds what is trusted beside the usual roots: the manifest's
 	// `ca`, and the run's authority where TLS is inspected.
 	rootsFile = "claude-bottle/roots.pem"
-	// trustFile holds all of them, trustStore for Java. They are there only
-	// where TLS is inspected.
+	// trustFile holds all of them, trustStore for Java.
 	trustFile  = "claude-bottle/trust.pem"
 	trustStore = "claude-bottle/trust.jks"
 )
@@ -23,48 +22,34 @@ const (
 // with it wget and apt.
 var bundles = []string{"ssl/certs/ca-certificates.crt", "pki/ca-trust/extracted/pem/tls-ca-bundle.pem"}
 
-// rootsSetup makes programs inside trust the extra roots beside those of the
-// image, whatever the image is. Node.js adds the file to its own roots.
-// OpenSSL (python's ssl, curl), Go and git's libcurl read the file and, beside
-// it, their built-in directory /etc/ssl/certs, so the image's roots stay
-// trusted. SSL_CERT_DIR stays unset: curl ignores the file when it is set.
-// Where TLS is inspected every program must trust the run's authority, so each
-// that has a variable gets it, with a bundle that holds the usual roots too,
-// since most variables replace them; see [Inspection]. Variables that the
-// manifest sets win.
-func rootsSetup(roots string, inspects bool, env []environ.Entry) ([]provision.File, []environ.Entry) {
+// rootsSetup makes programs inside trust the extra roots, and where TLS is
+// inspected the run's authority, beside the usual ones. Each program that has a
+// variable gets it, with a bundle that holds the usual roots too, since most
+// variables replace them. Variables that the manifest sets win. The files are
+// made at the launch; see [Inspect].
+func rootsSetup(roots string, inspects bool, env []environ.Entry) []environ.Entry {
 	if roots == "" && !inspects {
-		return nil, nil
+		return nil
 	}
 	extra, all := EtcMount+"/"+rootsFile, EtcMount+"/"+trustFile
-	variables := [][2]string{
-		{"NODE_EXTRA_CA_CERTS", extra},
-		{"SSL_CERT_FILE", extra},
-		{"GIT_SSL_CAINFO", extra},
-	}
-	if inspects {
-		variables = [][2]string{
-			{"NODE_EXTRA_CA_CERTS", extra}, // beside those of Node.js
-			{"DENO_CERT", extra},           // likewise
-			{"SSL_CERT_FILE", all},         // OpenSSL, python, Go, Ruby, Rust
-			{"CURL_CA_BUNDLE", all},
-			{"GIT_SSL_CAINFO", all},
-			{"REQUESTS_CA_BUNDLE", all}, // python's requests brings its own
-			{"AWS_CA_BUNDLE", all},      // so do AWS's libraries
-			{"PIP_CERT", all},           // so does pip
-			{"JAVA_TOOL_OPTIONS", "-Djavax.net.ssl.trustStore=" + EtcMount + "/" + trustStore + " -Djavax.net.ssl.trustStoreType=JKS"},
-		}
-	}
 	var added []environ.Entry
-	for _, variable := range variables {
+	for _, variable := range [][2]string{
+		{"NODE_EXTRA_CA_CERTS", extra}, // beside those of Node.js
+		{"DENO_CERT", extra},           // likewise
+		{"SSL_CERT_FILE", all},         // OpenSSL, python, Go, Ruby, Rust
+		{"CURL_CA_BUNDLE", all},
+		{"GIT_SSL_CAINFO", all},
+		{"REQUESTS_CA_BUNDLE", all},               // python's requests brings its own
+		{"AWS_CA_BUNDLE", all},                    // so do AWS's libraries
+		{"PIP_CERT", all},                         // so does pip
+		{"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", all}, // and gRPC's C core
+		{"JAVA_TOOL_OPTIONS", "-Djavax.net.ssl.trustStore=" + EtcMount + "/" + trustStore + " -Djavax.net.ssl.trustStoreType=JKS"},
+	} {
 		if !hasEntry(env, variable[0]) {
 			added = append(added, environ.Entry{Name: variable[0], Kind: environ.Literal, Value: variable[1]})
 		}
 	}
-	if inspects {
-		return nil, added // the files hold the authority, which a launch makes
-	}
-	return []provision.File{etcFile(rootsFile, []byte(roots))}, added
+	return added
 }
 
 func etcFile(path string, data []byte) provision.File {

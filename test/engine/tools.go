@@ -31,8 +31,11 @@ var tools = map[string]string{
 }
 
 // modules are those of Python that tests import, of whichever python3 is first
-// in PATH.
-const modules = "import pip, requests"
+// in PATH, and systemModules those of Debian's own, which a native bottle has.
+const (
+	modules       = "import pip, requests"
+	systemModules = "import pip, grpc"
+)
 
 // Tools installs the programs that tests run, where they are missing and this
 // is root on a machine with Debian's package manager. Elsewhere the tests say
@@ -41,10 +44,17 @@ func Tools(ctx context.Context, log io.Writer) error {
 	if err := install(ctx, log, tools); err != nil {
 		return err
 	}
-	if exec.CommandContext(ctx, "python3", "-c", modules).Run() == nil {
+	var missing []string
+	if exec.CommandContext(ctx, "python3", "-c", modules).Run() != nil {
+		missing = append(missing, "python3-pip", "python3-requests")
+	}
+	if exec.CommandContext(ctx, "/usr/bin/python3", "-c", systemModules).Run() != nil {
+		missing = append(missing, "python3-pip", "python3-grpcio")
+	}
+	if len(missing) == 0 {
 		return nil
 	}
-	return aptInstall(ctx, log, "python3-pip", "python3-requests")
+	return aptInstall(ctx, log, missing...)
 }
 
 // Tool returns the path of a program, or skips the test; it fails when the

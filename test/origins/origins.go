@@ -7,6 +7,8 @@ package origins
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -68,6 +70,7 @@ func Start(t testing.TB) *Origins {
 	o.Address = addressOf(listener)
 	server := &http.Server{
 		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0), // what clients do not trust, they say themselves
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			o.note(r)
 			if site := sites[r.Host]; site != nil {

@@ -107,11 +107,13 @@ func goProxy(t testing.TB) http.Handler {
 	}
 }
 
-// aptRepository is a flat one that has Package, built below dir.
+// aptRepository has Package for every architecture, without a signature. It is
+// built below dir.
 func aptRepository(t testing.TB, dir string) http.Handler {
 	t.Helper()
+	const control = "Package: " + Package + "\nVersion: 1.0.0\nArchitecture: all\nMaintainer: nobody <nobody@registry.test>\nDescription: hello\n"
 	root := filepath.Join(dir, "deb")
-	write(t, root, "DEBIAN/control", "Package: "+Package+"\nVersion: 1.0.0\nArchitecture: all\nMaintainer: nobody <nobody@registry.test>\nDescription: hello\n")
+	write(t, root, "DEBIAN/control", control)
 	write(t, root, "usr/share/"+Package, "hello from apt\n")
 	file := filepath.Join(dir, "hello.deb")
 	if out, err := exec.CommandContext(t.Context(), "dpkg-deb", "--build", "--root-owner-group", root, file).CombinedOutput(); err != nil {
@@ -121,10 +123,11 @@ func aptRepository(t testing.TB, dir string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(content)
-	packages := fmt.Sprintf("Package: %s\nVersion: 1.0.0\nArchitecture: all\nMaintainer: nobody <nobody@registry.test>\nFilename: ./hello.deb\nSize: %d\nSHA256: %s\nDescription: hello\n",
-		Package, len(content), hex.EncodeToString(sum[:]))
-	return files{"/Packages": []byte(packages), "/hello.deb": content}
+	const at, index = "pool/hello.deb", "main/binary-all/Packages"
+	packages := fmt.Appendf(nil, "%sFilename: %s\nSize: %d\nSHA256: %x\n", control, at, len(content), sha256.Sum256(content))
+	release := fmt.Appendf(nil, "Suite: stable\nCodename: stable\nArchitectures: all\nComponents: main\nDate: Fri, 02 Jan 2026 03:04:05 UTC\nSHA256:\n %x %d %s\n",
+		sha256.Sum256(packages), len(packages), index)
+	return files{"/dists/stable/Release": release, "/dists/stable/" + index: packages, "/" + at: content}
 }
 
 func tarball(t testing.TB, content map[string]string) []byte {

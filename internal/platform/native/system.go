@@ -20,7 +20,8 @@ var rootLinks = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 // configured by.
 var systemPaths = []string{
 	"/etc/alternatives", "/etc/bash.bashrc", "/etc/bash_completion.d", "/etc/ca-certificates", "/etc/ca-certificates.conf",
-	"/etc/crypto-policies", "/etc/debian_version", "/etc/fonts", "/etc/inputrc", "/etc/ld.so.cache", "/etc/ld.so.conf",
+	"/etc/crypto-policies", "/etc/debian_version", "/etc/fonts", "/etc/inputrc", "/etc/java-11-openjdk",
+	"/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/java-25-openjdk", "/etc/ld.so.cache", "/etc/ld.so.conf",
 	"/etc/ld.so.conf.d", "/etc/locale.alias", "/etc/localtime", "/etc/magic", "/etc/manpath.config", "/etc/mime.types",
 	"/etc/os-release", "/etc/perl", "/etc/pki/ca-trust/extracted", "/etc/pki/tls/cert.pem", "/etc/pki/tls/certs",
 	"/etc/profile", "/etc/protocols", "/etc/python3", "/etc/python3.11", "/etc/python3.12", "/etc/python3.13",
