@@ -188,7 +188,7 @@ func credentialOf(row harness.Harness, env []environ.Entry, remote bool, lookup 
 			if remote {
 				use.Paths = append(use.Paths, token.Remote...)
 			}
-			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From, Use: &use}
+			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From, Use: &use, Renew: token.Renew}
 			return credential{name: token.Name, entries: []environ.Entry{entry}}
 		}
 	}

@@ -180,7 +180,7 @@ func TestResolveToken(t *testing.T) {
 			}
 			var want []environ.Entry
 			if test.source != "" {
-				want = []environ.Entry{{Name: test.inside, Kind: environ.Host, Source: test.source, Use: useOf(test.inside)}}
+				want = []environ.Entry{{Name: test.inside, Kind: environ.Host, Source: test.source, Use: useOf(test.inside), Renew: renewOf(test.inside)}}
 			}
 			if !reflect.DeepEqual(secrets, want) {
 				t.Errorf("secrets %+v, want %+v", secrets, want)
@@ -342,6 +342,17 @@ func useOf(name string) *policy.Secret {
 			use := token.Use
 			use.Name = name
 			return &use
+		}
+	}
+	return nil
+}
+
+// renewOf is where the harness renews it.
+func renewOf(name string) *environ.Renew {
+	row, _ := harness.Named("claude")
+	for _, token := range row.Tokens {
+		if token.Name == name {
+			return token.Renew
 		}
 	}
 	return nil

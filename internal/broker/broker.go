@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
@@ -55,6 +57,8 @@ type Secret struct {
 	Pair
 	KeyID Pair `json:"keyID"`
 	Token Pair `json:"token"`
+	// Renewal is how the value is renewed; nil for one that is not.
+	Renewal *Renewal `json:"renewal,omitempty"`
 }
 
 // String shows the name; GoString too.
@@ -77,12 +81,22 @@ func (s *Secret) pairs() []Pair {
 // Broker is a run's secrets, ready to be used by any number of requests at
 // once.
 type Broker struct {
-	secrets []secret
-	inside  *scan.Scanner // placeholders, in every encoding
-	outside *scan.Scanner // values, in every encoding
-
 	mintings []compiledMinting
+	inside   *scan.Scanner // placeholders, in every encoding
+
+	renewing sync.Mutex // guards the order of Renew
+	now      atomic.Pointer[values]
 }
+
+// values are the secrets as they are at one time. It is never changed.
+type values struct {
+	secrets []secret
+	former  []Pair        // that were renewed; a server may still echo them
+	outside *scan.Scanner // values, former ones too, in every encoding
+}
+
+// secrets are those that hold now.
+func (b *Broker) secrets() []secret { return b.now.Load().secrets }
 
 // secret is a Secret with its patterns read.
 type secret struct {
@@ -108,14 +122,10 @@ var (
 func New(secrets []Secret) (*Broker, error) {
 	b := new(Broker)
 	var err error
-	if b.secrets, err = compileAll(secrets); err != nil {
-		return nil, err
-	}
-	var inside, outside []scan.Value
+	var inside []scan.Value
 	for _, s := range secrets {
 		for _, p := range s.pairs() {
 			inside = append(inside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Placeholder)})
-			outside = append(outside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)})
 		}
 	}
 	if b.mintings, err = compileMinting(MintingTable()); err != nil {
@@ -124,8 +134,29 @@ func New(secrets []Secret) (*Broker, error) {
 	if b.inside, err = scan.New(scan.Options{Values: inside}); err != nil {
 		return nil, err
 	}
-	b.outside, err = scan.New(scan.Options{Values: outside})
-	return b, err
+	return b, b.hold(secrets, nil)
+}
+
+// hold makes secrets those that hold.
+func (b *Broker) hold(secrets []Secret, former []Pair) error {
+	compiled, err := compileAll(secrets)
+	if err != nil {
+		return err
+	}
+	var outside []scan.Value
+	for _, s := range secrets {
+		for _, p := range s.pairs() {
+			outside = append(outside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)})
+		}
+	}
+	for _, p := range former {
+		outside = append(outside, scan.Value{Name: "a former secret", Kind: scan.Secret, Bytes: []byte(p.Value)})
+	}
+	scanner, err := scan.New(scan.Options{Values: outside})
+	if err == nil {
+		b.now.Store(&values{compiled, former, scanner})
+	}
+	return err
 }
 
 // Validate is what New would say of secrets.
@@ -223,8 +254,9 @@ func visible(s string) bool {
 // refusal wherever Apply does not take them.
 func (b *Broker) Values() []scan.Value {
 	var values []scan.Value
-	for i := range b.secrets {
-		s := &b.secrets[i]
+	secrets := b.secrets()
+	for i := range secrets {
+		s := &secrets[i]
 		for _, p := range s.pairs() {
 			values = append(values,
 				scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)},
@@ -241,9 +273,10 @@ func (b *Broker) Concerns(host string, port int) bool { return len(b.of(host, po
 // of are the secrets for a host.
 func (b *Broker) of(host string, port int) []*secret {
 	var mine []*secret
-	for i := range b.secrets {
-		if matchHost(b.secrets[i].hosts, host, port) {
-			mine = append(mine, &b.secrets[i])
+	secrets := b.secrets()
+	for i := range secrets {
+		if matchHost(secrets[i].hosts, host, port) {
+			mine = append(mine, &secrets[i])
 		}
 	}
 	return mine

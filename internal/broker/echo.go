@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 
 	"claude-bottle/internal/scan"
 )
@@ -16,24 +17,25 @@ import (
 //
 // A piece shorter than the scanner knows by itself passes: see docs/secrets.md.
 func (b *Broker) Echo(out io.Writer) io.WriteCloser {
-	gate := b.outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
+	now := b.now.Load()
+	gate := now.outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
 	r := &restorer{out: gate}
-	for i := range b.secrets {
-		r.pairs = append(r.pairs, b.secrets[i].pairs()...)
-	}
+	r.pairs = now.pairs()
 	return r
 }
 
 // SameLength says whether Echo never changes the length of a body.
 func (b *Broker) SameLength() bool {
-	for i := range b.secrets {
-		for _, p := range b.secrets[i].pairs() {
-			if len(p.Value) != len(p.Placeholder) {
-				return false
-			}
-		}
+	return !slices.ContainsFunc(b.now.Load().pairs(), func(p Pair) bool { return len(p.Value) != len(p.Placeholder) })
+}
+
+// pairs are all, former ones too.
+func (v *values) pairs() []Pair {
+	all := slices.Clone(v.former)
+	for i := range v.secrets {
+		all = append(all, v.secrets[i].pairs()...)
 	}
-	return true
+	return all
 }
 
 // EchoHeader does in place for an answer's header what Echo does for its body.

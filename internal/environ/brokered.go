@@ -50,6 +50,9 @@ func (g *gathered) broker(entry Entry, values []string) (broker.Secret, error) {
 			pair.Value = values[i]
 		}
 	}
+	if err := renewable(entry, &s); err != nil {
+		return s, err
+	}
 	for _, known := range g.brokered {
 		if sameUse(known, s) {
 			return known, nil
@@ -106,5 +109,23 @@ func (g *gathered) nothingInside() error {
 			}
 		}
 	}
+	return nil
+}
+
+// renewable takes a login apart, whose refresh token the gateway gets beside
+// what it renews. One that is not kept by us would be worth nothing where it
+// came from, once it was renewed here.
+func renewable(entry Entry, s *broker.Secret) error {
+	login, is := broker.ParseLogin(s.Value)
+	switch {
+	case !is:
+		return nil
+	case entry.Renew == nil:
+		return errors.New("it is a login with a refresh token, and nothing is known of how to renew it")
+	case entry.Kind == Host || entry.Kind == Ask:
+		return errors.New("it is a login with a refresh token, which changes when it is renewed: keep it with claude-bottle login, or take a token that stays")
+	}
+	s.Value = login.Value
+	s.Renewal = &broker.Renewal{URL: entry.Renew.URL, ClientID: entry.Renew.ClientID, Token: login.Refresh, Expires: login.Expires}
 	return nil
 }

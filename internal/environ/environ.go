@@ -39,6 +39,14 @@ type Entry struct {
 	// first, and then a session token, if there is one. They have no Use of
 	// their own.
 	With []Entry `json:"with,omitempty"`
+	// Renew says how what a login kept is renewed, where that expires.
+	Renew *Renew `json:"renew,omitempty"`
+}
+
+// Renew is where the refresh token of a login goes, and for which client.
+type Renew struct {
+	URL      string `json:"url"`
+	ClientID string `json:"clientID"`
 }
 
 // Brokered says whether the bottle gets a placeholder.

@@ -24,6 +24,21 @@ type Secrets struct {
 	// the fields then, and of a function only its address.
 	reveal func() []string
 	broker func() []broker.Secret
+	keep   func(name, login string)
+}
+
+// Keeping is s whose logins, when they are renewed, go to keep, by the name of
+// the secret.
+func (s Secrets) Keeping(keep func(name, login string)) Secrets {
+	s.keep = keep
+	return s
+}
+
+// Renewed keeps a login that was renewed.
+func (s Secrets) Renewed(name, login string) {
+	if s.keep != nil {
+		s.keep(name, login)
+	}
 }
 
 // Env returns NAME=value for each secret that is readable inside, in the order

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -80,7 +81,7 @@ type mediated struct {
 // mediate has the broker decide about a request and put secrets in. header is
 // what goes on, without the fields of this hop. read gives the whole body,
 // where a signature covers it.
-func (s *server) mediate(p policy.Request, to authority, path string, header http.Header, secure bool, read func() ([]byte, error)) (mediated, http.Header, *refusal) {
+func (s *server) mediate(ctx context.Context, p policy.Request, to authority, path string, header http.Header, secure bool, read func() ([]byte, error)) (mediated, http.Header, *refusal) {
 	out := mediated{path: path, echo: s.concerns(to)}
 	raw, query, asked := strings.Cut(path, "?")
 	r := broker.Request{
@@ -92,6 +93,7 @@ func (s *server) mediate(p policy.Request, to authority, path string, header htt
 	if out.echo { // what is compressed within frames cannot be searched
 		header.Del("Sec-Websocket-Extensions")
 	}
+	s.awaitFresh(ctx, to)
 	result, err := s.broker.Apply(r)
 	if errors.Is(err, broker.ErrNeedBody) {
 		var refused *refusal
@@ -120,7 +122,7 @@ func (s *server) mediate(p policy.Request, to authority, path string, header htt
 
 // mediateRequest is mediate for HTTP/1: it returns the request as it goes on,
 // and as it is where the run has no secrets.
-func (c *session) mediateRequest(p policy.Request, r request, to authority, path string, body framing) (request, mediated, *refusal) {
+func (c *session) mediateRequest(ctx context.Context, p policy.Request, r request, to authority, path string, body framing) (request, mediated, *refusal) {
 	if c.broker == nil {
 		return r, mediated{path: path}, nil
 	}
@@ -131,7 +133,7 @@ func (c *session) mediateRequest(p policy.Request, r request, to authority, path
 			header[key] = append(header[key], f.value)
 		}
 	}
-	m, header, refused := c.mediate(p, to, path, header, c.way.secure, func() ([]byte, error) { return c.readBody(r, body) })
+	m, header, refused := c.mediate(ctx, p, to, path, header, c.way.secure, func() ([]byte, error) { return c.readBody(r, body) })
 	if refused == nil {
 		if m.read {
 			header.Del("Expect") // it was asked for

@@ -43,6 +43,11 @@ func pairOf(t testing.TB, value string) broker.Pair {
 // hosts, and those that e allows.
 func brokerWorld(t testing.TB, w *world, e policy.Egress, secrets ...broker.Secret) *brokered {
 	t.Helper()
+	return brokerWorldWith(t, w, e, nil, secrets...)
+}
+
+func brokerWorldWith(t testing.TB, w *world, e policy.Egress, opts []option, secrets ...broker.Secret) *brokered {
+	t.Helper()
 	b := &brokered{placeholders: map[string]string{}, values: map[string]string{}}
 	for _, s := range secrets {
 		e.Secrets = append(e.Secrets, s.Entry)
@@ -51,12 +56,12 @@ func brokerWorld(t testing.TB, w *world, e policy.Egress, secrets ...broker.Secr
 		}
 		b.placeholders[s.Name], b.values[s.Name] = s.Placeholder, s.Value
 	}
-	b.inspected = inspectWorld(t, w, e, func(srv *server) {
+	b.inspected = inspectWorld(t, w, e, append([]option{func(srv *server) {
 		var err error
 		if srv.broker, err = newBroker(e.Secrets, secrets); err != nil {
 			t.Fatal(err)
 		}
-	})
+	}}, opts...)...)
 	t.Cleanup(b.nothingRecorded)
 	return b
 }

@@ -18,7 +18,7 @@ func (m *multiplexed) mediateStream(p policy.Request, r *http.Request, to author
 		header.Del("Content-Length")
 		return mediated{path: path}, header, nil
 	}
-	use, header, refused := m.mediate(p, to, path, header, true, func() ([]byte, error) {
+	use, header, refused := m.mediate(r.Context(), p, to, path, header, true, func() ([]byte, error) {
 		data, err := io.ReadAll(io.LimitReader(r.Body, maxSigned+1))
 		if len(data) > maxSigned {
 			err = errBodySize

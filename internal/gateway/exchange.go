@@ -29,7 +29,7 @@ func (c *session) exchange(ctx context.Context, r request) bool {
 	if err != nil {
 		return c.refuse(p, r, malformed(err.Error()), true)
 	}
-	r, use, refused := c.mediateRequest(p, r, to, path, body)
+	r, use, refused := c.mediateRequest(ctx, p, r, to, path, body)
 	if refused != nil {
 		return c.refuse(p, r, refused, use.read || !body.empty())
 	}

@@ -77,6 +77,7 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	if s.broker, err = newBroker(boot.Policy.Secrets, boot.Secrets); err != nil {
 		return errors.Join(err, s.close())
 	}
+	s.newRenewers(boot.Secrets, func(renewed wire.Renewed) error { return conn.WriteJSON(wire.KindRenewed, renewed) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var ready wire.GatewayReady

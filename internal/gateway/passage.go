@@ -25,6 +25,8 @@ type passage struct {
 	addrs    []netip.Addr // checked; the first is dialled first
 	exempt   bool         // allowed this once: no change of the policy cuts it
 
+	strict bool // the gateway's own, with a secret: only the person's roots vouch
+
 	began   time.Time     // when it was asked for
 	waited  time.Duration // of the time since, for others: a person, a name, a connection
 	sentOn  sync.Once

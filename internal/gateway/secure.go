@@ -20,7 +20,7 @@ import (
 // drops it.
 func (s *server) dialSecure(ctx context.Context, p *passage, to authority, protocols ...string) (*tls.Conn, *refusal) {
 	vouched := s.inspector.upstream
-	if s.concerns(to) {
+	if p.strict || s.concerns(to) {
 		vouched = s.inspector.strict
 	}
 	base, err := vouched()

@@ -25,6 +25,7 @@ type server struct {
 	// inspector sees into TLS; nil for a gateway without an authority.
 	inspector *inspector
 	broker    *broker.Broker // nil for a run without secrets
+	renewers  []*renewer     // of the secrets that expire
 
 	questions questions
 	live      live
@@ -85,6 +86,9 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	}
 	if s.desk != nil {
 		group.Go(func() error { return s.desk.serve(ctx) })
+	}
+	for _, r := range s.renewers {
+		group.Go(func() error { r.run(ctx); return nil })
 	}
 	err := group.Wait()
 	s.clients.Wait()

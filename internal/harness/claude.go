@@ -47,7 +47,7 @@ func claude() Harness {
 		Ready: claudeReady,
 		Argv:  claudeArgv,
 		Tokens: []Token{
-			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken, Use: claudeUse(), Remote: claudeRemote()},
+			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken, Use: claudeUse(), Remote: claudeRemote(), Renew: claudeRenew()},
 			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey, Use: claudeUse(), Remote: claudeRemote()},
 		},
 		BaseURL:       "ANTHROPIC_BASE_URL",

@@ -1,6 +1,9 @@
 package harness
 
-import "claude-bottle/internal/policy"
+import (
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/policy"
+)
 
 // claudeUse says where Claude Code needs its credential: for the model, and for
 // what it asks about the account that it works for. What is not here (files,
@@ -26,4 +29,10 @@ func claudeUse() policy.Secret {
 // claudeRemote are the paths by which a session is steered from elsewhere.
 func claudeRemote() []string {
 	return []string{"/v1/environments/bridge/**", "/v1/environments/*/**", "/v1/sessions/**", "/v1/code/sessions/**"}
+}
+
+// claudeRenew is where Claude Code renews its login, as what it is known by
+// there. Version 2.1.330 has these.
+func claudeRenew() *environ.Renew {
+	return &environ.Renew{URL: "https://platform.claude.com/v1/oauth/token", ClientID: "9d1c250a-e61b-44d9-88ed-5944d1962f5e"}
 }

@@ -58,6 +58,7 @@ type Token struct {
 	From, Name string
 	Use        policy.Secret
 	Remote     []string
+	Renew      *environ.Renew // where what a login kept is renewed
 }
 
 // Setup is what a harness must know to be made ready. Paths are the bottle's.

@@ -11,6 +11,9 @@ import (
 type GatewayClient struct {
 	conn  *Conn
 	ready GatewayReady
+	// Renewed, if set, is called from Wait with each login that the gateway
+	// renewed. It is set before Wait.
+	Renewed func(Renewed)
 }
 
 // NewGatewayClient takes ownership of rwc.
@@ -60,6 +63,16 @@ func (c *GatewayClient) boot(boot GatewayBoot) error {
 // anything: a *RemoteError, or nil for a stream that just ended.
 func (c *GatewayClient) Wait() error {
 	f, err := c.conn.Read()
+	for err == nil && f.Kind == KindRenewed {
+		var renewed Renewed
+		if err := f.Decode(&renewed); err != nil {
+			return err
+		}
+		if c.Renewed != nil {
+			c.Renewed(renewed)
+		}
+		f, err = c.conn.Read()
+	}
 	switch {
 	case err != nil && errors.Is(err, ErrProtocol):
 		return err

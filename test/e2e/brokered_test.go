@@ -38,6 +38,7 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	pattern := "[" + part[:1] + "]" + part[1:]
 	const proceed = "/home/node/workspace/proceed"
 	search := `cat /proc/*/environ 2>/dev/null | tr '\0' '\n' | grep -c ` + pattern + `; grep -rsl ` + pattern + ` /home /tmp /etc /run /var | head; echo searched; until [ -e ` + proceed + ` ]; do sleep 0.2; done`
+	before := len(p.server.Requests()) // of other tests, on one server
 	cmd := p.command("start", agent, "--platform", platform, "--yes", "--prompt", "run "+search)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -61,8 +62,8 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	if want := "The tool says: 0\nsearched\n"; !strings.Contains(stdout.String(), want) {
 		t.Errorf("the search inside says, and should say %q:\n%s", want, stdout.String())
 	}
-	for _, r := range p.server.Requests() {
-		if credential := r.Bearer + r.Key; credential != "" && credential != secret && strings.HasPrefix(r.Bearer, "sk-ant-oat01-") && r.Bearer != token {
+	for _, r := range p.server.Requests()[before:] {
+		if credential := r.Bearer + r.Key; credential != "" && credential != secret {
 			t.Errorf("%s %s came with %q", r.Method, r.Path, r.Bearer)
 		}
 	}
@@ -118,7 +119,7 @@ func (p *person) lastRecord() []audit.Event {
 }
 
 // searchMemory looks for part in the memory of every process that is younger
-// than the launcher and is no gateway: all of the bottle, and what carries it.
+// than the launcher and is no gateway: all of the bottle, and what is around it.
 func searchMemory(t *testing.T, part string, launcher int) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -150,11 +151,12 @@ func searchMemory(t *testing.T, part string, launcher int) {
 	}
 }
 
-// holdsSecrets says whether a process is a gateway, whose place secrets are.
+// holdsSecrets says whether a process is a gateway, whose place secrets are, or
+// the engine's that carries the gateway's standard input to it.
 func holdsSecrets(dir string) bool {
 	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 	words := strings.Split(string(line), "\x00")
-	return slices.Contains(words, "gateway") || slices.Contains(words, "supervise")
+	return slices.Contains(words, "gateway") || slices.Contains(words, "supervise") || strings.HasPrefix(filepath.Base(words[0]), "containerd-shim")
 }
 
 // startedAt is when a process began, in ticks since the machine did; 0 for none.

@@ -33,6 +33,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.
 	}
 	defer failpoint.Span("docker.gateway-boot")()
 	b.gateway = wire.NewGatewayClient(l.made.gateway)
+	b.gateway.Renewed = func(r wire.Renewed) { secrets.Renewed(r.Name, r.Login) }
 	boot := wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,
 		Address: l.parts.Addresses.Gateway, Ports: l.plan.Docker.Ports,

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/broker"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
+)
+
+// A secret is renewed renewalLead before it expires. A failure is tried again
+// after renewalPause, twice as long each time, up to renewalPatience.
+const (
+	renewalLead     = 5 * time.Minute
+	renewalPause    = 5 * time.Second
+	renewalPatience = 5 * time.Minute
+	renewalAnswer   = 64 << 10 // bytes
+	// trialPause is how long a gateway on trial waits before it looks again.
+	trialPause = 20 * time.Millisecond
+)
+
+// renewer keeps one secret from expiring. The refresh token goes to the
+// endpoint alone, over TLS that only the person's own roots vouch for, and the
+// bottle sees neither it nor the answer.
+type renewer struct {
+	*server
+	name    string
+	renewal broker.Renewal
+	// tell has the launcher keep what was renewed.
+	tell func(wire.Renewed) error
+
+	mu    sync.Mutex // guards fresh
+	fresh chan struct{}
+}
+
+// newRenewers are those of the secrets that expire.
+func (s *server) newRenewers(secrets []broker.Secret, tell func(wire.Renewed) error) {
+	for _, secret := range secrets {
+		if secret.Renewal == nil {
+			continue
+		}
+		r := &renewer{server: s, name: secret.Name, renewal: *secret.Renewal, tell: tell, fresh: make(chan struct{})}
+		if time.Until(r.renewal.Expires) > renewalLead {
+			close(r.fresh)
+		}
+		s.renewers = append(s.renewers, r)
+	}
+}
+
+// awaitFresh waits, where a secret for a place is being renewed, since what is
+// there of it is of no use. A request that waited in vain goes on with it.
+func (s *server) awaitFresh(ctx context.Context, to authority) {
+	if len(s.renewers) == 0 || !s.concerns(to) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
+	defer cancel()
+	for _, r := range s.renewers {
+		r.mu.Lock()
+		fresh := r.fresh
+		r.mu.Unlock()
+		select {
+		case <-fresh:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// run renews until ctx ends.
+func (r *renewer) run(ctx context.Context) {
+	pause := time.Duration(0) // after a failure
+	for {
+		wait := max(time.Until(r.renewal.Expires)-renewalLead, pause, 0)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		switch {
+		case r.trial.on(): // nothing leaves yet
+			pause = trialPause
+		case r.renew(ctx) == nil:
+			pause = 0
+		default:
+			pause = min(max(2*pause, renewalPause), renewalPatience)
+		}
+	}
+}
+
+// renew asks for another value once and puts it in place. The record has a
+// line of it.
+func (r *renewer) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*r.limits.dial)
+	defer cancel()
+	u, err := url.Parse(r.renewal.URL)
+	if err != nil || u.Scheme != "https" {
+		return errors.New("renew: the endpoint is no https URL")
+	}
+	p := policy.Request{Kind: policy.HTTPS, Host: u.Hostname(), Port: 443, Method: http.MethodPost, Path: u.EscapedPath()}
+	login, err := r.ask(ctx, p)
+	if err == nil {
+		err = r.broker.Renew(r.name, login.Value)
+	}
+	outcome, reason := audit.Allowed, "it was renewed by the gateway"
+	if err != nil {
+		outcome, reason = audit.Failed, "it could not be renewed: "+err.Error()
+	}
+	e := eventOf(p, policy.Decision{Host: p.Host, Rule: "secret " + r.name, Reason: reason})
+	e.Decision = outcome
+	if refused := r.journal.append(e); refused != nil && err == nil {
+		err = refused
+	}
+	if err != nil {
+		return err
+	}
+	r.renewal.Token, r.renewal.Expires = login.Refresh, login.Expires
+	r.mu.Lock()
+	select {
+	case <-r.fresh:
+	default:
+		close(r.fresh)
+	}
+	r.mu.Unlock()
+	return r.tell(wire.Renewed{Name: r.name, Login: login.Text()})
+}
+
+// ask is the exchange with the endpoint.
+func (r *renewer) ask(ctx context.Context, p policy.Request) (broker.Login, error) {
+	if r.inspector == nil {
+		return broker.Login{}, errors.New("there are no roots to verify the endpoint with")
+	}
+	rules := r.policy()
+	if d := rules.Decide(p); !d.Allow {
+		return broker.Login{}, errors.New(d.Reason)
+	}
+	to := authority{p.Host, p.Port}
+	pass := &passage{server: r.server, policy: rules, host: p.Host, port: p.Port, strict: true}
+	var refused *refusal
+	if pass.addrs, refused = r.addresses(ctx, rules, p.Host, p.Port); refused != nil {
+		return broker.Login{}, refused
+	}
+	body, err := broker.RenewalRequest(r.renewal)
+	if err != nil {
+		return broker.Login{}, err
+	}
+	once := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, failed := r.dialSecure(ctx, pass, to, protoHTTP1)
+		if failed != nil {
+			return nil, failed
+		}
+		return conn, nil
+	}}
+	defer once.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.renewal.URL, bytes.NewReader(body))
+	if err != nil {
+		return broker.Login{}, errors.New("the endpoint is no URL")
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := once.RoundTrip(request)
+	if err != nil {
+		return broker.Login{}, errors.New("the endpoint gave no answer")
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return broker.Login{}, fmt.Errorf("the endpoint answered %d", answer.StatusCode)
+	}
+	data, err := io.ReadAll(io.LimitReader(answer.Body, renewalAnswer))
+	if err != nil {
+		return broker.Login{}, errors.New("the endpoint's answer broke off")
+	}
+	return broker.ParseRenewal(r.renewal, data, time.Now())
+}

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"claude-bottle/internal/audit"
+	"claude-bottle/internal/broker"
+	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
+)
+
+// renewing is a gateway with one login that has expired.
+type renewing struct {
+	*brokered
+	secret  broker.Secret
+	renewed chan wire.Renewed
+}
+
+const (
+	firstValue, firstRefresh   = "sk-ant-oat01-firstfirstfirstfirstfirstfirst", "sk-ant-ort01-firstfirstfirstfirst"
+	secondValue, secondRefresh = "sk-ant-oat01-secondsecondsecondsecondsecon", "sk-ant-ort01-secondsecondsecond"
+)
+
+// newRenewing serves the endpoint before the gateway begins; another authority
+// than the person's may have signed for it, as a project's would.
+func newRenewing(t *testing.T, w *world, e policy.Egress, endpoint http.HandlerFunc, forged bool) *renewing {
+	t.Helper()
+	person, project := newNotary(t), newNotary(t)
+	signs := person
+	if forged {
+		signs = project
+	}
+	if endpoint != nil {
+		w.host("login.example", 443, secureOrigin(t, signs.sign("login.example"), endpoint))
+	}
+	s := broker.Secret{
+		Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, firstValue),
+		Renewal: &broker.Renewal{URL: "https://login.example/v1/oauth/token", ClientID: "client", Token: firstRefresh, Expires: time.Now().Add(-time.Second)},
+	}
+	r := &renewing{secret: s, renewed: make(chan wire.Renewed, 4)}
+	tell := func(renewed wire.Renewed) error { r.renewed <- renewed; return nil }
+	r.brokered = brokerWorldWith(t, w, e, []option{func(srv *server) {
+		srv.newRenewers([]broker.Secret{s}, tell)
+		srv.inspector.strict = trust{system: person.pem()}.config
+		srv.inspector.upstream = trust{system: person.pem(), extra: project.pem()}.config
+	}}, s)
+	r.notary = person
+	return r
+}
+
+// A login that has expired is renewed by the gateway before it is used; the
+// bottle's placeholder stays, and the launcher gets what it has to keep.
+func TestRenewal(t *testing.T) {
+	w := newWorld()
+	asked := make(chan string, 4)
+	r := newRenewing(t, w, allow("login.example"), func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		asked <- q.Method + " " + q.URL.Path + " " + string(body)
+		fmt.Fprintf(w, `{"access_token": %q, "refresh_token": %q, "expires_in": 28800}`, secondValue, secondRefresh)
+	}, false)
+	r.serve(w, "api.example", checks(secondValue))
+	got := fetch(t, r.speak(protoHTTP2), "GET", "https://api.example/x", nil, bearer(r.secret.Placeholder))
+	if got.StatusCode != http.StatusOK || got.body != "GET /x, welcome" {
+		t.Errorf("%d %q", got.StatusCode, got.body)
+	}
+	var request map[string]string
+	if method, body, _ := strings.Cut(<-asked, " /v1/oauth/token "); method != "POST" || json.Unmarshal([]byte(body), &request) != nil ||
+		request["refresh_token"] != firstRefresh || request["grant_type"] != "refresh_token" || request["client_id"] != "client" {
+		t.Errorf("the endpoint was asked %s", body)
+	}
+	renewed := <-r.renewed
+	login, ok := broker.ParseLogin(renewed.Login)
+	if !ok || renewed.Name != "TOKEN" || login.Value != secondValue || login.Refresh != secondRefresh || time.Until(login.Expires) < 7*time.Hour {
+		t.Errorf("the launcher gets %v", renewed)
+	}
+	r.eventually("the renewal's line", func(e audit.Event) bool {
+		return e.Host == "login.example" && e.Rule == "secret TOKEN" && e.Decision == audit.Allowed && e.Method == "POST"
+	})
+	record, err := os.ReadFile(r.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{firstValue, firstRefresh, secondValue, secondRefresh} {
+		if text := fmt.Sprintf("%s %v %+v %#v", record, renewed, r.secret, login); strings.Contains(text, secret) {
+			t.Errorf("%s is shown", secret)
+		}
+	}
+	// A server that still says the former one tells it to nobody.
+	r.serve(w, "api.example", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, firstValue+" "+secondValue) })
+	got = fetch(t, r.speak(protoHTTP1), "GET", "https://api.example/x", nil, bearer(r.secret.Placeholder))
+	if got.body != r.secret.Placeholder+" "+r.secret.Placeholder {
+		t.Errorf("an echo: %q", got.body)
+	}
+}
+
+// What the endpoint's name leads to by a project's doing is not believed, what
+// the policy denies is not asked, and what is no answer changes nothing.
+func TestRenewalRefuses(t *testing.T) {
+	for what, test := range map[string]struct {
+		egress policy.Egress
+		origin http.HandlerFunc
+		forged bool
+		reason string
+	}{
+		"the policy denies it": {policy.Egress{}, nil, false, "not on the allowlist"},
+		"a project's roots":    {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) { t.Error("it was asked") }, true, "gave no answer"},
+		"an error":             {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) { http.Error(w, firstRefresh, http.StatusBadRequest) }, false, "answered 400"},
+		"a redirect":           {allow("login.example"), func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://evil.example/", 307) }, false, "answered 307"},
+		"no token": {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"access_token": "x y", "expires_in": 1}`)
+		}, false, "holds no token"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld()
+			r := newRenewing(t, w, test.egress, test.origin, test.forged)
+			e := r.eventually("the failure's line", func(e audit.Event) bool { return e.Rule == "secret TOKEN" && e.Decision == audit.Failed })
+			if !strings.Contains(e.Reason, test.reason) {
+				t.Errorf("%q", e.Reason)
+			}
+		})
+	}
+}
