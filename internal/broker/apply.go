@@ -71,9 +71,9 @@ type attempt struct {
 // are. The error is a *[Refusal], or [ErrNeedBody]. The request's header is
 // left as it is.
 //
-// A placeholder is replaced in one whole header value, alone or behind a
+// A placeholder is replaced in a whole header value, alone or behind a
 // scheme, or as the password of Basic. It is a refusal at another host or
-// path, without TLS, in a URL or a cookie, twice, or as part of anything else
+// path, without TLS, in a URL or a cookie, twice in one header, or as part of anything else
 // (TestPlaces). Towards a host with a secret, a request must carry it and no
 // credential beside it, so that nobody can be talked into using another
 // account (TestPinning).
@@ -148,8 +148,10 @@ func (a *attempt) headers() error {
 			if len(values) > 1 {
 				return &Refusal{Secret: s.Name, Reason: "header " + name + " is there twice"}
 			}
-			if err := a.use(s); err != nil {
-				return err
+			// Two headers may hold it, each as a whole: Claude Code says its key
+			// in both that its server takes.
+			if !slices.Contains(a.used, s) {
+				a.used = append(a.used, s)
 			}
 			a.out.Header[name] = []string{replaced}
 		}

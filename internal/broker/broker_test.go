@@ -99,7 +99,6 @@ func TestPlaces(t *testing.T) {
 		"the query, in base64":   func(r *Request) { r.RawQuery = "q=" + base64.URLEncoding.EncodeToString([]byte(fake)) },
 		"twice in a header":      func(r *Request) { r.Header.Set("Authorization", bearer+" "+fake) },
 		"twice in one word":      func(r *Request) { r.Header.Set("Authorization", bearer+fake) },
-		"two headers":            func(r *Request) { r.Header.Set("X-Api-Key", fake) },
 		"one header twice":       func(r *Request) { r.Header.Add("Authorization", bearer) },
 		"cut in two":             func(r *Request) { r.Header.Set("X-A", fake[:20]); r.Header.Set("X-B", fake[20:]) },
 		"a cookie":               func(r *Request) { r.Header.Set("Cookie", "a="+fake) },
@@ -274,5 +273,62 @@ func TestNothingPrints(t *testing.T) {
 	s := github()
 	if text := fmt.Sprintf("%v %+v %#v %s %v %#v", s, s, s, &s, s.Pair, s.Pair); strings.Contains(text, real) {
 		t.Error(text)
+	}
+}
+
+// Two headers may hold a secret, each as a whole, as Claude Code sends its key.
+func TestTwoHeaders(t *testing.T) {
+	out, err := broker(t, github()).Apply(get("Authorization", "Bearer "+fake, "X-Api-Key", fake))
+	if err != nil || out.Header.Get("X-Api-Key") != real || out.Header.Get("Authorization") != "Bearer "+real || len(out.Used) != 1 {
+		t.Errorf("%v %v", out.Used, err)
+	}
+	if _, err := broker(t, github()).Apply(get("Authorization", "Bearer "+fake, "X-Api-Key", fake+"x")); err == nil {
+		t.Error("one of the two is not whole")
+	}
+}
+
+// TestRenew: the placeholder stays, the value changes, and the former one is
+// still taken out of answers.
+func TestRenew(t *testing.T) {
+	b := broker(t, github())
+	fresh := "ghp_" + strings.Repeat("N3w", 12)
+	if err := b.Renew("GITHUB_TOKEN", fresh); err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.Apply(get("Authorization", "Bearer "+fake))
+	if err != nil || out.Header.Get("Authorization") != "Bearer "+fresh {
+		t.Errorf("%v", err)
+	}
+	var body strings.Builder
+	w := b.Echo(&body)
+	_, _ = w.Write([]byte(real + " " + fresh))
+	if err := w.Close(); err != nil || body.String() != fake+" "+fake {
+		t.Errorf("%q %v", body.String(), err)
+	}
+	if b.Renew("NOBODY", fresh) == nil || b.Renew("GITHUB_TOKEN", "a\nb") == nil {
+		t.Error("renewed what is not there, or with what no header can carry")
+	}
+	if out, err := b.Apply(get("Authorization", "Bearer "+fake)); err != nil || out.Header.Get("Authorization") != "Bearer "+fresh {
+		t.Errorf("a failed renewal changed something: %v", err)
+	}
+}
+
+func TestParseLogin(t *testing.T) {
+	text := `{"claudeAiOauth": {"accessToken": "a-token-1", "refreshToken": "r-token-1", "expiresAt": 1790000000000, "scopes": ["x"]}}`
+	l, ok := ParseLogin(text)
+	if !ok || l.Value != "a-token-1" || l.Refresh != "r-token-1" || l.Expires.UnixMilli() != 1790000000000 {
+		t.Errorf("%v", l)
+	}
+	again, ok := ParseLogin(l.Text())
+	if !ok || again.Value != l.Value || again.Refresh != l.Refresh || !again.Expires.Equal(l.Expires) {
+		t.Errorf("written and read: %v", again)
+	}
+	for _, other := range []string{"", "sk-ant-oat01-x", "{}", "[]", `{"claudeAiOauth": {"accessToken": "a"}}`} {
+		if _, ok := ParseLogin(other); ok {
+			t.Errorf("%q is taken for a login", other)
+		}
+	}
+	if strings.Contains(fmt.Sprintf("%v %+v %#v", l, l, Secret{Renewal: &Renewal{Token: "r-token-1"}}), "token-1") {
+		t.Error("a login prints itself")
 	}
 }

@@ -91,7 +91,7 @@ func (s *server) mediate(ctx context.Context, p policy.Request, to authority, pa
 		r.Path = "/"
 	}
 	if out.echo { // what is compressed within frames cannot be searched
-		header.Del("Sec-Websocket-Extensions")
+		maps.DeleteFunc(header, func(name string, _ []string) bool { return strings.EqualFold(name, "Sec-WebSocket-Extensions") })
 	}
 	s.awaitFresh(ctx, to)
 	result, err := s.broker.Apply(r)
@@ -129,8 +129,7 @@ func (c *session) mediateRequest(ctx context.Context, p policy.Request, r reques
 	header := http.Header{}
 	for _, f := range r.fields {
 		if r.fields.goesOn(f) || f.is("content-length") { // a signature may cover the length
-			key := http.CanonicalHeaderKey(f.name)
-			header[key] = append(header[key], f.value)
+			header[f.name] = append(header[f.name], f.value) // as it is written: a name can hold a placeholder
 		}
 	}
 	m, header, refused := c.mediate(ctx, p, to, path, header, c.way.secure, func() ([]byte, error) { return c.readBody(r, body) })

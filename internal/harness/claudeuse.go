@@ -20,7 +20,7 @@ func claudeUse() policy.Secret {
 			"/api/claude_cli_profile", "/api/claude_cli/bootstrap", "/api/claude_code_grove", "/api/claude_code_penguin_mode",
 			"/api/claude_code/settings", "/api/claude_code/policy_limits", "/api/claude_code/metrics",
 			"/api/claude_code/organizations/metrics_enabled", "/api/claude_code/notification/preferences",
-			"/api/event_logging/**", "/api/organization/claude_code_first_token_date",
+			"/api/event_logging/**", "/api/eval/*", "/api/organization/claude_code_first_token_date",
 		},
 		Anonymous: true,
 	}
