@@ -99,7 +99,7 @@ func (a *Apart) Dirs() []string { return []string{a.dir, a.data} }
 // Client speaks to it.
 func (a *Apart) Client() (*client.Client, error) { return client.New(client.WithHost(a.Host())) }
 
-// Start starts the daemon, for the first time or after Kill.
+// Start starts the daemon, for the first time or after Kill or Stop.
 func (a *Apart) Start(ctx context.Context) error {
 	path := func(name string) string { return filepath.Join(a.dir, name) }
 	log, err := os.OpenFile(path("dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -140,6 +140,22 @@ func (a *Apart) Kill() error {
 	return errors.Join(err, a.killContainerd())
 }
 
+// Stop ends dockerd as its administrator does, with its containers.
+func (a *Apart) Stop() error {
+	a.terminate()
+	return a.killContainerd()
+}
+
+func (a *Apart) terminate() {
+	_ = a.daemon.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-a.daemon.ended:
+	case <-time.After(stopLimit):
+		_ = a.daemon.cmd.Process.Kill()
+		<-a.daemon.ended
+	}
+}
+
 // killContainerd ends what dockerd leaves, and forgets its process id: where
 // nobody reaps it, the next dockerd would take it for alive.
 func (a *Apart) killContainerd() error {
@@ -166,13 +182,7 @@ func (a *Apart) killContainerd() error {
 func (a *Apart) Close() error {
 	var errs []error
 	if a.daemon != nil {
-		_ = a.daemon.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		select {
-		case <-a.daemon.ended:
-		case <-time.After(stopLimit):
-			_ = a.daemon.cmd.Process.Kill()
-			<-a.daemon.ended
-		}
+		a.terminate()
 		errs = append(errs, a.killContainerd(), a.killShims())
 	}
 	if a.namespace != nil {

@@ -55,9 +55,10 @@ type Rule struct {
 
 // Proxy is one socket.
 type Proxy struct {
-	upstream, socket string
+	socket string
 
 	mu       sync.Mutex // guards what follows
+	upstream string
 	listener net.Listener
 	open     map[net.Conn]bool
 	rules    []*counted
@@ -76,15 +77,29 @@ type counted struct {
 
 // Start listens in dir. upstream is the engine's address, unix://PATH.
 func Start(ctx context.Context, upstream, dir string) (*Proxy, error) {
-	path, ok := strings.CutPrefix(upstream, "unix://")
-	if !ok {
-		return nil, fmt.Errorf("the engine's address %s is no unix socket", upstream)
-	}
-	p := &Proxy{
-		upstream: path, socket: filepath.Join(dir, "engine.sock"),
-		open: map[net.Conn]bool{}, ended: make(chan struct{}),
+	p := &Proxy{socket: filepath.Join(dir, "engine.sock"), open: map[net.Conn]bool{}, ended: make(chan struct{})}
+	if err := p.To(upstream); err != nil {
+		return nil, err
 	}
 	return p, p.Up(ctx)
+}
+
+// To makes another engine the one that answers, to who connects from now on.
+func (p *Proxy) To(upstream string) error {
+	path, ok := strings.CutPrefix(upstream, "unix://")
+	if !ok {
+		return fmt.Errorf("the engine's address %s is no unix socket", upstream)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = path
+	return nil
+}
+
+func (p *Proxy) to() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upstream
 }
 
 // Host is the proxy's address, as DOCKER_HOST has it.

@@ -23,7 +23,7 @@ type conversation struct {
 // serve passes on one request after the other.
 func (p *Proxy) serve(client net.Conn) {
 	defer p.track(client)()
-	engine, err := net.Dial("unix", p.upstream) //nolint:noctx // ends with Down
+	engine, err := net.Dial("unix", p.to()) //nolint:noctx // ends with Down
 	if err != nil {
 		return
 	}

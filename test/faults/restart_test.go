@@ -2,7 +2,10 @@ package faults_test
 
 import (
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/moby/moby/client"
 
 	"claude-bottle/test/engine"
 	"claude-bottle/test/faultproxy"
@@ -81,4 +84,53 @@ func TestEngineKilled(t *testing.T) {
 	if k.again("at work") {
 		p.back("the engine killed at work", true)
 	}
+}
+
+// TestEngineRestarted stops a real engine as its administrator does, while an
+// agent works and while a launcher that died has left a bottle, and starts it
+// again.
+func TestEngineRestarted(t *testing.T) {
+	needAll(t)
+	k := &killable{t: t}
+	k.replace()
+	launcher := k.place.agentAtWork()
+	k.place.check(k.apart.Stop())
+	k.place.reports("the engine stopped at work", k.place.endWork(launcher))
+	if k.again("at work") {
+		k.place.back("the engine restarted at work", true)
+	}
+	k.place.orphan()
+	k.place.check(k.apart.Stop())
+	if k.again("before a sweep") {
+		k.place.back("the engine restarted before a sweep", true)
+	}
+}
+
+// TestAnotherEngine has another engine answer at the address of the one that a
+// run was on, for some commands: what the run left is not forgotten.
+func TestAnotherEngine(t *testing.T) {
+	needAll(t)
+	_, another := engine.Need(t)
+	k := &killable{t: t}
+	k.replace()
+	p := k.place
+	p.orphan()
+	tally.requests.Add(1)
+	p.check(p.proxy.To(another))
+	for range 2 {
+		got := p.run("ps", "--all")
+		if got.code != 0 || !strings.Contains(got.stderr, "another engine has what the run left") || !strings.Contains(got.stdout, p.agent) {
+			t.Errorf("with another engine: %+v", got)
+		}
+	}
+	if marks := p.work("marker"); len(marks) != 1 || marks[0] != "kept\n" {
+		t.Errorf("with another engine the work is %q", marks)
+	}
+	filters := client.Filters{}.Add("label", "claude-bottle.owner="+p.owner)
+	left, err := p.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: filters})
+	if err != nil || len(left.Items) == 0 {
+		t.Errorf("its own engine has %d containers of the run, %v", len(left.Items), err)
+	}
+	p.check(p.proxy.To(k.apart.Host()))
+	p.back("its engine is back", true)
 }
