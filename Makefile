@@ -16,8 +16,9 @@ build:
 
 # See a bottle attack itself, then a real Claude Code at work in one: with your
 # token when there is one, else against a local stand-in for the Messages API.
+# On docker where an engine answers, else native.
 try: build
-	go run ./test/engine/cmd/engine --ask -- go run ./examples/try --binary bin/claude-bottle
+	go run ./test/engine/cmd/engine --or-native -- go run ./examples/try --binary bin/claude-bottle
 
 # Everything, with a real engine and a real agent. `go test ./...` alone skips
 # what needs an engine where none answers.

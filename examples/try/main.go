@@ -1,6 +1,8 @@
 // Command try shows a bottle that attacks itself, then starts the demo agent of
 // examples/ in one: against the real service when there is a token, else
-// against a stand-in that answers by rule. `make try` runs it, with an engine.
+// against a stand-in that answers by rule. `make try` runs it, with an engine, or
+// where none answers with native bottles.
+// or where none answers with native bottles.
 package main
 
 import (
@@ -57,8 +59,11 @@ func try(ctx context.Context, binary, examples string) (code int, err error) {
 		defer end()
 		project = local
 	}
-	return start(ctx, binary, project)
+	return start(ctx, binary, project, examples)
 }
+
+// native says that the bottles are.
+func native() bool { return os.Getenv("CLAUDE_BOTTLE_PLATFORM") == "native" }
 
 // attack shows first that a bottle holds: `claude-bottle try`. What stands open
 // ends it all.
@@ -83,16 +88,7 @@ model is not. A stand-in on this machine answers what you type, by rule:
     anything else      is repeated
 
 `)
-	host, err := engine.Find(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	api, err := client.New(client.WithHost(host))
-	if err != nil {
-		return "", nil, err
-	}
-	defer api.Close()
-	server, err := standin.Start(ctx, api, nil)
+	server, err := startStandin(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -112,6 +108,23 @@ model is not. A stand-in on this machine answers what you type, by rule:
 		return "", nil, err
 	}
 	return project, end, nil
+}
+
+// startStandin serves where the gateway will look for it.
+func startStandin(ctx context.Context) (*standin.Server, error) {
+	if native() {
+		return standin.StartAt(ctx, standin.Loopback(), nil)
+	}
+	host, err := engine.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	api, err := client.New(client.WithHost(host))
+	if err != nil {
+		return nil, err
+	}
+	defer api.Close()
+	return standin.Start(ctx, api, nil)
 }
 
 // copyProject copies the project's files but its manifest.
@@ -136,12 +149,16 @@ func writeManifest(server *standin.Server, template, project string) error {
 	return server.Manifest(project, string(text))
 }
 
-// start hands over to claude-bottle, which shows its plan and asks; where
-// nobody can answer, the project's manifest is trusted by its hash and one
-// prompt is run.
-func start(ctx context.Context, binary, project string) (int, error) {
+// start hands over to claude-bottle, which shows its plan and asks. Where nobody
+// can answer, and on native, where a try should take no more than a look, the
+// project's manifest is trusted by its hash and one prompt is run.
+func start(ctx context.Context, binary, project, examples string) (int, error) {
 	args := []string{"start", "demo", "--cwd"}
-	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stdout.Fd())) {
+	terminal := term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
+	if terminal && native() {
+		defer fmt.Fprintf(os.Stderr, "\nTo work with it, with a token: cd %s && %s start demo --cwd\n", filepath.Join(examples, "demo"), binary)
+	}
+	if !terminal || native() {
 		hash, err := projectHash(project)
 		if err != nil {
 			return 1, err

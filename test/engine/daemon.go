@@ -42,9 +42,6 @@ func start(ctx context.Context, cache string, o Options) (*daemon, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("no Docker engine answers, and only root can start one: start Docker, or run this as root")
 	}
-	if o.Confirm != nil && !o.Confirm(intention(o.Gvisor)) {
-		return nil, ErrDeclined
-	}
 	if err := install(ctx, o.Log, map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); err != nil {
 		return nil, err
 	}

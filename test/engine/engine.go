@@ -37,16 +37,10 @@ type Engine struct {
 type Options struct {
 	// Log gets what is done, and the output of what takes long.
 	Log io.Writer
-	// Confirm is asked before software is installed or a daemon is started;
-	// nil means yes.
-	Confirm func(what string) bool
 	// Gvisor builds runsc, when it is not in the cache, and registers it.
 	// An engine of somebody else is taken as it is.
 	Gvisor bool
 }
-
-// ErrDeclined is returned when Confirm said no.
-var ErrDeclined = errors.New("not without your yes")
 
 // Up finds an engine or starts one. Down must be called when it is no longer
 // needed.

@@ -6,22 +6,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 )
-
-// intention says what start would do to the machine.
-func intention(gvisor bool) string {
-	what := "start a Docker engine of its own, and stop it afterwards"
-	if missing := lacking(map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); len(missing) > 0 {
-		what = "install " + strings.Join(missing, " and ") + " (apt-get), " + what
-	}
-	if gvisor {
-		what += ", with gVisor built from its Go module"
-	}
-	return what
-}
 
 // lacking are the packages whose program is not there.
 func lacking(packages map[string]string) []string {
@@ -52,6 +41,21 @@ func install(ctx context.Context, log io.Writer, packages map[string]string) err
 	}
 	return nil
 }
+
+// Bubblewrap installs what native bottles need and the machine lacks, and says so
+// first.
+func Bubblewrap(ctx context.Context, log io.Writer) error {
+	if len(lacking(bubblewrap)) == 0 {
+		return nil
+	}
+	if os.Getuid() != 0 {
+		return errors.New("bubblewrap is not installed, and only root can: sudo apt-get install bubblewrap")
+	}
+	fmt.Fprintln(log, "Installing bubblewrap (apt-get), which makes their namespaces.")
+	return install(ctx, log, bubblewrap)
+}
+
+var bubblewrap = map[string]string{"bwrap": "bubblewrap"}
 
 func aptInstall(ctx context.Context, log io.Writer, packages ...string) error {
 	env := []string{"DEBIAN_FRONTEND=noninteractive"}

@@ -1,5 +1,4 @@
-// Package standin puts a local Messages API where the bottles of an engine
-// reach it, under the name of the real one, and writes the manifest that
+// Package standin puts a local Messages API where bottles reach it, under the name of the real one, and writes the manifest that
 // leads them there. With it a real agent works without a token and without a
 // network.
 package standin
@@ -39,6 +38,15 @@ func Start(ctx context.Context, api *client.Client, requests *log.Logger) (*Serv
 	if err != nil {
 		return nil, err
 	}
+	return StartAt(ctx, addresses, requests)
+}
+
+// Loopback is where the gateways of native bottles, which are processes of this
+// machine, reach a server, and nobody else does.
+func Loopback() []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} }
+
+// StartAt serves at the first of the addresses that it can.
+func StartAt(ctx context.Context, addresses []netip.Addr, requests *log.Logger) (*Server, error) {
 	listener, err := listen(ctx, addresses)
 	if err != nil {
 		return nil, err
@@ -119,7 +127,7 @@ func listen(ctx context.Context, addresses []netip.Addr) (net.Listener, error) {
 			errs = append(errs, err)
 		}
 	}
-	return nil, fmt.Errorf("serve where containers reach it: %w", errors.Join(errs...))
+	return nil, fmt.Errorf("serve where bottles reach it: %w", errors.Join(errs...))
 }
 
 // loadAuthority keeps one authority, since an image that trusts it is built

@@ -1,11 +1,13 @@
 // Command engine runs another command with a Docker engine: one that answers
 // already, else one that it installs and starts, and stops again afterwards.
 //
-//	engine [--ask] [--gvisor] [--tools] [--] COMMAND…
+//	engine [--gvisor] [--tools] [--or-native] [--] COMMAND…
+//
+// With --or-native no engine is started where none answers: the command runs
+// with native bottles, for which bubblewrap is installed where it is missing.
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -16,36 +18,46 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/term"
-
 	"claude-bottle/test/engine"
 )
 
 func main() {
-	ask := flag.Bool("ask", false, "ask on the terminal, when there is one, before anything is installed or started")
 	gvisor := flag.Bool("gvisor", false, "give the engine gVisor's runtime")
 	tools := flag.Bool("tools", false, "install the other programs that tests run")
+	orNative := flag.Bool("or-native", false, "where no engine answers, start none: run the command with native bottles")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: engine [--ask] [--gvisor] [--tools] [--] COMMAND…")
+		fmt.Fprintln(os.Stderr, "usage: engine [--gvisor] [--tools] [--or-native] [--] COMMAND…")
 		os.Exit(2)
 	}
 	options := engine.Options{Log: os.Stderr, Gvisor: *gvisor}
-	if *ask {
-		options.Confirm = confirm
-	}
-	code, err := run(options, *tools, flag.Args())
+	code, err := start(options, *tools, *orNative, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 	}
 	os.Exit(code)
 }
 
-// run returns the command's exit code. An interrupt is the command's; the
-// engine is stopped when it has ended, also when the terminal went away.
-func run(options engine.Options, tools bool, argv []string) (code int, err error) {
+// start returns the command's exit code. An interrupt is the command's; an
+// engine that was started is stopped when it has ended, also when the terminal
+// went away.
+func start(options engine.Options, tools, orNative bool, argv []string) (int, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	if !orNative {
+		return withEngine(ctx, options, tools, argv)
+	}
+	if _, err := engine.Find(ctx); err == nil {
+		return withEngine(ctx, options, tools, argv)
+	}
+	fmt.Fprintln(os.Stderr, "No Docker engine answers: taking native bottles, which need none.")
+	if err := engine.Bubblewrap(ctx, os.Stderr); err != nil {
+		return 1, err
+	}
+	return run(ctx, argv, "CLAUDE_BOTTLE_PLATFORM=native")
+}
+
+func withEngine(ctx context.Context, options engine.Options, tools bool, argv []string) (code int, err error) {
 	e, err := engine.Up(ctx, options)
 	if err != nil {
 		return 1, err
@@ -65,11 +77,16 @@ func run(options engine.Options, tools bool, argv []string) (code int, err error
 		}
 		parts = append(parts, engine.PartTools)
 	}
+	return run(ctx, argv, "DOCKER_HOST="+e.Host, engine.Parts+"="+strings.Join(parts, ","))
+}
+
+// run gives a command our streams and more of an environment.
+func run(ctx context.Context, argv []string, env ...string) (int, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, engine.Parts+"="+strings.Join(parts, ","))
-	err = cmd.Run()
+	cmd.Env = append(os.Environ(), env...)
+	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), nil
 	}
@@ -77,16 +94,4 @@ func run(options engine.Options, tools bool, argv []string) (code int, err error
 		return 1, err
 	}
 	return 0, nil
-}
-
-// confirm says what will happen, and asks when somebody can answer.
-func confirm(what string) bool {
-	fmt.Fprintf(os.Stderr, "No Docker engine answers. This will %s.\n", what)
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return true
-	}
-	fmt.Fprint(os.Stderr, "Go on? [y/N] ")
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
 }
