@@ -64,6 +64,24 @@ type host struct {
 	open bool
 	// platforms are all, for what other launches left.
 	platforms []bottle.Platform
+	// release takes back what warm did; nil when it did nothing.
+	release func()
+}
+
+// warm lets the platform of a launch that will come, and that nobody is asked
+// about, begin with what takes time. cool takes it back, when none came.
+func (h *host) warm(uid, gid int) {
+	if p, ok := h.platform.(interface {
+		Warm(uid, gid int) (release func())
+	}); ok {
+		h.release = p.Warm(uid, gid)
+	}
+}
+
+func (h *host) cool() {
+	if h.release != nil {
+		h.release()
+	}
 }
 
 // choose says which platform is meant and why: the flag's, the variable's, or

@@ -105,6 +105,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
+	defer h.cool()
 	agreed, err := confirmPlan(ctx, opts, plan)
 	if err != nil || !agreed {
 		return interrupted(ctx, err)
@@ -125,8 +126,13 @@ func runStart(ctx context.Context, opts *startOptions) error {
 
 // preparePlan reads the manifest, makes sure that it is trusted, and resolves
 // the launch into a plan. Nothing has been made when it returns.
-func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, error) {
+func preparePlan(ctx context.Context, opts *startOptions) (h *host, _ bottle.Plan, err error) {
 	none := bottle.Plan{}
+	defer func() {
+		if err != nil && h != nil {
+			h.cool()
+		}
+	}()
 	identity := opts.gitIdentity(ctx)
 	m, err := opts.manifest()
 	if err != nil {
@@ -135,22 +141,25 @@ func preparePlan(ctx context.Context, opts *startOptions) (*host, bottle.Plan, e
 	if _, _, err := m.Agent(opts.Agent); err != nil {
 		return nil, none, withCode(exitUsage, err)
 	}
-	h, err := opts.host(opts.Platform)
-	if err != nil {
+	if h, err = opts.host(opts.Platform); err != nil {
 		return nil, none, err
 	}
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
-		return nil, none, err
+		return h, none, err
+	}
+	unsettled := h.settle(ctx, opts.Preferred)
+	if unsettled == nil && opts.Yes && !opts.DryRun {
+		h.warm(bottle.Person(opts.UID, opts.GID, opts.Lookup))
 	}
 	spec, err := opts.resolve(ctx, m, h.store.Root(), identity)
 	if err != nil {
-		return nil, none, withCode(exitUsage, err)
+		return h, none, withCode(exitUsage, err)
 	}
 	if !opts.DryRun {
 		opts.sweep(ctx, h)
 	}
-	if err := h.settle(ctx, opts.Preferred); err != nil {
-		return nil, none, withCode(exitLaunch, err)
+	if unsettled != nil {
+		return h, none, withCode(exitLaunch, unsettled)
 	}
 	plan, err := h.platform.Prepare(ctx, spec)
 	plan.Why = h.why

@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,12 +41,8 @@ const guestListenerFD = 3
 // bubblewrap, which starts the guest.
 func Inside(ctx context.Context, args []string) error {
 	runtime.LockOSThread() // capabilities and the signal of a parent's death are a thread's
-	if len(args) != 2 {
+	if len(args) != 1 {
 		return errors.New("inside is started by a supervisor alone")
-	}
-	groups, err := strconv.Atoi(args[1])
-	if err != nil || groups < 0 || groups > maxGroups {
-		return fmt.Errorf("inside: %q groups", args[1])
 	}
 	if err := raiseLoopback(); err != nil {
 		return fmt.Errorf("bring up loopback: %w", err)
@@ -58,7 +53,7 @@ func Inside(ctx context.Context, args []string) error {
 		return err
 	}
 	defer sockets.Close()
-	order, err := readOrder(os.NewFile(insideOrderFD, "order"))
+	order, groups, err := readOrder(os.NewFile(insideOrderFD, "order"))
 	if err != nil {
 		return fmt.Errorf("read the launcher's order: %w", err)
 	}
@@ -69,25 +64,55 @@ func Inside(ctx context.Context, args []string) error {
 	if err := sockets.Send(ctx, conn.(*net.UnixConn), order.Word); err != nil {
 		return err
 	}
-	for i := range groups {
-		if err := joinGroup(insideGroupsFD + i); err != nil {
+	for _, group := range groups {
+		if err := joinGroup(group); err != nil {
 			return fmt.Errorf("join a control group: %w", err)
 		}
 	}
 	return become(order)
 }
 
-func readOrder(from *os.File) (order, error) {
+// readOrder returns the order, and the descriptors of files by which control
+// groups are joined, which came with its first bytes.
+func readOrder(from *os.File) (o order, groups []int, err error) {
 	defer func() { _ = from.Close() }()
-	data, err := io.ReadAll(io.LimitReader(from, maxOrder))
+	data, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(maxGroups*4))
+	fd := int(from.Fd()) //nolint:gosec // G115: a descriptor
+	var n, m, flags int
+	for {
+		if n, m, flags, _, err = unix.Recvmsg(fd, data, rights, unix.MSG_CMSG_CLOEXEC); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
 	if err != nil {
-		return order{}, err
+		return o, nil, err
 	}
-	if len(data) == 0 {
-		return order{}, errors.New("it did not come")
+	if n == 0 {
+		return o, nil, errors.New("it did not come")
 	}
-	var o order
-	return o, json.Unmarshal(data, &o)
+	if flags&unix.MSG_CTRUNC != 0 {
+		return o, nil, errors.New("it takes too many files along")
+	}
+	if groups, err = filesIn(rights[:m]); err != nil {
+		return o, nil, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(from, maxOrder))
+	if err != nil {
+		return o, nil, err
+	}
+	return o, groups, json.Unmarshal(append(data[:n], rest...), &o)
+}
+
+func filesIn(rights []byte) (fds []int, err error) {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	for i := range messages {
+		var some []int
+		if err == nil {
+			some, err = unix.ParseUnixRights(&messages[i])
+		}
+		fds = append(fds, some...)
+	}
+	return fds, err
 }
 
 // raiseLoopback sets the flag IFF_UP (netdevice(7)), which CAP_NET_ADMIN over

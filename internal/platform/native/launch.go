@@ -84,16 +84,16 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := l.claim(); err != nil {
 		return nil, err
 	}
-	program, err := platform.InstallProgram(l.platform.config.Binary, l.platform.config.Store.Root())
-	if err != nil {
-		return nil, err
-	}
 	defer func() { closeFiles(l.groups...) }()
 	if err := l.makeGroups(); err != nil {
 		return nil, err
 	}
-	l.Undo.Add("bottle "+l.object.Name, l.end)
-	if l.parts, err = l.startSupervisor(program.Path); err != nil {
+	l.Undo.Add("bottle "+l.object.Name, l.end) // before its groups can go
+	program, err := l.startParts()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.parts.listen(l.Run.Dir()); err != nil {
 		return nil, err
 	}
 	if l.object.Supervisor, err = identify(l.parts.cmd.Process.Pid); err != nil {
@@ -108,7 +108,7 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := bottle.StageFiles(ctx, l.Run, l.plan); err != nil {
 		return nil, err
 	}
-	return l.boot(ctx, program.Path, secrets)
+	return l.boot(ctx, program, secrets)
 }
 
 // claim wins a name: the proposed one, or the next that is free when another
@@ -217,7 +217,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	if open := l.platform.breach.order; open != nil {
 		open(&made, l.object.Inside.PID)
 	}
-	if err := l.parts.give(made); err != nil {
+	if err := l.parts.give(made, l.groups); err != nil {
 		return nil, err
 	}
 	b := l.instance()

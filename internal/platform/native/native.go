@@ -20,6 +20,7 @@ package native
 
 import (
 	"io"
+	"sync/atomic"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
@@ -64,6 +65,7 @@ type Platform struct {
 	config Config
 	// breach is what a test opens on purpose, to see the probe find it.
 	breach breach
+	warmed atomic.Pointer[warm] // see Warm
 }
 
 var _ bottle.Platform = (*Platform)(nil)

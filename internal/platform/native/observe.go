@@ -53,7 +53,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	if limits := spec.Limits; limits.Memory > 0 || limits.CPUs > 0 || limits.PIDs > 0 {
 		seen.Hierarchies = hierarchies(p.config.UID, p.config.Getenv)
 	}
-	seen.Run = p.config.Store.Propose()
+	seen.Run = p.propose()
 	seen.Dir = p.config.Store.Dir(seen.Run)
 	objects, err := p.objects().all()
 	if err != nil {

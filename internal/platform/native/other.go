@@ -14,6 +14,9 @@ import (
 
 type breach struct{}
 
+// warm is nothing here.
+type warm struct{}
+
 func errPlatform() error {
 	return hint.With(errors.New("native bottles are namespaces of Linux, which this machine does not run"), "--platform docker")
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/runs"
 )
 
@@ -31,25 +33,33 @@ func shortPath(dir, name string, use func(path string) error) error {
 	return use(fmt.Sprintf("/proc/self/fd/%d/%s", opened.Fd(), name))
 }
 
-// listenIn makes a socket in a run's directory and returns its descriptor.
-func listenIn(dir, name string) (file *os.File, err error) {
-	err = shortPath(dir, name, func(path string) error {
-		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = listener.Close() }()
-		listener.SetUnlinkOnClose(false)
-		if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
-			return err
-		}
-		file, err = listener.File()
-		return err
-	})
+// newSocket makes a socket that has no name yet. Whoever inherits it has the
+// same one, also when listenIn has named it.
+func newSocket() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("listen for conversations: %w", err)
+		return nil, fmt.Errorf("make a socket: %w", err)
 	}
-	return file, nil
+	return os.NewFile(uintptr(fd), "socket"), nil //nolint:gosec // G115: a descriptor
+}
+
+// backlog is how many may wait to be accepted.
+const backlog = 128
+
+// listenIn gives a socket its name in a run's directory.
+func listenIn(dir, name string, socket *os.File) error {
+	fd := int(socket.Fd()) //nolint:gosec // G115: a descriptor
+	err := shortPath(dir, name, func(path string) error { return unix.Bind(fd, &unix.SockaddrUnix{Name: path}) })
+	if err == nil {
+		err = os.Chmod(filepath.Join(dir, name), 0o600)
+	}
+	if err == nil {
+		err = unix.Listen(fd, backlog)
+	}
+	if err != nil {
+		return fmt.Errorf("listen for conversations: %w", err)
+	}
+	return nil
 }
 
 // dialRun connects to a socket in a run's directory.

@@ -5,6 +5,7 @@ package native
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,7 +143,12 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path = filepath.Join(dir, "claude-bottle-test", "claude-bottle-native")
+	// Each checkout has its own: the parts of a bottle are of one version.
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "claude-bottle-test", fmt.Sprintf("claude-bottle-native-%08x", crc32.ChecksumIEEE([]byte(here))))
 	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/claude-bottle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -18,16 +17,14 @@ import (
 )
 
 // Descriptors of `supervise`, beside the standard ones, which are the gateway's
-// stream. Those from groupsFD on are files to join control groups by, as many
-// as its last argument says.
+// stream.
 const (
-	orderFD    = 3 + iota // the order of `inside`, when the bottle is staged
+	orderFD    = 3 + iota // the order of `inside`, when there is a run
 	guestInFD             // the guest's standard input
 	guestOutFD            // and output
 	childFD               // where the supervisor says which process it started
 	listenerFD            // the guest's socket
 	controlFD             // the gateway's, for its control stream
-	groupsFD
 )
 
 // Descriptors of `inside`, whose standard streams are the guest's.
@@ -35,22 +32,17 @@ const (
 	insideWaysFD = 3 + iota // where the ways in are handed out
 	insideOrderFD
 	insideListenerFD
-	insideGroupsFD
 )
 
 // Supervise is the process whose life is a bottle's: it starts `inside`, then
 // serves as the gateway until its standard input ends. When it ends, however
 // that comes, the kernel kills what it started.
 func Supervise(ctx context.Context, args []string, serve Serve) error {
-	if len(args) != 3 {
+	if len(args) != 2 {
 		return errors.New("supervise is started by a launch alone")
 	}
-	groups, err := strconv.Atoi(args[1])
-	if err != nil || groups < 0 || groups > maxGroups {
-		return fmt.Errorf("supervise: %q groups", args[1])
-	}
 	unix.CloseOnExec(controlFD) // it is not for what is inside
-	ways, child, err := startInside(args[0], groups)
+	ways, child, err := startInside(args[0])
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
@@ -61,7 +53,7 @@ func Supervise(ctx context.Context, args []string, serve Serve) error {
 		if err := awaitWays(ways); err != nil {
 			return err
 		}
-		return confineTo(args[2])
+		return confineTo(args[1])
 	})
 }
 
@@ -90,16 +82,13 @@ func awaitWays(ways *net.UnixConn) error {
 
 // startInside starts `inside` and returns the gateway's end of the socketpair
 // that it has the other of. What is its alone is closed here.
-func startInside(run string, groups int) (*net.UnixConn, child, error) {
+func startInside(run string) (*net.UnixConn, child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, child{}, err
 	}
 	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, listenerFD}
-	for i := range groups {
-		files = append(files, uintptr(groupsFD+i))
-	}
-	started, err := fork([]string{"claude-bottle", InsideCommand, run, strconv.Itoa(groups)}, files)
+	started, err := fork([]string{"claude-bottle", InsideCommand, run}, files)
 	for _, fd := range files {
 		if fd != 2 {
 			_ = unix.Close(int(fd)) //nolint:gosec // G115: a descriptor

@@ -8,73 +8,96 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"time"
 
-	"claude-bottle/internal/bottle"
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/runs"
 )
+
+// who is whose supervisor it is.
+type who struct {
+	run      runs.ID
+	record   string // the directory of its record
+	uid, gid int
+}
 
 // supervisor is a `supervise` as its launcher has it.
 type supervisor struct {
+	who     who
 	cmd     *exec.Cmd
 	gateway io.ReadWriteCloser // the gateway's stream, which is the supervisor's life
 	guest   io.ReadWriteCloser // the boot stream
-	order   *os.File           // nil once it was given
+	order   *net.UnixConn      // nil once it was given
 	child   *os.File           // where the supervisor says which process it started
 	inside  *os.File           // a descriptor of that, process 1 of a namespace; nil before it is known
-	stderr  tail
-	ended   chan struct{} // closed when it has ended, and with it all that it started
+	// Sockets that have no name before listen.
+	guestSocket, controlSocket *os.File
+
+	stderr tail
+	ended  chan struct{} // closed when it has ended, and with it all that it started
 }
 
-// startSupervisor starts the supervisor of a run. It makes nothing before the
-// order comes but its own namespaces, and ends with this process.
-func (l *launch) startSupervisor(program string) (*supervisor, error) {
+// startSupervisor starts the supervisor of a run that need not exist yet. It
+// makes nothing before the order comes but its own namespaces, and ends with
+// this process.
+func startSupervisor(program string, w who) (_ *supervisor, err error) {
 	defer failpoint.Span("native.start-supervisor")()
-	spec := l.plan.Spec
-	socket, err := listenIn(l.Run.Dir(), guestSocket)
-	if err != nil {
-		return nil, err
-	}
-	control, err := listenIn(l.Run.Dir(), controlSocket)
-	if err != nil {
-		closeFiles(socket)
-		return nil, err
-	}
-	pipe := func() (r, w *os.File) {
-		if err == nil {
-			r, w, err = os.Pipe()
+	s := &supervisor{who: w, ended: make(chan struct{})}
+	var theirs, ours []*os.File
+	defer func() {
+		closeFiles(theirs...)
+		if err != nil {
+			closeFiles(ours...)
 		}
-		return r, w
+	}()
+	pipe := func(write bool) (our *os.File) {
+		if err != nil {
+			return nil
+		}
+		r, w, made := os.Pipe()
+		if err = made; err != nil {
+			return nil
+		}
+		if write {
+			ours, theirs = append(ours, w), append(theirs, r)
+			return w
+		}
+		ours, theirs = append(ours, r), append(theirs, w)
+		return r
 	}
-	gatewayIn, toGateway := pipe()
-	fromGateway, gatewayOut := pipe()
-	orderIn, order := pipe()
-	guestIn, toGuest := pipe()
-	fromGuest, guestOut := pipe()
-	child, childOut := pipe()
-	defer closeFiles(socket, control, gatewayIn, gatewayOut, orderIn, guestIn, guestOut, childOut)
-	ours := []*os.File{toGateway, fromGateway, order, toGuest, fromGuest, child}
+	toGateway, fromGateway := pipe(true), pipe(false)
+	toGuest, fromGuest := pipe(true), pipe(false)
+	s.child = pipe(false)
+	for _, socket := range []**os.File{&s.guestSocket, &s.controlSocket} {
+		if err == nil {
+			*socket, err = newSocket()
+			ours = append(ours, *socket)
+		}
+	}
+	var order *os.File
+	if err == nil {
+		s.order, order, err = orderPair()
+	}
 	if err != nil {
-		closeFiles(ours...)
 		return nil, err
 	}
-	s := &supervisor{
-		gateway: duplex{fromGateway, toGateway}, guest: duplex{fromGuest, toGuest}, order: order, child: child,
-		ended: make(chan struct{}),
-	}
+	theirs = append(theirs, order)
+	s.gateway, s.guest = duplex{fromGateway, toGateway}, duplex{fromGuest, toGuest}
 	s.cmd = &exec.Cmd{
-		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(l.Run.ID()), strconv.Itoa(len(l.groups)), l.Run.Path(bottle.RecordDir)},
-		Env: []string{}, Dir: "/", Stdin: gatewayIn, Stdout: gatewayOut, Stderr: &s.stderr,
-		ExtraFiles:  append([]*os.File{orderIn, guestIn, guestOut, childOut, socket, control}, l.groups...),
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(spec.UID, spec.GID)},
+		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(w.run), w.record},
+		Env: []string{}, Dir: "/", Stdin: theirs[0], Stdout: theirs[1], Stderr: &s.stderr,
+		ExtraFiles:  []*os.File{order, theirs[2], theirs[3], theirs[4], s.guestSocket, s.controlSocket},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(w.uid, w.gid)},
 		WaitDelay:   endPatience,
 	}
-	if err := s.cmd.Start(); err != nil {
-		closeFiles(ours...)
+	if err = s.cmd.Start(); err != nil {
+		_ = s.order.Close()
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	go func() {
@@ -82,6 +105,30 @@ func (l *launch) startSupervisor(program string) (*supervisor, error) {
 		_ = s.cmd.Wait()
 	}()
 	return s, nil
+}
+
+// orderPair is the connection by which an order, and what it takes along, comes
+// to `inside`.
+func orderPair() (ours *net.UnixConn, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = os.NewFile(uintptr(pair[1]), "order") //nolint:gosec // G115: a descriptor
+	end := os.NewFile(uintptr(pair[0]), "order")   //nolint:gosec // G115: a descriptor
+	defer closeFiles(end)
+	conn, err := net.FileConn(end)
+	if err != nil {
+		closeFiles(theirs)
+		return nil, nil, err
+	}
+	return conn.(*net.UnixConn), theirs, nil
+}
+
+// listen names the sockets, which are from then on the bottle's alone.
+func (s *supervisor) listen(dir string) error {
+	defer closeFiles(s.guestSocket, s.controlSocket)
+	return errors.Join(listenIn(dir, guestSocket, s.guestSocket), listenIn(dir, controlSocket, s.controlSocket))
 }
 
 func closeFiles(files ...*os.File) {
@@ -101,14 +148,29 @@ func credential(uid, gid int) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), Groups: []uint32{}} //nolint:gosec // G115: ids
 }
 
-// give tells what is staged, and closes the pipe.
-func (s *supervisor) give(o order) error {
+// give tells what the bottle is made of, with the files by which it joins its
+// control groups, and closes the connection.
+func (s *supervisor) give(o order, groups []*os.File) error {
+	defer func() {
+		_ = s.order.Close()
+		s.order = nil
+	}()
 	data, err := json.Marshal(o)
-	if err == nil {
-		_, err = s.order.Write(data)
+	if err != nil {
+		return fmt.Errorf("tell the bottle what it is made of: %w", err)
 	}
-	err = errors.Join(err, s.order.Close())
-	s.order = nil
+	var rights []byte
+	if len(groups) > 0 {
+		var fds []int
+		for _, file := range groups {
+			fds = append(fds, int(file.Fd())) //nolint:gosec // G115: a descriptor
+		}
+		rights = unix.UnixRights(fds...)
+	}
+	n, _, err := s.order.WriteMsgUnix(data, rights, nil)
+	if err == nil {
+		_, err = s.order.Write(data[n:])
+	}
 	if err != nil {
 		return fmt.Errorf("tell the bottle what it is made of: %w", err)
 	}
@@ -124,6 +186,7 @@ func (s *supervisor) end(ctx context.Context) error {
 	if s.order != nil {
 		_ = s.order.Close()
 	}
+	closeFiles(s.guestSocket, s.controlSocket)
 	_ = s.guest.Close()
 	_ = s.gateway.Close()
 	patience := time.NewTimer(endPatience)
