@@ -22,6 +22,11 @@ const (
 	Literal Kind = "literal" // the manifest's own text
 	Host    Kind = "host"    // ${NAME}: the launcher's environment
 	Ask     Kind = "ask"     // "?message": asked for on the terminal
+	Command Kind = "command" // what a program on the host prints
+	// Keychain is an entry of the person's keychain, Login what the command of
+	// that name has kept.
+	Keychain Kind = "keychain"
+	Login    Kind = "login"
 )
 
 // Entry is one env entry, without its secret.
@@ -30,8 +35,11 @@ type Entry struct {
 	Kind Kind   `json:"kind"`
 	// Value is a literal's text; empty for secrets.
 	Value string `json:"value,omitempty"`
-	// Source is the variable's name for Host, the message for Ask.
+	// Source is the variable's name for Host, the message for Ask, the name of
+	// what is kept for Keychain and Login.
 	Source string `json:"source,omitempty"`
+	// Argv is the program and its arguments for Command.
+	Argv []string `json:"argv,omitempty"`
 	// Use says where a brokered secret may be used; the bottle then gets a
 	// placeholder. Nil for a literal and for a secret that is readable inside.
 	Use *policy.Secret `json:"use,omitempty"`
@@ -135,7 +143,7 @@ func Parse(name, raw string) (entry Entry, warning string, err error) {
 func ParseSource(name, raw string) (Entry, error) {
 	entry, _, err := Parse(name, raw)
 	if err == nil && entry.Kind == Literal {
-		return Entry{}, errors.New(`a secret comes from ${NAME} or "?message"; what is written here would be in the file`)
+		return Entry{}, errors.New(`a secret comes from ${NAME}, "?message", a command or the keychain; what is written here would be in the file`)
 	}
 	return entry, err
 }

@@ -3,7 +3,6 @@ package environ
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -127,33 +126,28 @@ func flat(entries []Entry) []Entry {
 	return all
 }
 
-// Gather reads every secret once: Host entries from lookup, all checked before
-// the first question, then Ask entries by ask, in order. A nil ask means that
-// nobody can be asked, which is an error when an entry needs it. No error ever
-// holds a value.
-func Gather(
-	ctx context.Context,
-	entries []Entry,
-	lookup func(string) (string, bool),
-	ask func(ctx context.Context, name, message string) (string, error),
-) (Secrets, error) {
-	if err := Check(entries, lookup); err != nil {
+// Gather reads every secret once: Host entries from the environment, all
+// checked before anything is asked or run, then the others in order. No error
+// ever holds a value.
+func Gather(ctx context.Context, entries []Entry, from Sources) (Secrets, error) {
+	if err := Check(entries, from.Lookup); err != nil {
 		return Secrets{}, err
 	}
-	if ask == nil {
+	if from.Ask == nil {
 		if names := asked(entries); names != nil {
 			err := fmt.Errorf("no terminal to ask on for %s", strings.Join(names, ", "))
 			return Secrets{}, hint.With(err, "run it in a terminal, or let the manifest read the launcher's environment: ${"+names[0]+"}")
 		}
 	}
 	g := gathered{literals: entries}
+	reading := reading{Sources: from, read: map[string]string{}}
 	for _, entry := range entries {
 		if entry.Kind == Literal {
 			continue
 		}
 		var values []string
 		for _, part := range flat([]Entry{entry}) {
-			value, err := gather(ctx, part, lookup, ask)
+			value, err := reading.value(ctx, part)
 			if err != nil {
 				return Secrets{}, fmt.Errorf("read %s: %w", part.Name, err)
 			}
@@ -164,37 +158,6 @@ func Gather(
 		}
 	}
 	return g.secrets()
-}
-
-func gather(
-	ctx context.Context,
-	entry Entry,
-	lookup func(string) (string, bool),
-	ask func(ctx context.Context, name, message string) (string, error),
-) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	if entry.Kind == Ask {
-		value, err := ask(ctx, entry.Name, entry.Source)
-		switch {
-		case err != nil:
-			return "", err
-		case value == "":
-			return "", errors.New("nothing was entered")
-		case strings.ContainsRune(value, 0):
-			return "", errors.New("what was entered holds a NUL")
-		}
-		return value, nil
-	}
-	if entry.Kind != Host {
-		return "", fmt.Errorf("no entry of kind %q is known", entry.Kind)
-	}
-	value, ok := lookup(entry.Source)
-	if !ok {
-		return "", fmt.Errorf("%s is no longer set", entry.Source)
-	}
-	return value, nil
 }
 
 func asked(entries []Entry) []string {

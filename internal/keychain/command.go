@@ -22,17 +22,19 @@ var (
 
 // Command runs a program and returns what it prints, without the line end
 // behind it: `pass show x`, `op read x`, `gh auth token`. argv is run as it
-// is, by no shell, with the launcher's environment and without standard input.
+// is, by no shell, in dir, with the launcher's environment and without standard
+// input.
 //
 // Only home's manifest may name a command: a project's is somebody else's
 // (design, 4). Whoever calls this has checked that.
-func Command(ctx context.Context, argv []string) (string, error) {
+func Command(ctx context.Context, dir string, argv []string) (string, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return "", errNoCommand
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
 	out, said := &bounded{most: maxSecret + 2}, &bounded{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = out, said
 	// All that the program started ends with it, also when the time is over.

@@ -1,7 +1,8 @@
 // Package keychain gets secrets from where people keep them: from a program
-// that prints one, and from a file of our own that only its owner can read.
-// It runs on the host, for the person, before a bottle exists; each secret is
-// read once and given to whoever asked, and nothing here remembers it.
+// that prints one, from the keychain of the person's system, and from a file
+// of our own that only its owner can read. It runs on the host, for the
+// person, before a bottle exists; each secret is read once and given to
+// whoever asked, and nothing here remembers it.
 //
 // Errors hold names, paths and what a program said on its standard error, and
 // never a secret.
@@ -15,6 +16,8 @@ const maxSecret = 64 << 10
 var (
 	// ErrNotFound says that nothing is kept under a name.
 	ErrNotFound = errors.New("no such secret is kept")
+	// ErrNone says that this session has no keychain.
+	ErrNone = errors.New("this session has no keychain")
 
 	errEmpty   = errors.New("the secret is empty")
 	errTooLong = errors.New("the secret is larger than 64 KiB")

@@ -28,6 +28,10 @@ var tools = map[string]string{
 	"wget":    "wget",
 
 	"docker-registry": "docker-registry",
+
+	"dbus-daemon":          "dbus-daemon",
+	"gnome-keyring-daemon": "gnome-keyring",
+	"secret-tool":          "libsecret-tools",
 }
 
 // modules are those of Python that tests import, of whichever python3 is first
