@@ -78,6 +78,7 @@ func (p Plan) printAdded(line lineFunc) {
 	line("harness", "%s", harnessSummary(s))
 	line("gateway", "%s", p.gatewaySummary())
 	printSecrets(line, s.Env)
+	printSources(line, s.Env)
 	line("workspace", "%s/work -> %s", printable(p.Dir), printable(s.Workspace))
 	line("user", "%d:%d, home %s", s.UID, s.GID, printable(s.Home))
 	line("limits", "%s", s.Limits)

@@ -29,6 +29,11 @@ type Input struct {
 	Host   Host
 	// Presets are the hosts of those that the agent's bottle names.
 	Presets preset.Table
+	// Login is the name of the credential that `login` has kept; empty for
+	// none. It comes behind the launcher's environment.
+	Login string
+	// Ask says that there is a person who can be asked for a credential.
+	Ask bool
 }
 
 // Flags are those of `start` that change what is launched.
@@ -69,7 +74,10 @@ func Resolve(in Input) (Spec, error) {
 		return Spec{}, err
 	}
 
-	token := credentialOf(row, from.Env, in.Flags.RemoteControl, in.Lookup)
+	token := credentialOf(row, from.Env, in)
+	if err := refuseRemote(row, token, in, from.Env); err != nil {
+		return Spec{}, err
+	}
 	if gatewayOf(from) == Pipelock { // which holds no secrets
 		token = token.readable()
 	}
@@ -170,9 +178,10 @@ type credential struct {
 	missing bool
 }
 
-// credentialOf takes what the manifest sets itself, under either name, and
-// else the first variable of the launcher that is set and not empty.
-func credentialOf(row harness.Harness, env []environ.Entry, remote bool, lookup func(string) (string, bool)) credential {
+// credentialOf takes what the manifest sets itself, under either name, else the
+// first variable of the launcher that is set and not empty, else what `login`
+// has kept, else what a person says.
+func credentialOf(row harness.Harness, env []environ.Entry, in Input) credential {
 	for _, token := range row.Tokens {
 		if hasEntry(env, token.Name) {
 			return credential{name: token.Name}
@@ -182,17 +191,76 @@ func credentialOf(row harness.Harness, env []environ.Entry, remote bool, lookup 
 		}
 	}
 	for _, token := range row.Tokens {
-		if value, ok := lookup(token.From); ok && value != "" {
-			use := token.Use
-			use.Name = token.Name
-			if remote {
-				use.Paths = append(use.Paths, token.Remote...)
-			}
-			entry := environ.Entry{Name: token.Name, Kind: environ.Host, Source: token.From, Use: &use, Renew: token.Renew}
-			return credential{name: token.Name, entries: []environ.Entry{entry}}
+		if value, ok := in.Lookup(token.From); ok && value != "" {
+			return forwarded(token, environ.Host, in.Flags.RemoteControl)
 		}
 	}
+	for _, token := range row.Tokens {
+		if in.Login == token.From {
+			return forwarded(token, environ.Login, in.Flags.RemoteControl)
+		}
+	}
+	if in.Ask && len(row.Tokens) > 0 && !goesElsewhere(row, env) {
+		asked := forwarded(row.Tokens[0], environ.Ask, in.Flags.RemoteControl)
+		asked.entries[0].Source = "token of the harness " + row.Name + "; `claude-bottle login` keeps one"
+		return asked
+	}
 	return credential{missing: len(row.Tokens) > 0}
+}
+
+// goesElsewhere says whether the manifest has the harness use another server,
+// or another way to say who it is.
+func goesElsewhere(row harness.Harness, env []environ.Entry) bool {
+	return slices.ContainsFunc(env, func(e environ.Entry) bool {
+		return slices.ContainsFunc(row.Others, func(prefix string) bool { return strings.HasPrefix(e.Name, prefix) })
+	})
+}
+
+// forwarded is the credential that comes to the bottle as a token.
+func forwarded(token harness.Token, kind environ.Kind, remote bool) credential {
+	use := token.Use
+	use.Name = token.Name
+	if remote {
+		use.Paths = slices.Concat(use.Paths, token.Remote)
+	}
+	entry := environ.Entry{Name: token.Name, Kind: kind, Source: token.From, Use: &use, Renew: token.Renew}
+	return credential{name: token.Name, entries: []environ.Entry{entry}}
+}
+
+// refuseRemote refuses to have a harness steered from elsewhere by a credential
+// that does not allow it: the harness would say so, or nothing, once it runs.
+func refuseRemote(row harness.Harness, token credential, in Input, env []environ.Entry) error {
+	if !in.Flags.RemoteControl {
+		return nil
+	}
+	for _, known := range row.Tokens {
+		if known.Name != token.name {
+			continue
+		}
+		if known.Scopes == "" {
+			return hint.With(fmt.Errorf("--remote-control: %s, an API key, cannot do it", known.From), "leave the flag out")
+		}
+		if !slices.Contains(strings.Fields(valueOf(env, known.Scopes, in.Lookup)), known.Scope) {
+			return hint.With(fmt.Errorf("--remote-control: the token in %s cannot do it, as far as is known: one of setup-token is for the model alone", known.From),
+				fmt.Sprintf("leave the flag out, or say in the bottle's env what a token of a full login may do: %s: \"user:profile user:inference %s\"", known.Scopes, known.Scope))
+		}
+	}
+	return nil
+}
+
+// valueOf is what a variable that is no secret will be inside.
+func valueOf(env []environ.Entry, name string, lookup func(string) (string, bool)) string {
+	for _, entry := range env {
+		switch {
+		case entry.Name != name:
+		case entry.Kind == environ.Literal:
+			return entry.Value
+		case entry.Kind == environ.Host:
+			value, _ := lookup(entry.Source)
+			return value
+		}
+	}
+	return ""
 }
 
 // readable is the credential in the bottle itself, with the plan's warning.
@@ -262,7 +330,7 @@ func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token cred
 		for _, t := range row.Tokens {
 			names = append(names, t.From)
 		}
-		warnings = append(warnings, fmt.Sprintf("harness %s: no credential: set %s before the launch; logging in inside a bottle is not possible",
+		warnings = append(warnings, fmt.Sprintf("harness %s: no credential: run `claude-bottle login`, or set %s before the launch",
 			row.Name, strings.Join(names, " or ")))
 	}
 	return warnings

@@ -101,6 +101,20 @@ func secretSummary(entry environ.Entry) string {
 	return text + " (a placeholder inside)"
 }
 
+// printSources writes where secrets come from that are neither in the
+// environment nor asked for: what will be run, and what will be read.
+func printSources(line lineFunc, env []environ.Entry) {
+	label := "from"
+	for _, entry := range env {
+		for _, part := range append([]environ.Entry{entry}, entry.With...) {
+			if from := part.From(); from != "" {
+				line(label, "%s is %s", printable(part.Name), printable(from))
+				label = ""
+			}
+		}
+	}
+}
+
 // elsewhere warns of a harness that is led to another server than the one that
 // its credential is for. A manifest of a project can say where; so the
 // credential does not follow.

@@ -23,6 +23,8 @@ type attachment struct {
 	// input passes standard input on.
 	input   bool
 	signals <-chan os.Signal
+	// heard gets what the process says on standard output too; nil for nobody.
+	heard io.Writer
 }
 
 // attach runs one process in b to its end.
@@ -31,6 +33,9 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 	stderr, closeStderr := a.filtered(a.Err)
 	out, errs := &leavable{Writer: stdout}, &leavable{Writer: stderr}
 	streams := wire.Streams{Stdout: out, Stderr: errs, Signals: at.signals}
+	if at.heard != nil {
+		streams.Stdout = io.MultiWriter(out, at.heard)
+	}
 	if at.input {
 		streams.Stdin = a.input
 	}

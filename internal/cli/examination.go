@@ -252,6 +252,10 @@ func (x *examination) lookAtAgent(ctx context.Context, m *manifest.Manifest, nam
 // variables only names are read, and whether they are set.
 func (x *examination) harnesses(m *manifest.Manifest) []doctor.Harness {
 	var found []doctor.Harness
+	login := ""
+	if root, err := x.stateRoot(); err == nil {
+		login = x.keptLogin(root)
+	}
 	for _, name := range harness.Names() {
 		row, _ := harness.Named(name)
 		seen := doctor.Harness{Name: name}
@@ -267,6 +271,9 @@ func (x *examination) harnesses(m *manifest.Manifest) []doctor.Harness {
 		}
 		for _, token := range row.Tokens {
 			seen.Variables = append(seen.Variables, token.From)
+			if token.From == login {
+				seen.Login = login
+			}
 			if x.Getenv(token.From) != "" {
 				seen.Set = append(seen.Set, token.From)
 			}

@@ -132,7 +132,7 @@ func gatherFor(ctx context.Context, egress policy.Egress, opts *gatewayOptions) 
 	if opts.Placeholders == "" {
 		return nil, hint.With(errors.New("the policy has secrets, and nothing says where to write what stands for them"), "add --placeholders FILE")
 	}
-	secrets, err := environ.Gather(ctx, entries, opts.Lookup, nil)
+	secrets, err := environ.Gather(ctx, entries, environ.Sources{Lookup: opts.Lookup})
 	if err != nil {
 		return nil, err
 	}

@@ -52,8 +52,12 @@ func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string) (b
 	if err != nil {
 		return bottle.Spec{}, withCode(exitUsage, err)
 	}
+	root, err := a.stateRoot()
+	if err != nil {
+		return bottle.Spec{}, err
+	}
 	spec, err := bottle.Resolve(bottle.Input{
-		Manifest: m, Agent: agent, Host: host, Presets: presets,
+		Manifest: m, Agent: agent, Host: host, Presets: presets, Login: a.keptLogin(root),
 		Lookup: func(name string) (string, bool) { return a.Getenv(name), true },
 	})
 	return spec, withCode(exitUsage, err)

@@ -38,10 +38,38 @@ func platforms() map[string]cli.NewPlatform {
 			return reporting{fake(c), `[{"tried":"become root","happened":"it is \u001b[31mroot"},
 				{"tried":"write in its workspace","happened":"read-only","stoppedBy":"nothing should","must":true}]`}
 		},
-		"mute":      func(c cli.PlatformConfig) bottle.Platform { return reporting{fake(c), ""} },
-		"unproven":  func(c cli.PlatformConfig) bottle.Platform { return unproven{fake(c)} },
-		"defective": func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
+		"signing-in": func(c cli.PlatformConfig) bottle.Platform { return signingIn{fake(c)} },
+		"showing":    func(c cli.PlatformConfig) bottle.Platform { return showing{fake(c)} },
+		"mute":       func(c cli.PlatformConfig) bottle.Platform { return reporting{fake(c), ""} },
+		"unproven":   func(c cli.PlatformConfig) bottle.Platform { return unproven{fake(c)} },
+		"defective":  func(c cli.PlatformConfig) bottle.Platform { return defective{fake(c)} },
 	}
+}
+
+// signingIn has a program in place of the harness's login.
+type signingIn struct{ *bottletest.Fake }
+
+func (s signingIn) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, error) {
+	plan, err := s.Fake.Prepare(ctx, spec)
+	if slices.Equal(plan.Spec.Argv, []string{"claude", "setup-token"}) {
+		plan.Spec.Argv = []string{"sh", "-c", `printf 'Open https://login.example/authorize?code=true\n\nPaste the code: '
+read code
+printf '\033[32mYour token:\033[0m\n\n  \033[1msk-ant-oat01-%s\033[22m\n\nKeep it.\n' "$code"
+test -z "$CLAUDE_CODE_OAUTH_TOKEN$CLAUDE_BOTTLE_API_KEY"`}
+	}
+	return plan, err
+}
+
+// showing shows the secrets that a gateway would hold.
+type showing struct{ *bottletest.Fake }
+
+func (s showing) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, error) {
+	for i := range spec.Env {
+		spec.Env[i].Use = nil
+	}
+	plan, err := s.Fake.Prepare(ctx, spec)
+	plan.Spec.Argv = []string{"sh", "-c", `echo "token $CLAUDE_CODE_OAUTH_TOKEN key $KEY same $SAME"`}
+	return plan, err
 }
 
 // broken fails to launch.

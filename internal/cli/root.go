@@ -37,7 +37,7 @@ func newRoot(app *App) *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Else:"},
 	)
 	addGroup(root, groupRuns,
-		newStart(app), newTry(app), newPs(app), newExec(app), newStop(app), newEgress(app), newAllow(app), newApprove(app), newCleanup(app))
+		newStart(app), newLogin(app), newLogout(app), newTry(app), newPs(app), newExec(app), newStop(app), newEgress(app), newAllow(app), newApprove(app), newCleanup(app))
 	addGroup(root, groupManifest,
 		newList(app), newInfo(app), newInit(app), newEdit(app), newValidate(app), newTrust(app), newSchema(app),
 		newPolicy(app), newWhy(app))

@@ -110,7 +110,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil || !agreed {
 		return interrupted(ctx, err)
 	}
-	secrets, err := environ.Gather(ctx, plan.Spec.Env, opts.Lookup, opts.secretAsker())
+	secrets, err := environ.Gather(ctx, plan.Spec.Env, opts.sources(h.store.Root()))
 	if err != nil {
 		return interrupted(ctx, withCode(exitUsage, err))
 	}
@@ -191,6 +191,7 @@ func (opts *startOptions) resolve(
 	host.GitName, host.GitMail = identity()
 	return bottle.Resolve(bottle.Input{
 		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host, Presets: presets,
+		Login: opts.keptLogin(stateRoot), Ask: opts.canAsk(),
 	})
 }
 

@@ -136,6 +136,7 @@ func judgements() []judgement {
 			{Name: "claude", Variables: []string{"CLAUDE_BOTTLE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"}, Set: []string{"ANTHROPIC_API_KEY"}},
 			{Name: "claude", Variables: []string{"CLAUDE_BOTTLE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"}},
 			{Name: "claude", Variables: []string{"CLAUDE_BOTTLE_OAUTH_TOKEN"}, Manifest: true},
+			{Name: "claude", Variables: []string{"CLAUDE_BOTTLE_OAUTH_TOKEN"}, Login: "CLAUDE_BOTTLE_OAUTH_TOKEN"},
 			{Name: "other"},
 		})},
 		judgement{"roots", JudgeRoots([]Roots{

@@ -70,6 +70,8 @@ type Harness struct {
 	// Variables are what may carry its credential, best first, and Set which
 	// of them are. Values are never here.
 	Variables, Set []string
+	// Login is what `login` has kept for it; empty for nothing.
+	Login string
 	// Manifest says that a manifest brings it itself.
 	Manifest bool
 }
@@ -84,16 +86,14 @@ func JudgeHarnesses(harnesses []Harness) []Check {
 			check.Detail = h.Set[0] + " is set"
 		case h.Manifest:
 			check.Detail = "the manifest brings its credential"
+		case h.Login != "":
+			check.Detail = "claude-bottle login keeps " + h.Login
 		case len(h.Variables) == 0:
 			check.Detail = "needs no credential"
 		default:
 			check.State = Warn
 			check.Detail = "no credential: none of " + strings.Join(h.Variables, ", ") + " is set"
-			check.Mend = "read -rs " + h.Variables[0] + " && export " + h.Variables[0]
-			if h.Name == "claude" {
-				check.Notes = []string{"paste the token that setup-token prints"}
-				check.Mend = "claude setup-token && " + check.Mend
-			}
+			check.Mend = "claude-bottle login"
 		}
 		checks = append(checks, check)
 	}

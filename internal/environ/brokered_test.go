@@ -18,7 +18,7 @@ func brokeredEntry(name, source string) Entry {
 
 func gatherAll(t *testing.T, environment map[string]string, entries ...Entry) (Secrets, error) {
 	t.Helper()
-	return Gather(context.Background(), entries, func(name string) (string, bool) { v, ok := environment[name]; return v, ok }, nil)
+	return Gather(context.Background(), entries, Sources{Lookup: func(name string) (string, bool) { v, ok := environment[name]; return v, ok }})
 }
 
 // The bottle gets placeholders and the gateway the values; nothing prints one.

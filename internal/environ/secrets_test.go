@@ -34,7 +34,7 @@ func never(context.Context, string, string) (string, error) { return "", errors.
 // TestSecretsPrintAsNothing tries every usual way by which a value gets into a
 // log, above all as an unexported field of something that is printed whole.
 func TestSecretsPrintAsNothing(t *testing.T) {
-	secrets, err := Gather(t.Context(), []Entry{{Name: "TOKEN", Kind: Host, Source: "T"}}, environment("T", value), never)
+	secrets, err := Gather(t.Context(), []Entry{{Name: "TOKEN", Kind: Host, Source: "T"}}, Sources{Lookup: environment("T", value), Ask: never})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestZeroSecrets(t *testing.T) {
 }
 
 func TestEnvIsTheCallers(t *testing.T) {
-	secrets, err := Gather(t.Context(), []Entry{{Name: "A", Kind: Host, Source: "A"}}, environment("A", "1"), never)
+	secrets, err := Gather(t.Context(), []Entry{{Name: "A", Kind: Host, Source: "A"}}, Sources{Lookup: environment("A", "1"), Ask: never})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestGather(t *testing.T) {
 		asked = append(asked, name+" "+message)
 		return "of " + name, nil
 	}
-	secrets, err := Gather(t.Context(), entries, environment("H", "line\nline"), ask)
+	secrets, err := Gather(t.Context(), entries, Sources{Lookup: environment("H", "line\nline"), Ask: ask})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestGatherRefuses(t *testing.T) {
 		"nobody, with two": {t.Context(), append(question, Entry{Name: "B", Kind: Ask}), nil, "for A, B"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			secrets, err := Gather(test.ctx, test.entries, environment(), test.ask)
+			secrets, err := Gather(test.ctx, test.entries, Sources{Lookup: environment(), Ask: test.ask})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error: %v, want %q", err, test.want)
 			}

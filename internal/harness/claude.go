@@ -28,6 +28,9 @@ can add it to the manifest.
 const (
 	claudeToken  = "CLAUDE_CODE_OAUTH_TOKEN"
 	claudeAPIKey = "CLAUDE_BOTTLE_API_KEY"
+	// claudeScopes says what a token of the environment may do, which else is
+	// to ask the model and nothing more.
+	claudeScopes = "CLAUDE_CODE_OAUTH_SCOPES"
 )
 
 // claude is Claude Code. What its first start needs was found by watching
@@ -47,9 +50,11 @@ func claude() Harness {
 		Ready: claudeReady,
 		Argv:  claudeArgv,
 		Tokens: []Token{
-			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken, Use: claudeUse(), Remote: claudeRemote(), Renew: claudeRenew()},
-			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey, Use: claudeUse(), Remote: claudeRemote()},
+			{From: "CLAUDE_BOTTLE_OAUTH_TOKEN", Name: claudeToken, Use: claudeUse(), Remote: claudeRemote(), Renew: claudeRenew(), Scopes: claudeScopes, Scope: "user:sessions:claude_code", Prefix: "sk-ant-oat"},
+			{From: "ANTHROPIC_API_KEY", Name: claudeAPIKey, Use: claudeUse(), Prefix: "sk-ant-api"},
 		},
+		Login:         []string{"claude", "setup-token"},
+		Others:        []string{"ANTHROPIC_", "CLAUDE_CODE_USE_"},
 		BaseURL:       "ANTHROPIC_BASE_URL",
 		RemoteControl: true,
 		Once:          true,

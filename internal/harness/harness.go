@@ -26,6 +26,12 @@ type Harness struct {
 	// harness's credential, best first; the first that is set is forwarded
 	// under Name.
 	Tokens []Token
+	// Login is the command by which the harness gets a credential for Tokens[0],
+	// which it prints.
+	Login []string
+	// Others is how variables begin by which the harness is led to other
+	// servers and credentials.
+	Others []string
 	// BaseURL is the variable that leads the harness to another server than
 	// that of its credential; empty for none.
 	BaseURL string
@@ -59,6 +65,12 @@ type Token struct {
 	Use        policy.Secret
 	Remote     []string
 	Renew      *environ.Renew // where what a login kept is renewed
+	// Scopes is the variable inside that says what the credential may do, and
+	// has to say Scope where it is steered from elsewhere. Without it the
+	// credential cannot be.
+	Scopes, Scope string
+	// Prefix is how such a credential begins; empty for any.
+	Prefix string
 }
 
 // Setup is what a harness must know to be made ready. Paths are the bottle's.

@@ -35,7 +35,7 @@ func (s *suite) withSecret(t *testing.T) (bottle.Bottle, string) {
 		environ.Entry{Name: "TOKEN", Kind: environ.Host, Source: "LAUNCHER_TOKEN"},
 		environ.Entry{Name: "PLAIN", Kind: environ.Literal, Value: "literal"})
 	lookup := func(name string) (string, bool) { return value, name == "LAUNCHER_TOKEN" }
-	secrets, err := environ.Gather(context.Background(), spec.Env, lookup, nil)
+	secrets, err := environ.Gather(context.Background(), spec.Env, environ.Sources{Lookup: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func secretsBrokered(t *testing.T, s *suite) {
 	spec.Env = append(spec.Env, entry)
 	spec.Egress.Secrets = append(spec.Egress.Secrets, *entry.Use)
 	lookup := func(name string) (string, bool) { return value, name == "LAUNCHER_TOKEN" }
-	secrets, err := environ.Gather(context.Background(), spec.Env, lookup, nil)
+	secrets, err := environ.Gather(context.Background(), spec.Env, environ.Sources{Lookup: lookup})
 	if err != nil {
 		t.Fatal(err)
 	}

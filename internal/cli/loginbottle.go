@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/environ"
+	"claude-bottle/internal/harness"
+	"claude-bottle/internal/manifest"
+	"claude-bottle/internal/term"
+	"claude-bottle/internal/wire"
+)
+
+// loginName is what the login's own bottle and agent are called.
+const loginName = "login"
+
+// fromHarness runs the harness's own login in a bottle, which is removed
+// without a trace. done is false when the person did not agree. The token is
+// empty when it could not be told from what the screen showed.
+func (opts *loginOptions) fromHarness(ctx context.Context, row harness.Harness) (token string, done bool, err error) {
+	ctx, signals, release := opts.catch(ctx)
+	defer release()
+	h, plan, err := opts.plan(ctx, row)
+	if err != nil {
+		return "", false, interrupted(ctx, err)
+	}
+	agreed, err := confirmPlan(ctx, &startOptions{App: opts.App, Yes: opts.Yes}, plan)
+	if err != nil || !agreed {
+		return "", false, interrupted(ctx, err)
+	}
+	opts.progress.Show("launching " + plan.Name)
+	b, err := h.platform.Launch(ctx, plan, environ.Secrets{})
+	opts.progress.Done()
+	if err != nil {
+		return "", false, interrupted(ctx, withCode(exitLaunch, err))
+	}
+	defer func() {
+		signals.enter(ctx, closing)
+		closed := b.Close()
+		if closed == nil {
+			closed = bottle.Discard(context.WithoutCancel(ctx), h.store, b.Run(), h.platforms...)
+		}
+		err = withClosing(err, closed)
+	}()
+	signals.enter(ctx, working)
+	heard := &screen{}
+	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace},
+		attachment{terminal: opts.terminals(), input: true, signals: signals.Harness, heard: heard})
+	if err == nil {
+		err = exitOf(plan.Spec.Argv, exit)
+	}
+	if err != nil {
+		return "", false, interrupted(ctx, err)
+	}
+	return heard.token(row.Tokens[0].Prefix, int(term.SizeOf(opts.Out).Cols)), true, nil
+}
+
+// plan is of a bottle that holds nothing of the person's.
+func (opts *loginOptions) plan(ctx context.Context, row harness.Harness) (*host, bottle.Plan, error) {
+	none := bottle.Plan{}
+	h, err := opts.host(opts.Platform)
+	if err != nil {
+		return nil, none, err
+	}
+	home, err := opts.home()
+	if err != nil {
+		return nil, none, err
+	}
+	m, err := opts.manifestOf(home)
+	if err != nil {
+		return nil, none, withCode(exitUsage, err)
+	}
+	host := bottle.Host{Home: home, StateRoot: h.store.Root()}
+	host.UID, host.GID = bottle.Person(opts.UID, opts.GID, opts.Lookup)
+	spec, err := bottle.Resolve(bottle.Input{Manifest: m, Agent: loginName, Host: host, Lookup: opts.withoutTokens(row)})
+	if err != nil {
+		return nil, none, withCode(exitUsage, err)
+	}
+	spec.Argv = row.Login
+	spec.Warnings = slices.DeleteFunc(spec.Warnings, func(w string) bool { return strings.Contains(w, "no credential") })
+	opts.sweep(ctx, h)
+	if err := h.settle(ctx, opts.Preferred); err != nil {
+		return nil, none, withCode(exitLaunch, err)
+	}
+	plan, err := h.platform.Prepare(ctx, spec)
+	plan.Why = h.why
+	return h, plan, withCode(exitLaunch, err)
+}
+
+// manifestOf is a manifest of the login's own: a bottle with nothing but the
+// way out of the agent that is named in the person's own manifest. A project's
+// is not read, trusted or not: it could say who vouches for the login's server.
+func (opts *loginOptions) manifestOf(home string) (*manifest.Manifest, error) {
+	own := manifest.Bottle{Name: loginName, Isolation: string(bottle.Auto), Gateway: manifest.GatewayBuiltin}
+	if opts.Agent != "" {
+		m, err := manifest.Load(home, home)
+		if err != nil {
+			return nil, err
+		}
+		_, from, err := m.Agent(opts.Agent)
+		if err != nil {
+			return nil, err
+		}
+		e := from.Egress
+		own.Isolation = from.Isolation
+		own.Egress = manifest.Egress{
+			CA: e.CA, Roots: e.Roots, Proxy: e.Proxy, NoProxy: e.NoProxy,
+			Private: e.Private, Resolve: e.Resolve,
+		}
+	}
+	return &manifest.Manifest{
+		Bottles: map[string]manifest.Bottle{loginName: own},
+		Agents:  map[string]manifest.Agent{loginName: {Name: loginName, Bottle: loginName, Harness: manifest.HarnessClaude}},
+	}, nil
+}
+
+// withoutTokens is the launcher's environment without the credentials that are
+// to be replaced.
+func (opts *loginOptions) withoutTokens(row harness.Harness) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		if slices.ContainsFunc(row.Tokens, func(t harness.Token) bool { return t.From == name }) {
+			return "", false
+		}
+		return opts.Lookup(name)
+	}
+}
+
+// screen keeps the last of what a program prints, to find its token there.
+type screen struct{ said []byte }
+
+const screenSize = 256 << 10
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.said = append(s.said, p...)
+	s.said = s.said[max(0, len(s.said)-screenSize):]
+	return len(p), nil
+}
+
+// Sequences that a terminal does not show (ECMA-48, 5.4; OSC as xterm has it).
+var unshown = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\^_])")
+
+// token finds the last one that begins with prefix and that a line of cols
+// cells shows whole; one that may go on in the next line is none.
+func (s *screen) token(prefix string, cols int) string {
+	text := unshown.ReplaceAllString(string(s.said), " ")
+	found := ""
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		for word := range strings.FieldsSeq(line) {
+			i := strings.Index(word, prefix)
+			if i < 0 || cols > 0 && len(strings.TrimRight(line, " ")) >= cols {
+				continue
+			}
+			end := strings.IndexFunc(word[i:], func(r rune) bool {
+				return !(r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+			})
+			if end < 0 {
+				end = len(word) - i
+			}
+			found = word[i : i+end]
+		}
+	}
+	return found
+}
