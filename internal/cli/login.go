@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/keychain"
@@ -81,7 +82,7 @@ func runLogin(ctx context.Context, opts *loginOptions) error {
 	if err != nil || secret == "" {
 		return err
 	}
-	token, err := tokenOfKind(row, secret)
+	token, secret, err := tokenOfKind(row, secret)
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
@@ -94,6 +95,9 @@ func runLogin(ctx context.Context, opts *loginOptions) error {
 		return err
 	}
 	opts.note("claude-bottle: %s is kept in %s", kept.Name, opts.placeOf(logins, kept))
+	if _, whole := broker.ParseLogin(secret); whole {
+		opts.note("warning: it is a login that expires, and is renewed here: whatever else has it will be logged out")
+	}
 	for _, first := range row.Tokens {
 		if opts.Getenv(first.From) != "" {
 			opts.note("warning: %s is set in your environment, and is taken before it", first.From)
@@ -158,8 +162,17 @@ func readCredential(in io.Reader) (string, error) {
 	return secret, nil
 }
 
-// tokenOfKind says by its prefix what a credential is.
-func tokenOfKind(row harness.Harness, secret string) (harness.Token, error) {
+// tokenOfKind says by its prefix what a credential is. A whole login, as Claude
+// Code keeps one, is of the first kind; what is kept of it is returned.
+func tokenOfKind(row harness.Harness, secret string) (harness.Token, string, error) {
+	if login, is := broker.ParseLogin(secret); is {
+		return row.Tokens[0], login.Text(), nil
+	}
+	token, err := tokenByPrefix(row, secret)
+	return token, secret, err
+}
+
+func tokenByPrefix(row harness.Harness, secret string) (harness.Token, error) {
 	if strings.ContainsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
 		return harness.Token{}, errors.New("that is no credential: there are spaces, line breaks or control characters in it")
 	}

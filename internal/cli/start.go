@@ -114,6 +114,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil {
 		return interrupted(ctx, withCode(exitUsage, err))
 	}
+	secrets = secrets.Keeping(opts.keepRenewed(h.store.Root()))
 	opts.progress.Show("launching " + plan.Name)
 	b, err := h.platform.Launch(ctx, plan, secrets)
 	opts.progress.Done()
