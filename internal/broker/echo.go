@@ -16,10 +16,13 @@ import (
 // says which. The answer must be in no content coding; see [scan.Decode].
 //
 // A piece shorter than the scanner knows by itself passes: see docs/secrets.md.
-func (b *Broker) Echo(out io.Writer) io.WriteCloser {
+func (b *Broker) Echo(out io.Writer) io.WriteCloser { return b.Answer(out) }
+
+// Answer is Echo, as what it is.
+func (b *Broker) Answer(out io.Writer) *Answer {
 	now := b.now.Load()
 	gate := now.outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
-	r := &restorer{out: gate}
+	r := &Answer{out: gate}
 	r.pairs = now.pairs()
 	return r
 }
@@ -61,14 +64,14 @@ func (b *Broker) EchoHeader(h http.Header) {
 	}
 }
 
-// restorer replaces values by placeholders, across the borders of writes.
-type restorer struct {
+// Answer replaces values by placeholders, across the borders of writes.
+type Answer struct {
 	out   *scan.Gate
 	pairs []Pair
 	held  []byte
 }
 
-func (r *restorer) Write(p []byte) (int, error) {
+func (r *Answer) Write(p []byte) (int, error) {
 	text := p
 	if len(r.held) > 0 {
 		r.held = append(r.held, p...)
@@ -86,8 +89,24 @@ func (r *restorer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// flushed is how many bytes Flush lets out: less than tells anything of a value.
+const flushed = 4
+
+// Flush lets out a few bytes that are held back because a value may begin with
+// them, for a reader who waits for what has come so far. See [scan.Gate.Flush].
+func (r *Answer) Flush() error {
+	if n := len(r.held); n > 0 && n <= flushed {
+		held := r.held
+		r.held = nil
+		if _, err := r.out.Write(held); err != nil {
+			return err
+		}
+	}
+	return r.out.Flush(flushed)
+}
+
 // Close writes what was held back; it does not close the destination.
-func (r *restorer) Close() error {
+func (r *Answer) Close() error {
 	if _, err := r.out.Write(r.held); err != nil {
 		return err
 	}
@@ -97,7 +116,7 @@ func (r *restorer) Close() error {
 }
 
 // replace writes text up to the end of its last value, and returns the rest.
-func (r *restorer) replace(text []byte) ([]byte, error) {
+func (r *Answer) replace(text []byte) ([]byte, error) {
 	for {
 		at, found := -1, Pair{}
 		for _, p := range r.pairs {
@@ -120,7 +139,7 @@ func (r *restorer) replace(text []byte) ([]byte, error) {
 }
 
 // begun is how many bytes at the end of text may be the beginning of a value.
-func (r *restorer) begun(text []byte) int {
+func (r *Answer) begun(text []byte) int {
 	most := 0
 	for _, p := range r.pairs {
 		for n := min(len(p.Value)-1, len(text)); n > most; n-- {

@@ -229,3 +229,38 @@ func TestBrokeredWebSocket(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// What comes from a secret's host comes as it comes: bytes that only might
+// begin a secret are not kept from who waits for them.
+func TestBrokeredAnswersFlow(t *testing.T) {
+	eachPair(t, func(t *testing.T, client, origin string) {
+		w := newWorld()
+		s := secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}})
+		f := brokerWorld(t, w, policy.Egress{}, s)
+		more := make(chan struct{})
+		f.serve(w, "api.example", func(w http.ResponseWriter, _ *http.Request) {
+			for _, text := range []string{"the first ends with " + s.Value[:1], "and another\n", s.Value[:3], "the end"} {
+				_, _ = io.WriteString(w, text)
+				w.(http.Flusher).Flush()
+				<-more
+			}
+		}, originOf(origin)...)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://api.example/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearer(s.Placeholder)(r)
+		answer, err := f.speak(client).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		for _, want := range []string{"the first ends with " + s.Value[:1], "and another\n", s.Value[:3], "the end"} {
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(answer.Body, got); err != nil || string(got) != want {
+				t.Fatalf("%q, %v", got, err)
+			}
+			more <- struct{}{}
+		}
+	})
+}

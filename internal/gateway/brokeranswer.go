@@ -14,7 +14,7 @@ import (
 func (s *server) answerFilter(to authority, header http.Header) (f filter, resized bool, refused *refusal) {
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(header["Content-Encoding"], ",")))
 	if coding == "" || coding == "identity" {
-		return s.broker.Echo, !s.broker.SameLength(), nil
+		return s.echoes, !s.broker.SameLength(), nil
 	}
 	if _, err := scan.Decode(coding, strings.NewReader(""), 0); err != nil {
 		return nil, false, uncoded(to, coding)
@@ -30,8 +30,11 @@ func (s *server) answerFilter(to authority, header http.Header) (f filter, resiz
 		}
 		return err
 	})
-	return chain(decode, s.broker.Echo), true, nil
+	return chain(decode, s.echoes), true, nil
 }
+
+// echoes is the filter of answers that may hold a secret.
+func (s *server) echoes(out io.Writer) io.WriteCloser { return settle(s.broker.Answer(out)) }
 
 // screen looks at the head of an HTTP/1 answer from where secrets go.
 func (t *transfer) screen(r response) (response, filter, bool, *refusal) {

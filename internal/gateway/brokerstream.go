@@ -82,14 +82,28 @@ type readCloser struct {
 	io.Closer
 }
 
-// screened is what the body of an answer is written to.
+// screened is what the body of an answer is written to, each piece as it comes.
 func (s *stream) screened() io.WriteCloser {
 	if !s.use.echo {
 		return unscreened{s.w}
 	}
-	return s.broker.Echo(s.w)
+	return s.echoes(streamSink{s.w, http.NewResponseController(s.w)})
 }
 
 type unscreened struct{ io.Writer }
 
 func (unscreened) Close() error { return nil }
+
+// streamSink sends each write at once, whoever's turn it is.
+type streamSink struct {
+	io.Writer
+	flush *http.ResponseController
+}
+
+func (s streamSink) Write(p []byte) (int, error) {
+	n, err := s.Writer.Write(p)
+	if err == nil {
+		err = s.flush.Flush()
+	}
+	return n, err
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"time"
 )
 
 // filter is what a body passes on its way: bytes that are written come out of
@@ -117,4 +119,63 @@ func (f *filteredConn) CloseWrite() error {
 func (f *filteredConn) Close() error {
 	abort(f.into, net.ErrClosed)
 	return f.Conn.Close()
+}
+
+// patience is how long bytes are held back that only might begin a secret.
+const patience = 50 * time.Millisecond
+
+// settling is a filter that lets go of a few bytes when nothing follows them:
+// a line of a log, a message of a WebSocket, that a person waits for.
+type settling struct {
+	mu    sync.Mutex // guards the rest
+	to    withholder
+	timer *time.Timer
+	over  bool
+}
+
+// withholder is a writer that may keep bytes back, until Flush.
+type withholder interface {
+	io.WriteCloser
+	Flush() error
+}
+
+func settle(to withholder) io.WriteCloser { return &settling{to: to} }
+
+func (s *settling) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.to.Write(p)
+	switch {
+	case err != nil:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(patience, s.flush)
+	default:
+		s.timer.Reset(patience)
+	}
+	return n, err
+}
+
+func (s *settling) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		_ = s.to.Flush() // an error is the next write's too
+	}
+}
+
+func (s *settling) Close() error {
+	s.end()
+	return s.to.Close()
+}
+
+func (s *settling) abort(error) { s.end() }
+
+// end returns when nothing is written behind the caller's back any more.
+func (s *settling) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 }

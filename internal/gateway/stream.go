@@ -499,6 +499,7 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 	out.to = http.NewResponseController(s.w)
 	defer out.cancel()
 	to := s.screened()
+	defer abort(to, net.ErrClosed) // nothing is written when this has returned
 	for {
 		n, err := from.Read(buffer[:])
 		out.cancel()
@@ -508,7 +509,8 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 				return s.broken("")
 			}
 			_, werr := to.Write(buffer[:n])
-			if length -= int64(n); werr == nil {
+			if length -= int64(n); werr == nil && !s.use.echo { // else each write is sent
+
 				werr = out.flush(length == 0)
 			}
 			if werr != nil {

@@ -57,6 +57,16 @@ func (g *Gate) Write(p []byte) (int, error) {
 	return len(p), g.release(g.stream.Safe())
 }
 
+// Flush lets out what is held, if that is at most so many bytes: what has begun
+// with so little would keep somebody waiting who reads as it comes. What goes
+// on from it is still found, but for these bytes.
+func (g *Gate) Flush(most int) error {
+	if g.err != nil || len(g.held) == 0 || len(g.held) > most {
+		return g.err
+	}
+	return g.release(g.base + int64(len(g.held)))
+}
+
 // Close lets the rest out. It does not close the destination.
 func (g *Gate) Close() error {
 	if g.err != nil {
