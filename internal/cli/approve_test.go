@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -165,38 +166,18 @@ func TestApprove(t *testing.T) {
 }
 
 // At the end of a run at a terminal what was refused is listed once; what a
-// person chooses is saved, and the exit code stays the agent's.
+// person chooses is saved, and the exit code stays the agent's. After the next
+// run only what is new is asked about.
 func TestRefusedIsOfferedAtTheEnd(t *testing.T) {
 	p := newPlace(t, listedManifest)
-	c := p.console(t, "start", "shell", "--yes", "--", "read -r line; exit 3")
-	until(t, "the bottle runs", func() bool {
-		out, err := p.command(t, "ps").Output()
-		return err == nil && strings.Contains(string(out), "running")
-	})
-	records, err := filepath.Glob(p.state + "/claude-bottle/runs/*/record")
-	if err != nil || len(records) != 1 {
-		t.Fatalf("%v, %v", records, err)
-	}
-	w, err := audit.OpenWriter(records[0]+"/egress.jsonl", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range []audit.Event{
+	c := p.refuses(t, []audit.Event{
 		{Host: "often.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
 		{Host: "often.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
 		{Host: "once.example", Port: 8443, Decision: audit.Denied, Rule: policy.RuleDefault},
 		{Host: "0123456789abcdef0123456789abcdef.evil.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault},
 		{Host: "denied.example", Port: 443, Decision: audit.Denied, Rule: "deny denied.example"},
 		{Host: "api.example.com", Port: 443, Decision: audit.Allowed, Rule: "allow api.example.com"},
-	} {
-		if err := w.Append(e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c.types("\n")
+	})
 	c.expect("refused, since nothing lists them:")
 	c.expect("1  often.example (2 times)")
 	c.expect("2  once.example:8443 (1 time)")
@@ -211,4 +192,47 @@ func TestRefusedIsOfferedAtTheEnd(t *testing.T) {
 	if err != nil || !strings.Contains(string(saved), "- once.example:8443") || strings.Contains(string(saved), "often") {
 		t.Errorf("%v\n%s", err, saved)
 	}
+	often := audit.Event{Host: "often.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault}
+	c = p.refuses(t, []audit.Event{often, {Host: "new.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault}})
+	c.expect("1  new.example (1 time)")
+	c.expect("and 1 more: claude-bottle egress ")
+	c.types("\n")
+	c.ends(3)
+	c = p.refuses(t, []audit.Event{often})
+	c.expect("refused as before: 1 host (claude-bottle egress ")
+	c.ends(3)
+}
+
+// refuses runs a bottle at a terminal, with those lines in its record, and lets
+// its agent end with code 3.
+func (p place) refuses(t *testing.T, events []audit.Event) *console {
+	t.Helper()
+	before, err := filepath.Glob(p.state + "/claude-bottle/runs/*/record")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.console(t, "start", "shell", "--yes", "--", "read -r line; exit 3")
+	until(t, "the bottle runs", func() bool {
+		out, err := p.command(t, "ps").Output()
+		return err == nil && strings.Contains(string(out), "running")
+	})
+	after, err := filepath.Glob(p.state + "/claude-bottle/runs/*/record")
+	record := slices.DeleteFunc(after, func(r string) bool { return slices.Contains(before, r) })
+	if err != nil || len(record) != 1 {
+		t.Fatalf("%v, %v", record, err)
+	}
+	w, err := audit.OpenWriter(record[0]+"/egress.jsonl", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if err := w.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.types("\n")
+	return c
 }

@@ -29,28 +29,42 @@ type refusedHost struct {
 }
 
 // offerRefused lists, once, the hosts that a run was refused because nothing
-// lists them, and saves to the manifest those that the person chooses. It is
-// for people at a terminal, and changes nothing about how the run ended.
+// lists them, and saves to the manifest those that the person chooses. Each is
+// asked about once, whatever the answer. It is for people at a terminal, and
+// changes nothing about how the run ended.
 func (opts *startOptions) offerRefused(ctx context.Context, h *host, id runs.ID, bottleName string) {
 	if !opts.canAsk() {
 		return
 	}
-	hosts, more := refusedHosts(filepath.Join(h.store.Dir(id), bottle.RecordDir, recordFile))
+	all, more := refusedHosts(filepath.Join(h.store.Dir(id), bottle.RecordDir, recordFile))
+	if len(all) == 0 {
+		return
+	}
+	store, err := opts.offeredStore(bottleName)
+	if err != nil {
+		opts.printError(err)
+		return
+	}
+	hosts, known := store.fresh(all)
 	if len(hosts) == 0 {
+		opts.note("claude-bottle: refused as before: %s (claude-bottle egress %s --denied)", count(known+more, "host", "hosts"), id)
 		return
 	}
 	fmt.Fprintln(opts.Err, "claude-bottle: refused, since nothing lists them:")
 	for i, host := range hosts {
 		fmt.Fprintf(opts.Err, "  %d  %s (%s)\n", i+1, term.Escape(host.rule.Text()), count(host.times, "time", "times"))
 	}
-	if more > 0 {
-		fmt.Fprintf(opts.Err, "  and %d more: claude-bottle egress %s --denied\n", more, id)
+	if left := more + known; left > 0 {
+		fmt.Fprintf(opts.Err, "  and %d more: claude-bottle egress %s --denied\n", left, id)
 	}
 	fmt.Fprint(opts.Err, "claude-bottle: save to the manifest: [a]ll, numbers as 1,3, or [N]one? ")
 	line, err := opts.prompt().Line(ctx)
 	if err != nil {
 		fmt.Fprintln(opts.Err)
 		return
+	}
+	if err := store.remember(hosts); err != nil {
+		opts.printError(fmt.Errorf("remember what was asked: %w", err))
 	}
 	rules := chosen(hosts, line)
 	if len(rules) == 0 {
