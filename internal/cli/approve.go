@@ -75,8 +75,10 @@ func runApprove(ctx context.Context, opts *approveOptions) error {
 			}
 		})
 	}()
-	err = (&approver{approveOptions: opts, run: c, client: client}).answer(ctx, news)
+	presets := opts.searchPresets(ctx)
+	err = (&approver{approveOptions: opts, run: c, client: client, presets: presets}).answer(ctx, news)
 	cancel()
+	presets.wait()
 	if attending := <-attended; err == nil && attending != nil {
 		err = attending
 	}
@@ -89,8 +91,10 @@ func runApprove(ctx context.Context, opts *approveOptions) error {
 // approver asks a person one question after the other.
 type approver struct {
 	*approveOptions
-	run    controlled
-	client *wire.ControlClient
+	run     controlled
+	client  *wire.ControlClient
+	presets *presetSearch
+	shown   []proposal // of the question that is being asked
 }
 
 // answer asks about each question that comes, until there are no more. What
@@ -124,7 +128,7 @@ func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error 
 			}
 			q := queue[0]
 			queue = queue[1:]
-			if err := a.give(q, got.line); err != nil {
+			if err := a.give(ctx, q, got.line); err != nil {
 				return err
 			}
 		}
@@ -158,24 +162,6 @@ func merged(queue []wire.Question, q wire.Question, asking bool) []wire.Question
 	return append(queue, q)
 }
 
-// proposals are the rules that would allow what is asked for, the narrowest
-// first.
-func proposals(q wire.Question) []policy.Rule {
-	port := q.Port
-	if port == 80 || port == 443 {
-		port = 0
-	}
-	host := policy.Rule{Host: q.Host, Port: port}
-	switch {
-	case q.Method != "" && strings.HasPrefix(q.Path, "/") && (q.Kind == string(policy.HTTP) || q.Kind == "https"):
-		one := policy.Rule{Host: q.Host, Port: q.Port, Methods: []string{q.Method}, Paths: []string{q.Path}}
-		return []policy.Rule{one, host}
-	case port != 0:
-		return []policy.Rule{host, {Host: q.Host, Port: port, TCP: true}}
-	}
-	return []policy.Rule{host}
-}
-
 func (a *approver) show(q wire.Question) {
 	what := q.Host
 	if q.Port != 0 {
@@ -194,30 +180,32 @@ func (a *approver) show(q wire.Question) {
 		fmt.Fprintf(a.Err, "claude-bottle: that could not be done: %s\n", term.Escape(q.Problem))
 	}
 	fmt.Fprintf(a.Err, "claude-bottle: %s asks for %s (%s)\n", term.Escape(a.run.info.Agent), term.Escape(what), state)
-	for i, rule := range proposals(q) {
-		fmt.Fprintf(a.Err, "  %d  %s\n", i+1, term.Escape(rule.Text()))
+	a.shown = proposals(q, a.presets.all())
+	for i, one := range a.shown {
+		fmt.Fprintf(a.Err, "  %d  %s\n", i+1, term.Escape(one.text()))
 	}
 	fmt.Fprint(a.Err, "claude-bottle: [o]nce, this [r]un, [s]ave to the manifest, or [N]o (r2: by the second rule)? ")
 }
 
 // give sends the answer that a line means. Whatever is not understood is no.
-func (a *approver) give(q wire.Question, line string) error {
+func (a *approver) give(ctx context.Context, q wire.Question, line string) error {
 	answer := wire.Answer{ID: q.ID, Verdict: wire.Refuse, Who: a.who()}
 	word := strings.ToLower(strings.TrimSpace(line))
-	rules, save := proposals(q), false
-	choice := 1
+	chosen := a.shown[0]
 	if word != "" {
-		if n, err := strconv.Atoi(word[1:]); err == nil && n >= 1 && n <= len(rules) {
-			choice, word = n, word[:1]
+		if n, err := strconv.Atoi(word[1:]); err == nil && n >= 1 && n <= len(a.shown) {
+			chosen, word = a.shown[n-1], word[:1]
 		}
 	}
-	switch word {
-	case "o", "once":
+	save := word == "s" || word == "save"
+	switch {
+	case word == "o" || word == "once":
 		answer.Verdict = wire.Once
-	case "r", "run":
-		answer.Verdict, answer.Rule = wire.ForRun, rules[choice-1]
-	case "s", "save":
-		answer.Verdict, answer.Rule, save = wire.ForRun, rules[choice-1], true
+	case save || word == "r" || word == "run":
+		answer.Verdict, answer.Rule = wire.ForRun, chosen.rule
+		if err := a.allowRest(ctx, chosen); err != nil {
+			a.printError(err) // the host that is asked for may be had all the same
+		}
 	}
 	if err := a.client.Answer(answer); err != nil {
 		return err
@@ -225,8 +213,33 @@ func (a *approver) give(q wire.Question, line string) error {
 	if !save {
 		return nil
 	}
-	if err := a.saveRules(a.run.info.Bottle, []policy.Rule{answer.Rule}); err != nil {
+	if err := a.save(chosen); err != nil {
 		a.printError(err) // it holds for this run all the same
 	}
 	return nil
+}
+
+// allowRest allows the other hosts of a preset for this run: what is asked of
+// one is often fetched from another.
+func (a *approver) allowRest(ctx context.Context, chosen proposal) error {
+	for _, rule := range chosen.rest {
+		client, err := a.run.conversation(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = client.Allow(ctx, wire.Allow{Rule: rule, Who: a.who()})
+		client.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save adds what was chosen to the manifest.
+func (a *approver) save(chosen proposal) error {
+	if chosen.preset != "" {
+		return a.savePreset(a.run.info.Bottle, chosen.preset)
+	}
+	return a.saveRules(a.run.info.Bottle, []policy.Rule{chosen.rule})
 }

@@ -113,34 +113,10 @@ func TestApprove(t *testing.T) {
 	})
 	c := p.console(t, "approve")
 	c.expect("waiting for what claude-bottle-shell asks for")
-	client := &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: at}), DisableKeepAlives: true,
-	}}
-	type answer struct {
-		status int
-		text   string
-		err    error
+	ask := func(host string) <-chan answer {
+		return through(t, at, http.MethodGet, "http://"+host+":"+strconv.Itoa(int(port))+"/x")
 	}
-	asked := make(chan answer, 1)
-	ask := func(host string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()+"/x", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.URL.Host = host + strings.TrimPrefix(request.URL.Host, "127.0.0.1")
-		request.Host = ""
-		go func() {
-			response, err := client.Do(request)
-			if err != nil {
-				asked <- answer{err: err}
-				return
-			}
-			defer response.Body.Close()
-			text, err := io.ReadAll(response.Body)
-			asked <- answer{response.StatusCode, string(text), err}
-		}()
-	}
-	ask("new.example")
+	asked := ask("new.example")
 	c.expect("shell asks for GET new.example:")
 	c.expect("  2  new.example:")
 	c.expect("? ")
@@ -149,7 +125,7 @@ func TestApprove(t *testing.T) {
 		t.Errorf("allowed: %+v", got)
 	}
 	c.expect("claude-bottle: saved ")
-	ask("bad.example")
+	asked = ask("bad.example")
 	c.expect("shell asks for GET bad.example:")
 	c.expect("? ")
 	c.types("\n")
@@ -161,6 +137,83 @@ func TestApprove(t *testing.T) {
 	saved, err := os.ReadFile(p.home + "/claude-bottle.yaml")
 	want := strings.Replace(listedManifest, "# the API\n", "# the API\n        - new.example:"+strconv.Itoa(int(port))+"\n", 1)
 	if err != nil || string(saved) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, saved, want)
+	}
+}
+
+// answer is what a request through a gateway got.
+type answer struct {
+	status int
+	text   string
+	err    error
+}
+
+// through sends a request through the proxy at an address, and does not wait.
+func through(t *testing.T, at, method, target string) <-chan answer {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: at}), DisableKeepAlives: true,
+	}}
+	request, err := http.NewRequestWithContext(t.Context(), method, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan answer, 1)
+	go func() {
+		response, err := client.Do(request)
+		if err != nil {
+			got <- answer{err: err}
+			return
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		got <- answer{response.StatusCode, string(text), err}
+	}()
+	return got
+}
+
+// A host of a preset, as the person's own client is configured, is offered with
+// it: then all of the preset's hosts may be read from, and the manifest names
+// the preset.
+func TestApproveByPreset(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "here")
+	}))
+	defer origin.Close()
+	port := strconv.Itoa(int(origin.Listener.Addr().(*net.TCPAddr).AddrPort().Port()))
+	index, other := "http://index.example:"+port+"/simple/", "http://other.example:"+port+"/simple/"
+	p := newPlace(t, listedManifest)
+	if err := os.MkdirAll(p.home+"/.config/pip", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.home+"/.config/pip/pip.conf", "[global]\nindex-url = "+index+"\nextra-index-url = "+other+"\n")
+	p.runs(t)
+	local := netip.MustParseAddr("127.0.0.1")
+	at := p.gateway(t, policy.Egress{
+		Unlisted: policy.Ask, Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Resolve: map[string]netip.Addr{"index.example": local, "other.example": local},
+	})
+	c := p.console(t, "approve")
+	c.expect("waiting for what claude-bottle-shell asks for")
+	asked := through(t, at, http.MethodGet, index)
+	c.expect("shell asks for GET index.example:" + port + "/simple/")
+	c.expect("  2  index.example:" + port)
+	c.expect("  3  preset pypi: GET and HEAD to index.example, other.example")
+	c.types("s3\n")
+	if got := <-asked; got.status != 200 || got.text != "here" {
+		t.Errorf("the host: %+v", got)
+	}
+	c.expect("claude-bottle: saved ")
+	if got := <-through(t, at, http.MethodGet, other+"x/"); got.status != 200 {
+		t.Errorf("the preset's other host: %+v", got)
+	}
+	if got := <-through(t, at, http.MethodPost, other); got.status != 403 {
+		t.Errorf("publishing: %+v", got)
+	}
+	c.types(ctrlC)
+	_ = c.cmd.Wait()
+	saved, err := os.ReadFile(p.home + "/claude-bottle.yaml")
+	if want := strings.Replace(listedManifest, "# the API\n", "# the API\n      presets:\n        - pypi\n", 1); err != nil || string(saved) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, saved, want)
 	}
 }

@@ -12,11 +12,26 @@ import (
 	"claude-bottle/internal/policy"
 )
 
-// saveRules adds rules to the manifest that says what a bottle may reach: the
+// saveRules adds rules to the manifest that says what a bottle may reach.
+func (a *App) saveRules(bottleName string, rules []policy.Rule) error {
+	return a.saveEgress(bottleName, texts(rules), func(data []byte) ([]byte, error) {
+		return manifest.AddRules(data, bottleName, rules)
+	})
+}
+
+// savePreset is saveRules for a preset.
+func (a *App) savePreset(bottleName, preset string) error {
+	return a.saveEgress(bottleName, "presets: ["+preset+"]", func(data []byte) ([]byte, error) {
+		return manifest.AddPreset(data, bottleName, preset)
+	})
+}
+
+// saveEgress changes the manifest that says what a bottle may reach: the
 // last one, home's being first, that has a list of its own, since that list
 // takes the place of the others; else the last that defines the bottle. What
-// was trusted stays so.
-func (a *App) saveRules(bottleName string, rules []policy.Rule) error {
+// was trusted stays so. what is the change in words, to be made by hand where
+// this fails.
+func (a *App) saveEgress(bottleName, what string, change func(data []byte) ([]byte, error)) error {
 	home, err := a.home()
 	if err != nil {
 		return err
@@ -25,13 +40,13 @@ func (a *App) saveRules(bottleName string, rules []policy.Rule) error {
 	if err != nil {
 		return err
 	}
-	file, after, err := a.withRules(dir, home, bottleName, rules)
+	file, after, err := a.changed(dir, home, bottleName, change)
 	if err != nil {
-		return hint.With(fmt.Errorf("save to the manifest: %w", err), "add it by hand, with claude-bottle edit: "+texts(rules))
+		return hint.With(fmt.Errorf("save to the manifest: %w", err), "add it by hand, with claude-bottle edit: "+what)
 	}
 	m, err := manifest.LoadEdited(dir, home, file.path, after)
 	if err != nil {
-		return hint.With(fmt.Errorf("save to the manifest: %w", err), "add it by hand, with claude-bottle edit: "+texts(rules))
+		return hint.With(fmt.Errorf("save to the manifest: %w", err), "add it by hand, with claude-bottle edit: "+what)
 	}
 	return a.save(file, after, m)
 }
@@ -44,8 +59,8 @@ func texts(rules []policy.Rule) string {
 	return strings.Join(all, ", ")
 }
 
-// withRules finds the file to change, and what it will be.
-func (a *App) withRules(dir, home, bottleName string, rules []policy.Rule) (edited, []byte, error) {
+// changed finds the file to change, and what it will be.
+func (a *App) changed(dir, home, bottleName string, change func([]byte) ([]byte, error)) (edited, []byte, error) {
 	found, err := manifest.Find(dir, home)
 	if err != nil {
 		return edited{}, nil, err
@@ -65,7 +80,7 @@ func (a *App) withRules(dir, home, bottleName string, rules []policy.Rule) (edit
 		if err != nil {
 			return edited{}, nil, err
 		}
-		changed, err := manifest.AddRules(data, bottleName, rules)
+		changed, err := change(data)
 		if errors.Is(err, manifest.ErrNotHere) {
 			continue
 		}

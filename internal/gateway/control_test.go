@@ -133,6 +133,16 @@ func TestLiveChange(t *testing.T) {
 	})
 }
 
+// A rule that this gateway could not hold to, since it sees into no TLS, is
+// refused in words.
+func TestRuleThatCannotBeSeen(t *testing.T) {
+	f := startControlled(t, newWorld(), allow("a.example"))
+	_, err := f.control().Allow(t.Context(), wire.Allow{Rule: policy.Rule{Host: "b.example", Port: 443, Methods: []string{"GET"}}, Who: "jane"})
+	if err == nil || !strings.Contains(err.Error(), "put it into the manifest and start again") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A policy that takes the first one's place cuts what it does not allow, by
 // name and by address, and leaves alone what a person added.
 func TestReplace(t *testing.T) {

@@ -35,6 +35,9 @@ type grant struct {
 // errRefusedStill is a rule that changes nothing, since another one denies.
 var errRefusedStill = errors.New("a rule that denies wins")
 
+// errUnseen is a rule about what this gateway cannot see.
+var errUnseen = errors.New("the rule is about what is inside TLS, and this bottle was started without one that is: put it into the manifest and start again")
+
 // allow adds a rule and returns how many connections that cut: none, unless
 // the rule denies.
 func (s *server) allow(a wire.Allow) (int, error) {
@@ -55,6 +58,9 @@ func (s *server) grant(rule policy.Rule, span time.Duration, once bool, why stri
 	defer s.live.mu.Unlock()
 	if len(s.live.grants) >= maxGrants {
 		return 0, nil, fmt.Errorf("%d rules were added already: a manifest is the place for more", maxGrants)
+	}
+	if s.inspector == nil && rule.Port == 443 && len(rule.Methods)+len(rule.Paths) > 0 {
+		return 0, nil, errUnseen
 	}
 	s.live.count++
 	g := &grant{rule: rule, once: once}

@@ -19,6 +19,25 @@ var ErrNotHere = errors.New("the file does not define the bottle")
 // may reach. Comments and the order of keys stay. What it returns is still to
 // be checked ([LoadEdited]).
 func AddRules(data []byte, bottle string, rules []policy.Rule) ([]byte, error) {
+	return changeEgress(data, bottle, func(egress *yaml.Node) error {
+		for _, rule := range rules {
+			if err := addRule(egress, rule); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// AddPreset is AddRules for the name of a preset.
+func AddPreset(data []byte, bottle, preset string) ([]byte, error) {
+	return changeEgress(data, bottle, func(egress *yaml.Node) error {
+		return addEntry(egress, "presets", scalar(preset))
+	})
+}
+
+// changeEgress changes what a bottle may reach.
+func changeEgress(data []byte, bottle string, change func(egress *yaml.Node) error) ([]byte, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
@@ -34,10 +53,8 @@ func AddRules(data []byte, bottle string, rules []policy.Rule) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, rule := range rules {
-		if err := addRule(egress, rule); err != nil {
-			return nil, err
-		}
+	if err := change(egress); err != nil {
+		return nil, err
 	}
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
@@ -56,7 +73,7 @@ func ListsEgress(data []byte, bottle string) bool {
 		return false
 	}
 	egress := member(member(member(document.Content[0], "bottles"), bottle), "egress")
-	return member(egress, "allowlist") != nil || member(egress, "rules") != nil
+	return member(egress, "allowlist") != nil || member(egress, "rules") != nil || member(egress, "presets") != nil
 }
 
 // addRule adds an entry to the allowlist for a rule that is but a host, and to
@@ -66,6 +83,11 @@ func addRule(egress *yaml.Node, rule policy.Rule) error {
 	if rule.TCP || len(rule.Methods)+len(rule.Paths) > 0 {
 		name, entry = "rules", ruleNode(rule)
 	}
+	return addEntry(egress, name, entry)
+}
+
+// addEntry adds an entry to a list of egress, unless it is there.
+func addEntry(egress *yaml.Node, name string, entry *yaml.Node) error {
 	list, err := ensure(egress, name, yaml.SequenceNode)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"claude-bottle/internal/policy"
@@ -63,5 +64,18 @@ agents:
 	}
 	if _, err := AddRules([]byte("x-e: &e {allowlist: [a.example]}\nbottles: {work: {egress: *e}}\n"), "work", []policy.Rule{{Host: "b.example"}}); err == nil {
 		t.Error("what others share was changed")
+	}
+}
+
+func TestAddPreset(t *testing.T) {
+	for before, after := range map[string]string{
+		"bottles:\n  work: # mine\n    egress: {}\n":                    "presets: [npm]",
+		"bottles:\n  work:\n    egress:\n      presets: [go] # mine\n":  "presets: [go, npm] # mine",
+		"bottles:\n  work:\n    egress:\n      presets: [npm] # mine\n": "presets: [npm] # mine",
+	} {
+		got, err := AddPreset([]byte(before), "work", "npm")
+		if err != nil || !strings.Contains(string(got), after) || !ListsEgress(got, "work") {
+			t.Errorf("%v\n%s\nwant %s", err, got, after)
+		}
 	}
 }
