@@ -63,6 +63,7 @@ func (x *examination) probes() []doctor.Probe {
 	return []doctor.Probe{
 		{Name: "engine", Look: x.lookAtEngine},
 		{Name: "kernel", Look: x.lookAtKernel},
+		{Name: "native", Look: x.lookAtNative},
 		{Name: "state directory", Look: one(func(context.Context) doctor.Check { return doctor.JudgeStateDir(x.state()) })},
 		{Name: "orphans", Look: one(x.lookAtRuns)},
 		{Name: "clock", Look: one(x.lookAtClock)},
@@ -105,11 +106,61 @@ func (x *examination) needs() doctor.Needs {
 	return needs
 }
 
+// nativeExaminer is a platform without an engine.
+type nativeExaminer interface {
+	ExamineNative(ctx context.Context) doctor.Native
+}
+
+// lookAtNative is about bottles without a daemon, whichever kind is meant.
+func (x *examination) lookAtNative(ctx context.Context) []doctor.Check {
+	h, err := x.host()
+	if err != nil {
+		return nil
+	}
+	for _, p := range h.platforms {
+		with, ok := p.(nativeExaminer)
+		if !ok {
+			continue
+		}
+		wanted := p == h.platform
+		if engine := x.examined(ctx); h.open && engine != nil && engine.Problem != "" {
+			wanted = true
+		}
+		return doctor.JudgeNative(with.ExamineNative(ctx), wanted)
+	}
+	return nil
+}
+
+// instead says that bottles are native where the choice is ours and no engine
+// answers: then that is no failure.
+func (x *examination) instead(ctx context.Context, checks []doctor.Check) []doctor.Check {
+	h, err := x.host()
+	if err != nil || !h.open {
+		return checks
+	}
+	for _, p := range h.platforms {
+		with, ok := p.(ready)
+		if _, native := p.(nativeExaminer); !native || !ok || with.Ready(ctx) != nil {
+			continue
+		}
+		for i := range checks {
+			if checks[i].State == doctor.Fail {
+				checks[i].State = doctor.Warn
+				checks[i].Notes = append([]string{"bottles are native meanwhile"}, checks[i].Notes...)
+			}
+		}
+	}
+	return checks
+}
+
 func (x *examination) lookAtEngine(ctx context.Context) []doctor.Check {
 	engine := x.examined(ctx)
 	if engine == nil {
 		name, _ := x.choose(x.platform)
 		return []doctor.Check{{Name: "engine", State: doctor.OK, Detail: "the platform " + name + " has none"}}
+	}
+	if engine.Problem != "" {
+		return x.instead(ctx, doctor.JudgeEngine(*engine))
 	}
 	return append(doctor.JudgeEngine(*engine), doctor.JudgeImages(engine.Images)...)
 }

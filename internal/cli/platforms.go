@@ -141,8 +141,12 @@ func (h *host) settle(ctx context.Context, preferred []string) error {
 			first = err
 			continue
 		}
-		// The advice is for the one that is preferred.
-		first = hint.With(fmt.Errorf("%w; and %s: %w", first, name, err), hint.Of(first))
+		// Each has its own advice; that for the preferred one comes first.
+		advice := hint.Of(first)
+		if own := hint.Of(err); own != "" && own != advice {
+			advice = strings.TrimPrefix(advice+"; or, for "+name+": "+own, "; or, ")
+		}
+		first = hint.With(fmt.Errorf("%w; and %s: %w", first, name, err), advice)
 	}
 	return first
 }

@@ -98,6 +98,24 @@ func judgements() []judgement {
 		judgement{"kernel: nothing there", JudgeKernel(Kernel{Release: "4.19.0", Namespaces: "0"})},
 		judgement{"kernel: the engine in a virtual machine", JudgeKernel(Kernel{Release: "4.19.0", EngineRelease: "6.6.31-linuxkit"})},
 		judgement{"kernel: Debian forbids namespaces", JudgeKernel(Kernel{Release: "5.10", Seccomp: []string{"errno"}, Landlock: 1, Namespaces: "9", Clone: "0"})},
+		judgement{"native: all there", JudgeNative(Native{
+			Bubblewrap: "/usr/bin/bwrap", Limits: []string{"memory", "cpus"}, Agents: []NativeAgent{{Name: "claude", Program: "/usr/bin/claude"}},
+		}, true)},
+		judgement{"native: no bubblewrap, and docker is there", JudgeNative(Native{
+			Problem: "bubblewrap is not installed: there is no bwrap in PATH",
+			Hint:    "install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker",
+			Lacks:   []string{"limits memory: it cannot be enforced: no control group can be made in /x: permission denied"},
+			Limits:  []string{"cpus"}, Agents: []NativeAgent{{Name: "claude", Package: "@anthropic-ai/claude-code@1"}},
+		}, false)},
+		judgement{"native: AppArmor has no profile", JudgeNative(Native{
+			Problem: "user namespaces are restricted by AppArmor: x is 1, and there is no profile for claude-bottle",
+			Hint:    "`claude-bottle doctor` prints one", Bubblewrap: "/usr/bin/bwrap", Limits: []string{"memory", "cpus"},
+			ProfileFile: "/etc/apparmor.d/claude-bottle-1000", Profile: "abi <abi/4.0>,\nprofile x /y flags=(unconfined) {\n  userns,\n}\n",
+			Agents: []NativeAgent{{Name: "claude", Problem: "no npm", Hint: "install npm (`sudo apt-get install npm`)"}},
+		}, true)},
+		judgement{"native: AppArmor has one", JudgeNative(Native{
+			Bubblewrap: "/usr/bin/bwrap", Limits: []string{"memory", "cpus"}, ProfileFile: "/etc/apparmor.d/claude-bottle-1000", Profile: "x", ProfileThere: true,
+		}, true)},
 		judgement{"kernel: Ubuntu restricts them", JudgeKernel(Kernel{Release: "6.8", Seccomp: []string{"errno"}, Landlock: 4, Namespaces: "9", AppArmor: "1"})},
 		judgement{"kernel: takes packets from anywhere", JudgeKernel(Kernel{
 			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "0", Networked: "runsc",

@@ -76,7 +76,7 @@ func judgeNamespaces(k Kernel) Check {
 		check.Detail, check.Mend = "only root may make user namespaces"+need, "sudo sysctl kernel.unprivileged_userns_clone=1"
 	case k.AppArmor == "1":
 		check.Detail = "AppArmor lets only named programs use user namespaces" + need
-		check.Notes = []string{"native bottles are refused: --platform docker"}
+		check.Notes = []string{"claude-bottle can be one of them: see native"}
 	default:
 		check.State, check.Detail = OK, "unprivileged user namespaces are allowed, up to "+strings.TrimSpace(k.Namespaces)
 	}

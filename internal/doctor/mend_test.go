@@ -11,7 +11,7 @@ import (
 
 // programs are what mends begin with.
 var programs = []string{
-	"sudo", "sudoedit", "docker", "claude-bottle", "claude", "chmod", "echo", "export", "read", `"${EDITOR:-vi}"`,
+	"sudo", "sudoedit", "docker", "claude-bottle", "claude", "chmod", "echo", "export", "printf", "read", `"${EDITOR:-vi}"`,
 }
 
 // TestMendsArePasted: each mend is a command that a shell can parse, made of

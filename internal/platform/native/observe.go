@@ -26,7 +26,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	}
 	seen := observed{
 		UID: p.config.UID, Pinned: p.config.Getenv("CLAUDE_BOTTLE_CONTAINER"), Names: map[string]bool{},
-		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: namespacesAllowed(),
+		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: p.namespacesAllowed(),
 		Env: p.environment(), Landlock: hasLandlock(),
 	}
 	seen.System = system()
@@ -69,7 +69,7 @@ const bubblewrap = "bwrap"
 
 // Ready says whether this machine has what a native bottle needs.
 func (p *Platform) Ready(context.Context) error {
-	return refuseMachine(lookPath(bubblewrap, p.config.Getenv("PATH")), namespacesAllowed())
+	return refuseMachine(lookPath(bubblewrap, p.config.Getenv("PATH")), p.namespacesAllowed())
 }
 
 // lookPath finds a program as execvp(3) does, but never in a relative

@@ -3,7 +3,6 @@
 package native
 
 import (
-	"errors"
 	"fmt"
 
 	"claude-bottle/internal/hint"
@@ -18,7 +17,7 @@ const (
 )
 
 // namespacesAllowed says why no user namespace can be made here, or nil.
-func namespacesAllowed() error {
+func (p *Platform) namespacesAllowed() error {
 	for _, setting := range []struct{ path, off, mend string }{
 		{maxUserNamespaces, "0", "sudo sysctl user.max_user_namespaces=15000"},
 		{unprivilegedClone, "0", "sudo sysctl kernel.unprivileged_userns_clone=1"},
@@ -28,9 +27,5 @@ func namespacesAllowed() error {
 			return hint.With(fmt.Errorf("user namespaces are switched off: %s is %s", setting.path, value), setting.mend+", or use --platform docker")
 		}
 	}
-	if value, err := readSetting(apparmorRestricted); err == nil && value == "1" {
-		return hint.With(errors.New("user namespaces are restricted by AppArmor: "+apparmorRestricted+" is 1"),
-			"use --platform docker")
-	}
-	return nil
+	return p.apparmorAllows()
 }

@@ -1,0 +1,90 @@
+//go:build linux
+
+package native
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
+	"claude-bottle/internal/runs"
+)
+
+// TestProfile is for the programs that bottles are started from and for no
+// other, and what AppArmor's own parser takes, where it is one that knows user
+// namespaces.
+func TestProfile(t *testing.T) {
+	root := "/home/me/.local/state/claude-bottle"
+	file, text, err := apparmorProfile(root, 1000)
+	check(t, err)
+	if file != "/etc/apparmor.d/claude-bottle-1000" {
+		t.Errorf("kept in %s", file)
+	}
+	found := regexp.MustCompile(`(?m)^profile \S+ (\S+) flags=`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("no path in %s", text)
+	}
+	installed := filepath.Join(platform.ProgramsDir(root), strings.Repeat("a", 64), "claude-bottle")
+	if ok, err := filepath.Match(found[1], installed); !ok || err != nil {
+		t.Errorf("%s does not match %s: %v", found[1], installed, err)
+	}
+	for _, root := range []string{"/home/me/it's", "/home/me/a b", "/home/me/*", "/home/me/{a,b}", "/home/me/\n"} {
+		if _, text, err := apparmorProfile(root, 1000); err == nil {
+			t.Errorf("%q: %s", root, text)
+		}
+	}
+	parser, err := exec.LookPath("apparmor_parser")
+	if err != nil {
+		return
+	}
+	if version, err := exec.CommandContext(t.Context(), parser, "--version").Output(); err != nil || !strings.Contains(string(version), "version 4") {
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), parser, "-Q", "-K")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s\n%s", err, out, text)
+	}
+}
+
+// TestProfileThere is what is said before the plan.
+func TestProfileThere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "claude-bottle-1000")
+	if err := profileThere(file, "wanted"); err == nil || !strings.Contains(err.Error(), "no profile") || !strings.Contains(hint.Of(err), "doctor") {
+		t.Errorf("without a file: %v", err)
+	}
+	check(t, os.WriteFile(file, []byte("for another place"), 0o600))
+	if err := profileThere(file, "wanted"); err == nil || !strings.Contains(err.Error(), "is another") {
+		t.Errorf("another profile: %v", err)
+	}
+	check(t, os.WriteFile(file, []byte("wanted"), 0o600))
+	check(t, profileThere(file, "wanted"))
+}
+
+// TestExamine looks at this machine, and makes nothing.
+func TestExamine(t *testing.T) {
+	needBubblewrap(t)
+	store, err := runs.Open(filepath.Join(t.TempDir(), "state"))
+	check(t, err)
+	seen := newPlatform(t, store, func(string) (string, bool) { return "", false }).ExamineNative(t.Context())
+	if seen.Problem != "" || seen.Bubblewrap == "" || len(seen.Limits)+len(seen.Lacks) != 2 || len(seen.Agents) == 0 {
+		t.Errorf("saw %+v", seen)
+	}
+	for _, agent := range seen.Agents {
+		if agent.Program == "" && agent.Package == "" && agent.Problem == "" {
+			t.Errorf("nothing of %s", agent.Name)
+		}
+	}
+	if entries, err := os.ReadDir(store.Root()); err == nil && len(entries) > 0 {
+		for _, entry := range entries {
+			if entry.Name() == "agents" || entry.Name() == "bin" {
+				t.Errorf("made %s", entry.Name())
+			}
+		}
+	}
+}
