@@ -197,7 +197,14 @@ func ourBinary(t testing.TB) string {
 	return path
 }
 
+// binaryVariable names the program under test to the processes that a test starts
+// of its own binary: a launcher that is to be killed need not build it anew.
+const binaryVariable = "CLAUDE_BOTTLE_TEST_BINARY"
+
 var builtBinary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(binaryVariable); path != "" {
+		return path, nil
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -213,5 +220,5 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
 	}
-	return path, nil
+	return path, os.Setenv(binaryVariable, path)
 })

@@ -154,9 +154,10 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
 	}
-	return path, nil
+	return path, os.Setenv(binaryVariable, path)
 })
 
-// binaryVariable names the program under test, for a test that runs as a user
-// who cannot build it.
+// binaryVariable names the program under test to the processes that a test starts
+// of its own binary: one that is to be killed need not build it anew, and another
+// user cannot.
 const binaryVariable = "CLAUDE_BOTTLE_TEST_BINARY"
