@@ -40,7 +40,7 @@ func addValue(g *graph, index int, v Value) {
 			g.chain(units, breaks, every, accept{index: int32(index), encoding: e})
 		}
 		add(Text, textUnits(piece), nil, 0)
-		if v.Kind == Placeholder {
+		if v.Kind == Placeholder || v.Plain {
 			continue
 		}
 		for offset := range 3 {

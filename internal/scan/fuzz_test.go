@@ -154,3 +154,35 @@ func TestGateHoldsNothingOfOrdinaryEvents(t *testing.T) {
 		}
 	}
 }
+
+// A source that waits gets out what it has said, unless that is most of a
+// value.
+func TestGatePauses(t *testing.T) {
+	s := withSecret(t, sample)
+	var out bytes.Buffer
+	g := s.Gate(&out, func(Finding) Verdict { return Block })
+	said := "does it end with " + sample[:Slack]
+	if _, err := io.WriteString(g, said); err != nil || out.Len() == len(said) {
+		t.Fatalf("%d of %d bytes left at once: %v", out.Len(), len(said), err)
+	}
+	if err := g.Pause(); err != nil || out.String() != said {
+		t.Fatalf("%q left at a pause: %v", out.String(), err)
+	}
+	if _, err := io.WriteString(g, sample[Slack:]); !errors.Is(err, ErrBlocked) || out.String() != said {
+		t.Fatalf("then %q: %v", out.String(), err)
+	}
+	// One that drips gets no more out.
+	out.Reset()
+	g = s.Gate(&out, func(Finding) Verdict { return Block })
+	for i := range len(sample) - 1 {
+		if _, err := io.WriteString(g, sample[i:i+1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Pause(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != sample[:Slack] {
+		t.Errorf("%q left", out.String())
+	}
+}

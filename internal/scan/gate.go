@@ -24,6 +24,9 @@ var ErrBlocked = errors.New("the scanner found what must not leave")
 // no part of anything that is looked for. It holds back [Scanner.Lookback]
 // bytes at most, and nothing at all when nothing has begun.
 type Gate struct {
+	// Notes says that credentials of others are let through whatever decide
+	// says, so that nothing is held back for them.
+	Notes  bool
 	out    io.Writer
 	stream *Stream
 	decide func(Finding) Verdict
@@ -46,7 +49,7 @@ func (g *Gate) Write(p []byte) (int, error) {
 		return 0, g.err
 	}
 	found := g.stream.Write(p)
-	if len(found) == 0 && len(g.held) == 0 && g.stream.Safe() == g.base+int64(len(p)) {
+	if len(found) == 0 && len(g.held) == 0 && g.safe() == g.base+int64(len(p)) {
 		g.base += int64(len(p))
 		return len(p), g.send(p)
 	}
@@ -54,7 +57,31 @@ func (g *Gate) Write(p []byte) (int, error) {
 	if !g.judge(found) {
 		return 0, g.err
 	}
-	return len(p), g.release(g.stream.Safe())
+	return len(p), g.release(g.safe())
+}
+
+// Slack is how many bytes of something that has begun may leave when the source
+// has no more to say for now. All of them are less than any value.
+const Slack = MinValue - 1
+
+// Pause says that the source waits, perhaps for an answer to what it has said
+// so far: the last bytes of an ordinary message, which might begin something,
+// are let out. Who cuts a value there could as well send its parts by
+// themselves.
+func (g *Gate) Pause() error {
+	end := g.base + int64(len(g.held))
+	if g.err != nil || end-g.safe() > Slack {
+		return g.err
+	}
+	return g.release(end)
+}
+
+// safe is Stream.Safe, for what can be refused.
+func (g *Gate) safe() int64 {
+	if g.Notes {
+		return g.stream.safeValues()
+	}
+	return g.stream.Safe()
 }
 
 // Flush lets out what is held, if that is at most so many bytes: what has begun

@@ -44,6 +44,8 @@ type Value struct {
 	Name  string // for findings
 	Kind  Kind
 	Bytes []byte
+	// Plain says that it is looked for as text only, as a Placeholder is.
+	Plain bool
 }
 
 // Options are what a scanner looks for.
@@ -112,6 +114,9 @@ func New(o Options) (*Scanner, error) {
 	s.lookback = max(s.machine.longest, maxCredential) + beforeToken
 	return s, nil
 }
+
+// Values is how many values are looked for, beside the rows.
+func (s *Scanner) Values() int { return len(s.values) }
 
 // Size is roughly what the scanner holds in memory, in bytes.
 func (s *Scanner) Size() int { return s.machine.size() + len(s.filter.bits)*8 }

@@ -56,14 +56,29 @@ func (t *Stream) Close() []Finding {
 // Safe is the offset before which nothing will be found any more: bytes from
 // there on may yet turn out to be part of something.
 func (t *Stream) Safe() int64 {
-	safe := t.total
-	if t.state != 0 {
-		safe = max(t.run, t.total-int64(t.s.machine.states[t.state].deep))
-	}
+	safe := t.safeValues()
 	for _, c := range t.candidates {
 		safe = min(safe, c.start)
 	}
 	return safe
+}
+
+// safeValues is Safe without the credentials whose keyword was seen already.
+func (t *Stream) safeValues() int64 {
+	if t.state == 0 {
+		return t.total
+	}
+	return max(t.run, t.total-int64(t.s.machine.states[t.state].deep))
+}
+
+// Pending is how many of the last bytes that were written may be part of
+// something that is not complete; with notes, credentials whose keyword was
+// seen do not count.
+func (t *Stream) Pending(notes bool) int64 {
+	if notes {
+		return t.total - t.safeValues()
+	}
+	return t.total - t.Safe()
 }
 
 // Lookback is how many bytes Safe may be behind, at most.
