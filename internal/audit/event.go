@@ -49,6 +49,11 @@ const Isolation policy.Kind = "isolation"
 // a bottle that runs. Its host is the rule's, and no request was made.
 const Change policy.Kind = "change"
 
+// Found is the kind of the line that says that a secret was seen in what was
+// let through, or with asterisks in its place. It belongs to a request that has
+// lines of its own.
+const Found policy.Kind = "found"
+
 // Event is one line of the record. It never holds a secret: no header, no
 // query, no body.
 type Event struct {

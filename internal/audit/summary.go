@@ -34,7 +34,7 @@ type Summarizer struct{ hosts map[string]*Summary }
 
 // Add counts one event. A close line adds bytes to what its open line counted.
 func (s *Summarizer) Add(e Event) {
-	if e.Kind == Isolation || e.Kind == Change {
+	if e.Kind == Isolation || e.Kind == Change || e.Kind == Found {
 		return
 	}
 	row := s.row(e.Host)

@@ -27,6 +27,8 @@ type Spec struct {
 	Isolation    Isolation     `json:"isolation"`
 	// Gateway is the program between bottle and world; empty is our own.
 	Gateway Gateway `json:"gateway,omitempty"`
+	// Canary has decoy credentials put inside.
+	Canary bool `json:"canary,omitempty"`
 	// Cwd is the directory copied into the workspace; empty for none.
 	Cwd string `json:"cwd,omitempty"`
 	// Home and Workspace are paths inside.

@@ -59,6 +59,9 @@ func (p Plan) printKnown(w io.Writer, line lineFunc) {
 	line("  ssh hosts", "(none)")
 	line("  egress", "%s", egressSummary(s.Egress))
 	printRules(line, s.Egress)
+	if p.Docker == nil || p.Docker.Pipelock == nil { // which scans by rules of its own
+		printScan(line, s)
+	}
 	first := printable(s.PromptLine)
 	if first == "" {
 		first = "(empty)"

@@ -100,7 +100,8 @@ func Resolve(in Input) (Spec, error) {
 		Skills: agent.Skills, Egress: egress,
 		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation), Gateway: gatewayOf(from),
 		Mounts: from.Mounts, Toolchains: from.Toolchains == manifest.ToolchainsAuto, Nested: from.Nested,
-		Cwd: in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
+		Canary: from.Scan.Canary,
+		Cwd:    in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
 		UID: in.Host.UID, GID: in.Host.GID,
 		Files: files, Trees: trees,
 		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,
@@ -146,6 +147,7 @@ func egressOf(from manifest.Bottle, row harness.Harness, presets preset.Table) (
 		Roots: from.Egress.Roots, ProjectRoots: from.Egress.ProjectRoots, Proxy: from.Egress.Proxy, NoProxy: from.Egress.NoProxy,
 		Inspect: from.Egress.Inspect, Unlisted: from.Egress.Unlisted, Budget: from.Egress.Budget,
 	}
+	egress = withScan(egress, from)
 	for _, rule := range from.Egress.Rules {
 		rule.Source = "bottle " + from.Name
 		egress.Rules = append(egress.Rules, rule)
@@ -155,16 +157,18 @@ func egressOf(from manifest.Bottle, row harness.Harness, presets preset.Table) (
 		return policy.Egress{}, err
 	}
 	egress.Rules = append(egress.Rules, rules...)
-	add := func(hosts []string, source string) {
+	add := func(hosts []string, source string, harness bool) {
 		for _, host := range hosts {
-			same := func(a policy.Allow) bool { return strings.EqualFold(a.Host, host) }
-			if !slices.ContainsFunc(egress.Allow, same) {
-				egress.Allow = append(egress.Allow, policy.Allow{Host: host, Source: source})
+			i := slices.IndexFunc(egress.Allow, func(a policy.Allow) bool { return strings.EqualFold(a.Host, host) })
+			if i >= 0 {
+				egress.Allow[i].Harness = egress.Allow[i].Harness || harness
+				continue
 			}
+			egress.Allow = append(egress.Allow, policy.Allow{Host: host, Source: source, Harness: harness})
 		}
 	}
-	add(from.Egress.Allowlist, "bottle "+from.Name)
-	add(row.Egress, "harness "+row.Name)
+	add(from.Egress.Allowlist, "bottle "+from.Name, false)
+	add(row.Egress, "harness "+row.Name, true)
 	if _, err := policy.Compile(egress); err != nil {
 		return policy.Egress{}, fmt.Errorf("bottle %s: egress: %w", from.Name, err)
 	}
@@ -320,6 +324,7 @@ func warningsOf(m *manifest.Manifest, spec Spec, row harness.Harness, token cred
 		warnings = append(warnings, problem.String())
 	}
 	warnings = append(warnings, specWarnings(spec.Env, spec.Egress)...)
+	warnings = append(warnings, scanWarnings(spec.Egress, spec.Canary)...)
 	warnings = append(warnings, presets...)
 	if spec.Cwd != "" && gitConfigHoldsCredential(spec.Cwd) {
 		warnings = append(warnings, "workspace: .git/config holds a credential, which is readable inside: take it out of the remote's URL or header")

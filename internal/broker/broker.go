@@ -252,7 +252,11 @@ func visible(s string) bool {
 // Values are what the run's scanner must look for beside its own: the real
 // values, which never leave by a body, and the placeholders, which are a
 // refusal wherever Apply does not take them.
+// A nil Broker has none.
 func (b *Broker) Values() []scan.Value {
+	if b == nil {
+		return nil
+	}
 	var values []scan.Value
 	secrets := b.secrets()
 	for i := range secrets {

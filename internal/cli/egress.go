@@ -116,10 +116,10 @@ func (opts *egressOptions) printEvent(e audit.Event) error {
 		what = e.Method + " " + what + e.Path
 	}
 	detail := e.Rule
-	if e.Decision != audit.Allowed {
+	if e.Decision != audit.Allowed || e.Kind == audit.Found {
 		detail = e.Reason
 	}
-	if e.Phase == audit.Close {
+	if e.Phase == audit.Close && e.Decision != audit.Denied {
 		detail = fmt.Sprintf("closed after %.1f s, %s sent, %s received", e.Duration, byteSize(e.Sent), byteSize(e.Received))
 	}
 	_, err := fmt.Fprintf(opts.Out, "%s %-5s %-7s %s (%s)\n",

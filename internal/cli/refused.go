@@ -5,12 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"claude-bottle/internal/audit"
-	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/term"
@@ -36,7 +34,7 @@ func (opts *startOptions) offerRefused(ctx context.Context, h *host, id runs.ID,
 	if !opts.canAsk() {
 		return
 	}
-	all, more := refusedHosts(filepath.Join(h.store.Dir(id), bottle.RecordDir, recordFile))
+	all, more := refusedHosts(h.recordOf(id))
 	if len(all) == 0 {
 		return
 	}

@@ -93,6 +93,20 @@ func hostAddresses() ([]netip.Addr, error) {
 	return own, nil
 }
 
+// scanned says what becomes of secrets in an allowed request.
+func scanned(request policy.Request, decision policy.Decision) string {
+	switch {
+	case decision.TCP, request.Kind == policy.Connect:
+		return "nothing is seen in it, so it is not scanned for secrets"
+	case decision.Scan == "" && decision.Harness:
+		return "the run's own secrets are redacted, others recorded"
+	case decision.Scan == "":
+		return "the run's own secrets are blocked, others recorded"
+	default:
+		return decision.Scan
+	}
+}
+
 func explanation(request policy.Request, decision policy.Decision) string {
 	verdict := "denied"
 	if decision.Allow {
@@ -108,6 +122,9 @@ func explanation(request policy.Request, decision policy.Decision) string {
 		text += "tunnel: bytes are carried as they are\n"
 	case request.Kind == policy.Connect:
 		text += "tls: not opened: every method and path is allowed\n"
+	}
+	if decision.Allow {
+		text += "scan: " + scanned(request, decision) + "\n"
 	}
 	if decision.Budget > 0 {
 		text += fmt.Sprintf("budget: %d bytes\n", decision.Budget)

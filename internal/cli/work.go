@@ -24,6 +24,9 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		}
 		closed := b.Close()
 		finish(opts, h, b.Run(), codeOf(err))
+		if plan.Spec.Canary {
+			sayDecoy(opts.Err, h.recordOf(b.Run()))
+		}
 		if ctx.Err() == nil && !plan.Spec.Once {
 			opts.offerRefused(ctx, h, b.Run(), plan.Spec.Bottle)
 		}

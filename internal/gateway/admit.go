@@ -36,6 +36,9 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	if refused := s.journal.ready(r); refused != nil {
 		return nil, refused
 	}
+	if refused := s.over(r); refused != nil {
+		return nil, refused
+	}
 	rules, d, waited := s.decide(ctx, r, askHold)
 	if !d.Allow {
 		refused := s.journal.refused(r, denied(d, r.Port))
@@ -44,6 +47,9 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 	}
 	if s.trial.on() {
 		return nil, s.trial.refuse(r)
+	}
+	if refused := s.scanName(r, d); refused != nil {
+		return nil, s.journal.refused(r, refused)
 	}
 	looking := time.Now()
 	addrs, refused := s.addresses(ctx, rules, d.Host, r.Port)
@@ -65,6 +71,9 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 // open records an allowed request and makes it a passage to address, where
 // that is known.
 func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
+	if refused := s.over(r); refused != nil {
+		return nil, refused
+	}
 	if refused := s.afford(d, r.Port); refused != nil {
 		return nil, s.journal.refused(r, refused)
 	}

@@ -39,6 +39,8 @@ type carrier struct {
 	rechunk  bool
 	trailers func(fields) fields
 	into     io.WriteCloser // made of through
+	// guard, if it is not nil, is what the body passes.
+	guard *guard
 
 	stopped atomic.Bool // see stop
 }
@@ -61,6 +63,9 @@ func (e sourceError) Unwrap() error { return e.error }
 // body moves a body with framing f. A chunked one goes on as chunks when
 // chunked is set, else as its bytes alone.
 func (c *carrier) body(f framing, chunked bool) error {
+	if c.guard != nil {
+		defer c.guard.stop()
+	}
 	if c.through != nil {
 		return c.filtered(f, chunked)
 	}
@@ -68,6 +73,17 @@ func (c *carrier) body(f framing, chunked bool) error {
 }
 
 func (c *carrier) unfiltered(f framing, chunked bool) error {
+	if c.guard != nil {
+		c.guard.out = onward{c, f.chunked && chunked}
+	}
+	if err := c.moved(f, chunked); err != nil || c.guard == nil || f.chunked {
+		return err
+	}
+	return c.guard.Close()
+}
+
+// moved moves a body up to what a guard holds back.
+func (c *carrier) moved(f framing, chunked bool) error {
 	switch {
 	case f.chunked:
 		return c.chunks(chunked)
@@ -99,6 +115,11 @@ func (c *carrier) chunks(chunked bool) error {
 			return sourceError{err}
 		}
 	}
+	if c.guard != nil {
+		if err := c.guard.Close(); err != nil {
+			return err
+		}
+	}
 	if c.into != nil {
 		if err := c.into.Close(); err != nil {
 			return err
@@ -107,6 +128,11 @@ func (c *carrier) chunks(chunked bool) error {
 	trailers, err := readTrailers(c.src)
 	if err != nil {
 		return sourceError{err}
+	}
+	if c.guard != nil {
+		if refused := c.guard.trailers(trailers); refused != nil {
+			return refused
+		}
 	}
 	if c.trailers != nil {
 		trailers = c.trailers(trailers)
@@ -156,6 +182,9 @@ func (c *carrier) pieces(n int64, chunked bool) error {
 func (c *carrier) piece(buffer []byte, n int, chunked bool) error {
 	out := buffer[chunkRoom : chunkRoom+n]
 	switch {
+	case c.guard != nil:
+		_, err := c.guard.Write(out)
+		return err
 	case c.into != nil:
 		_, err := c.into.Write(out)
 		return err
@@ -182,6 +211,11 @@ func asChunk(buffer []byte, n int) []byte {
 func (c *carrier) await() error {
 	if c.src.Buffered() > 0 {
 		return nil
+	}
+	if c.guard != nil {
+		if err := c.guard.Pause(); err != nil {
+			return err
+		}
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
 		return sourceError{err}

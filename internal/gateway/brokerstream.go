@@ -10,9 +10,9 @@ import (
 	"claude-bottle/internal/scan"
 )
 
-// mediateStream is mediate for a request of an HTTP/2 client.
-func (m *multiplexed) mediateStream(p policy.Request, r *http.Request, to authority, path string) (mediated, http.Header, *refusal) {
-	header := forwarded(r.Header)
+// mediateStream is mediate for a request of an HTTP/2 client, of which header
+// is what is not for this hop.
+func (m *multiplexed) mediateStream(p policy.Request, r *http.Request, header http.Header, to authority, path string) (mediated, http.Header, *refusal) {
 	header.Del("Host")
 	if m.broker == nil {
 		header.Del("Content-Length")
@@ -35,14 +35,15 @@ func (m *multiplexed) mediateStream(p policy.Request, r *http.Request, to author
 func (s *stream) source() (io.ReadCloser, int64) {
 	switch {
 	case s.use.read:
-		return io.NopCloser(bytes.NewReader(s.use.body)), int64(len(s.use.body))
+		return s.guarded(io.NopCloser(bytes.NewReader(s.use.body))), int64(len(s.use.body))
 	case s.use.through == nil:
-		return s.r.Body, s.r.ContentLength
+		return s.guarded(s.r.Body), s.r.ContentLength
 	}
+	from := s.guarded(s.r.Body)
 	out, in := io.Pipe()
 	w := s.use.through(in)
 	go func() { // ends with the body, or when out is closed
-		_, err := io.Copy(w, s.r.Body)
+		_, err := io.Copy(w, from)
 		if err == nil {
 			err = w.Close()
 		} else {

@@ -127,6 +127,10 @@ func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 	}
 	if d.hosted != "" {
 		decision.Rule, decision.Reason = d.hosted, "the gateway is "+d.hosted+", whose proxy takes names; none is answered here"
+	} else if decision.Allow && !d.trial.on() {
+		if refused := d.nameRefused(r, decision); refused != nil {
+			decision = refused.decision
+		}
 	}
 	if !d.trial.on() && d.questions.decided(r, decision) != nil {
 		return dnsmessage.RCodeServerFailure

@@ -29,6 +29,11 @@ func (c *session) exchange(ctx context.Context, r request) bool {
 	if err != nil {
 		return c.refuse(p, r, malformed(err.Error()), true)
 	}
+	var seen []sighting
+	r.fields, seen, refused = c.screenHead(p, path, r.fields)
+	if refused != nil {
+		return c.refuse(p, r, refused, true)
+	}
 	r, use, refused := c.mediateRequest(ctx, p, r, to, path, body)
 	if refused != nil {
 		return c.refuse(p, r, refused, use.read || !body.empty())
@@ -41,6 +46,10 @@ func (c *session) exchange(ctx context.Context, r request) bool {
 	t := &transfer{session: c, request: r, use: use, to: to, body: body, pass: pass, up: up}
 	if use.read {
 		t.body = framing{length: int64(len(use.body))}
+	}
+	if refused := t.scan(path, seen); refused != nil {
+		pass.close(refused)
+		return c.answer(r, refused, !body.empty())
 	}
 	again, failed := t.run(ctx)
 	if why := pass.cutBy(); why != nil {

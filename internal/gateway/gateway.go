@@ -78,6 +78,7 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 		return errors.Join(err, s.close())
 	}
 	s.newRenewers(boot.Secrets, func(renewed wire.Renewed) error { return conn.WriteJSON(wire.KindRenewed, renewed) })
+	s.watchFor(boot.Watch, s.broker)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var ready wire.GatewayReady
@@ -180,6 +181,7 @@ func ListenAndServe(ctx context.Context, opts Options) error {
 	if s.broker, err = newBroker(opts.Policy.Secrets, opts.Secrets); err != nil {
 		return errors.Join(err, s.close())
 	}
+	s.watchFor(nil, s.broker)
 	l, err := listenConfig().Listen(ctx, "tcp", opts.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), s.close())
@@ -209,6 +211,7 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 		questions: questions{journal: j},
 	}
 	s.rules.Store(p)
+	s.watchFor(nil, s.broker)
 	s.budgets.total.limit.Store(p.Budget())
 	s.live.base = egress
 	j.counted = s.gauges.counted

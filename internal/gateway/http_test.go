@@ -14,7 +14,7 @@ import (
 	"claude-bottle/internal/audit"
 )
 
-func originServer(t *testing.T, h http.HandlerFunc) string {
+func originServer(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)

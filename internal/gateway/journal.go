@@ -20,6 +20,8 @@ type journal struct {
 	// failing says that the last line could not be written.
 	failing atomic.Bool
 	counted func(audit.Event)
+	// scrub takes secrets out of an event.
+	scrub func(*audit.Event) error
 }
 
 // ruleRecord is the rule of what is refused because it cannot be recorded.
@@ -34,7 +36,10 @@ func (j *journal) append(e audit.Event) *refusal {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	err := j.writer.Append(e)
+	err := j.scrub(&e)
+	if err == nil {
+		err = j.writer.Append(e)
+	}
 	j.failing.Store(err != nil)
 	if err == nil {
 		j.counted(e)

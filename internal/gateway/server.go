@@ -27,6 +27,9 @@ type server struct {
 	broker    *broker.Broker // nil for a run without secrets
 	renewers  []*renewer     // of the secrets that expire
 
+	watch  *watch
+	sealed atomic.Pointer[refusal] // set once a decoy was on its way out
+
 	questions questions
 	live      live
 	asking    asking
@@ -148,7 +151,7 @@ const (
 func (s *server) track(conn net.Conn, side leg) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || side == worldSide && s.sealed.Load() != nil {
 		conn.Close()
 		return false
 	}

@@ -180,9 +180,9 @@ func TestHopByHop(t *testing.T) {
 	f := start(t, w, allow("a.example"))
 	say(t, f.proxy, "POST http://A.example./p?q=1 HTTP/1.1\r\nHost: a.EXAMPLE:80\r\nProxy-Authorization: Basic c2VjcmV0\r\nProxy-Connection: keep-alive\r\n"+
 		"Connection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers, deflate\r\nUpgrade: foo\r\nX-Yours: 2\r\nX-Yours: 3\r\n"+
-		"Transfer-Encoding: Chunked\r\n\r\n3;ext=1\r\nabc\r\n02\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n")
+		"Transfer-Encoding: Chunked\r\n\r\n3;ext=1\r\n###\r\n02\r\n##\r\n0\r\nX-Sum: 5\r\n\r\n")
 	want := "POST /p?q=1 HTTP/1.1\r\nHost: a.example\r\nX-Yours: 2\r\nX-Yours: 3\r\nTE: trailers\r\nConnection: TE\r\n" +
-		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n3\r\n###\r\n2\r\n##\r\n0\r\nX-Sum: 5\r\n\r\n"
 	if got := got(); got != want {
 		t.Errorf("the origin was sent\n%q\nwant\n%q", got, want)
 	}

@@ -31,6 +31,7 @@ type stream struct {
 	header http.Header // as it goes on
 	pass   *passage
 	expiry *expiry
+	guard  *guard // of the body; nil without one
 
 	answered bool // the response's head was written
 	expired  atomic.Bool
@@ -62,7 +63,12 @@ func (m *multiplexed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	use, header, refused := m.mediateStream(p, r, to, path)
+	fs, seen, refused := m.screenHead(p, path, fieldsOf(forwarded(r.Header)))
+	if refused != nil {
+		m.give(w, r, m.journal.refused(p, refused))
+		return
+	}
+	use, header, refused := m.mediateStream(p, r, fs.header(), to, path)
 	if refused != nil {
 		m.give(w, r, m.journal.refused(p, refused))
 		return
@@ -74,7 +80,13 @@ func (m *multiplexed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	pass.event.Secrets = strings.Join(use.used, ",")
 	s := &stream{multiplexed: m, w: w, r: r, use: use, header: header, pass: pass}
-	failed := s.carry()
+	failed := s.scan(path, seen)
+	if failed == nil {
+		failed = s.carry()
+	}
+	if why := pass.cutBy(); why != nil {
+		failed = why
+	}
 	pass.close(failed)
 	switch {
 	case failed == nil:
@@ -250,6 +262,9 @@ func (s *stream) carry() *refusal {
 		return s.noAnswer(err)
 	}
 	defer answer.Body.Close()
+	if why := s.pass.cutBy(); why != nil {
+		return why
+	}
 	if answer.StatusCode < 200 || answer.StatusCode > 599 {
 		return s.broken("upstream switched protocols unasked")
 	}

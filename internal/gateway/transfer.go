@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type transfer struct {
 	to       authority
 	body     framing
 	pass     *passage
+	guard    *guard // of the body; nil without one
 	up       *upstream
 	answered bool // a byte of the response went to the client
 }
@@ -27,6 +29,10 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 	answer, up, failed := t.begin(ctx)
 	if failed != nil {
 		return false, failed
+	}
+	if why := t.pass.cutBy(); why != nil { // what upstream says to a request that was torn is no answer
+		t.abort(up)
+		return false, why
 	}
 	if answer.status == http.StatusSwitchingProtocols {
 		return false, t.upgraded(answer, up)
@@ -153,23 +159,79 @@ func (u *upload) finished() bool {
 // off ends the upstream connection, so that upstream never takes a part for
 // the whole.
 func (t *transfer) upload() *upload {
-	c := &carrier{dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle, count: t.pass.spend, through: t.use.through}
+	c := &carrier{
+		dst: t.up.conn, src: t.br, conn: t.conn, idle: t.limits.idle, count: t.pass.spend,
+		guard: t.guard, through: t.use.through,
+	}
 	if t.use.read {
 		c.src = held(t.use.body)
 	}
 	u := &upload{carrier: c, done: make(chan struct{})}
-	if u.err = c.write(t.outgoing()); u.err != nil || t.body.empty() {
+	head, all := t.outgoing(), t.body.empty()
+	if !all {
+		head, all, u.err = t.withBody(head)
+	}
+	if u.err == nil {
+		u.err = c.write(head)
+	}
+	if u.err != nil || all {
+		t.explain(u)
 		close(u.done)
+		if u.err != nil {
+			c.dst.Close()
+		}
 		return u
 	}
 	go func() { // ends with the body, or with abort
 		u.err = c.body(t.body, true)
+		t.explain(u)
 		close(u.done) // first, so that who finds the connection closed knows why
 		if u.err != nil {
 			c.dst.Close()
 		}
 	}()
 	return u
+}
+
+// explain has the guard say why a body went no further.
+func (t *transfer) explain(u *upload) {
+	if t.guard == nil {
+		return
+	}
+	if why := t.guard.explain(u.err); why != nil {
+		u.err = why
+		t.pass.cut(why)
+	}
+}
+
+// withBody appends to a head a body that is there as a whole: it was looked at
+// before anything leaves, and a small request is one write, and inside TLS one
+// record.
+func (t *transfer) withBody(head []byte) (all []byte, whole bool, err error) {
+	n := int(min(t.body.length, bufferSize))
+	if t.use.read || t.use.through != nil || t.body.chunked || n > t.br.Buffered() || len(head)+n > bufferSize {
+		return head, false, nil
+	}
+	body, err := t.br.Peek(n)
+	if err != nil { // it is buffered: cannot be
+		return head, false, nil
+	}
+	if t.guard == nil {
+		head = append(head, body...)
+	} else {
+		out := bytes.NewBuffer(head)
+		t.guard.out = out
+		defer t.guard.stop()
+		if _, err := t.guard.Write(body); err != nil {
+			return nil, false, err
+		}
+		if err := t.guard.Close(); err != nil {
+			return nil, false, err
+		}
+		head = out.Bytes()
+	}
+	_, err = t.br.Discard(n)
+	return head, true, err
 }
 
 // abort ends an upload and waits for it.
@@ -221,6 +283,9 @@ func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refus
 // noAnswer is why nothing came: the client's own body may be at fault.
 func (t *transfer) noAnswer(u *upload, err error) *refusal {
 	if u.finished() {
+		if refused := (*refusal)(nil); errors.As(u.err, &refused) {
+			return refused
+		}
 		if source := (sourceError{}); errors.As(u.err, &source) {
 			if errors.Is(source, errChunk) || errors.Is(source, errTrailer) {
 				return malformed(reasonOf(source)).at(t.to.host, t.to.port)
@@ -307,6 +372,9 @@ func (t *transfer) finish(r response, down framing, u *upload, keep bool) bool {
 // upgraded hands both connections to a tunnel, for a WebSocket.
 func (t *transfer) upgraded(r response, u *upload) *refusal {
 	<-u.done // no body: it is over
+	if _, n := r.fields.get("sec-websocket-extensions"); n > 0 {
+		return t.broken("upstream has extensions to WebSocket that nobody asked for", nil)
+	}
 	r, through, resized, failed := t.screen(r)
 	if failed != nil {
 		return failed
@@ -317,6 +385,5 @@ func (t *transfer) upgraded(r response, u *upload) *refusal {
 	if err := t.write(t.incoming(r, framing{}, true)); err != nil {
 		return t.gone()
 	}
-	t.tunnel(t.pass, end{throughFilter(t.conn, through), t.br}, end{t.up.conn, t.up.br})
-	return nil
+	return t.messages(through)
 }

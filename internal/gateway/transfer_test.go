@@ -256,8 +256,8 @@ func TestWebSocket(t *testing.T) {
 	for name, tt := range map[string]struct{ address, target string }{
 		"plain": {f.http, "/"}, "proxy": {f.proxy, "http://a.example/"},
 	} {
-		got := say(t, tt.address, "GET "+tt.target+" HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n\x81\x03abc")
-		if !strings.HasPrefix(got, "HTTP/1.1 101 ") || !strings.HasSuffix(got, "Upgrade: websocket\r\n\r\nhi:\x81\x03abc") {
+		got := say(t, tt.address, "GET "+tt.target+" HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n\x81\x83\x00\x00\x00\x00abc")
+		if !strings.HasPrefix(got, "HTTP/1.1 101 ") || !strings.HasSuffix(got, "Upgrade: websocket\r\n\r\nhi:\x81\x83\x00\x00\x00\x00abc") {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

@@ -33,6 +33,7 @@ func (l *loader) bottle(name string, n *node) Bottle {
 	if bottle.Isolation == "" {
 		bottle.Isolation = "auto"
 	}
+	bottle.Scan = scanOf(n.get("scan"))
 	bottle.Gateway = n.get("gateway").word()
 	if bottle.Gateway == "" {
 		bottle.Gateway = GatewayBuiltin

@@ -141,6 +141,7 @@ func bottleField() *field {
 		{name: "nested", field: &field{
 			kinds: []kind{boolean}, doc: "Whether namespaces and mounts may be made inside, for a sandbox within. Only in your own manifest.",
 		}},
+		{name: "scan", field: scanField()},
 		{name: "ssh", field: &field{kinds: []kind{list}, empty: true, doc: "Hosts for ssh. Empty in this version."}},
 		{name: "runtime", refusal: "this key was removed; isolation replaces it: auto, runsc or runc"},
 	}
@@ -191,6 +192,7 @@ func ruleField(size *field) *field {
 		{name: "tcp", field: flag("Carry bytes as they are. Needs a port.")},
 		{name: "inspect", field: inspectField("Whether TLS to this host is opened.")},
 		{name: "budget", field: size},
+		{name: "scan", field: scanModeField("What becomes of secrets that are seen in what is sent there; TLS is opened for it.")},
 	}}
 }
 

@@ -22,6 +22,9 @@ func (l *loader) guard(home, project *node) {
 		path := join("bottles", e.key.text)
 		l.guardWay(e.key.text, e.value, over)
 		l.guardEgress(path+".gateway", e.value.get("gateway"), over.get("gateway"), equal)
+		for _, key := range []string{"mode", "allow", "canary"} { // or a project could switch it off
+			l.guardEgress(path+".scan."+key, e.value.get("scan", key), over.get("scan", key), equal)
+		}
 		l.guardSecrets(path, e.value.get("env"), over.get("env"))
 		l.guardEgress(path+".egress.ca", e.value.get("egress", "ca"), over.get("egress", "ca"), l.samePath)
 		l.guardEgress(path+".egress.proxy", e.value.get("egress", "proxy"), over.get("egress", "proxy"), equal)

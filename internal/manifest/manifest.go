@@ -63,6 +63,7 @@ type Bottle struct {
 	// Toolchains is ToolchainsAuto, or empty.
 	Toolchains string
 	Nested     bool
+	Scan       Scan
 }
 
 // ToolchainsAuto takes the toolchains along that are on the person's PATH.

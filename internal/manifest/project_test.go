@@ -25,6 +25,7 @@ bottles:
       proxy: http://me:hunter2@proxy.corp:3128
     isolation: runsc
     gateway: pipelock
+    scan: {mode: block, canary: true}
 agents:
   dev: {bottle: work, prompt: "of home", skills: [a, b]}
 `
@@ -60,6 +61,7 @@ bottles:
     limits: {cpus: 4}
   theirs:
     egress: {ca: roots.pem, proxy: "http://u:hunter3@127.0.0.1:1"}
+    scan: {mode: warn}
   empty: {}
 agents:
   dev: {bottle: theirs, prompt: "line\nline\u202e", harness: {command: [sh, -c, "x y"]}, skills: []}
@@ -103,14 +105,15 @@ bottles:
     gateway: builtin
     mounts: [/home/me/.ssh]
     nested: true
+    scan: {mode: warn, canary: false}
   theirs:
     mounts: [/opt/toolchain]
     nested: true
   fewer: {mounts: [], nested: false}
 `)
 	var list Errors
-	if !errors.As(err, &list) || len(list) != 10 {
-		t.Fatalf("want ten errors, got %v", err)
+	if !errors.As(err, &list) || len(list) != 12 {
+		t.Fatalf("want twelve errors, got %v", err)
 	}
 	golden(t, "testdata/guard.golden", root, err.Error()+"\n")
 	if strings.Contains(err.Error(), "hunter2") {

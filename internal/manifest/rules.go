@@ -63,7 +63,7 @@ func ruleOf(n *node) policy.Rule {
 	budget, _ := parseSize(n.get("budget").word())
 	return policy.Rule{
 		Host: n.get("host").word(), Port: int(port), Methods: distinct(n.get("methods").words()), Paths: distinct(n.get("paths").words()),
-		Deny: n.get("deny").yes(), TCP: n.get("tcp").yes(), Inspect: choice(n.get("inspect")), Budget: budget,
+		Deny: n.get("deny").yes(), TCP: n.get("tcp").yes(), Inspect: choice(n.get("inspect")), Budget: budget, Scan: scanMode(n.get("scan")),
 	}
 }
 

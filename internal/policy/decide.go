@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strconv"
@@ -47,7 +48,10 @@ func (p *Policy) decideName(host string) Decision {
 		for _, port := range e.portList() {
 			blanket := p.blanket(host, port)
 			if blanket == nil {
-				return Decision{Allow: true, Host: host, Rule: e.name, Reason: host + " is on the allowlist"}
+				return Decision{
+					Allow: true, Host: host, Rule: e.name, Reason: host + " is on the allowlist",
+					Scan: cmp.Or(e.scan, p.scan.Mode), Wildcard: e.below,
+				}
 			}
 			if deny == nil {
 				deny = blanket
@@ -127,6 +131,8 @@ type view struct {
 	setting     *entry // the first that says something of inspection
 	sees        bool   // a rule of this host and port has methods or paths
 	opens       bool   // one says inspect: always
+	scan        *entry // the one that says what becomes of secrets
+	harness     bool   // one is the harness's
 }
 
 // look goes through the rules once. An error is an ambiguous path.
@@ -164,6 +170,8 @@ func (v *view) weigh(e *entry, matched bool) {
 		if v.allow == nil {
 			v.allow = e
 		}
+		v.harness = v.harness || e.harness
+		v.scanOf(e)
 		if e.tcp && v.carry == nil {
 			v.carry = e
 		}
@@ -264,6 +272,7 @@ func (v *view) admission() Decision {
 	case v.inspect():
 		d.Inspect, d.Budget = true, 0
 	}
+	v.scanning(&d)
 	return d
 }
 

@@ -43,6 +43,8 @@ type Egress struct {
 	Budget int64 `json:"budget,omitempty"`
 	// Secrets say where brokered secrets may be used.
 	Secrets []Secret `json:"secrets,omitempty"`
+	// Scan is for what no rule says it about.
+	Scan Scan `json:"scan,omitzero"`
 }
 
 // Rule is one entry of egress.rules, or one that a preset was expanded to.
@@ -67,6 +69,9 @@ type Rule struct {
 	Inspect string `json:"inspect,omitempty"`
 	// Budget is how many bytes may be sent by this rule; 0 is no limit.
 	Budget int64 `json:"budget,omitempty"`
+	// Scan is one of the modes of [Scan], or "" for egress's own. It is about
+	// what is seen, so TLS is opened for it.
+	Scan string `json:"scan,omitempty"`
 	// Source says who asked for it, for people, and Preset which preset
 	// brought it.
 	Source string `json:"source,omitempty"`
@@ -97,6 +102,8 @@ type Allow struct {
 	// Source says who asked for it, for people: "bottle work" or
 	// "harness claude".
 	Source string `json:"source,omitempty"`
+	// Harness says that the harness needs it: what the agent reads goes there.
+	Harness bool `json:"harness,omitempty"`
 }
 
 // Kind is the way in by which a request reached the gateway.
@@ -161,4 +168,10 @@ type Decision struct {
 	// Budget is how many bytes may be sent in all by what Rule names; 0 is no
 	// limit. It is 0 for a tunnel that is inspected, whose requests count.
 	Budget int64 `json:"budget,omitempty"`
+	// Scan, of what is allowed, is the mode of [Scan] for it.
+	Scan string `json:"scan,omitempty"`
+	// Wildcard says that a rule for every name below one allows it, and Harness
+	// that the harness needs the host.
+	Wildcard bool `json:"wildcard,omitempty"`
+	Harness  bool `json:"harness,omitempty"`
 }

@@ -20,6 +20,8 @@ type entry struct {
 	tcp     bool
 	inspect string // empty when it says nothing
 	budget  int64
+	scan    string // empty when it says nothing
+	harness bool
 	source  string
 	preset  string
 
@@ -98,7 +100,7 @@ func compareBool(a, b bool) int {
 }
 
 func parseAllow(a Allow) (entry, error) {
-	e := entry{source: a.Source}
+	e := entry{source: a.Source, harness: a.Harness}
 	text := a.Host
 	if strings.Contains(text, "/") {
 		return entry{}, fmt.Errorf("allowlist entry %q: a host, not a URL or a range, is wanted", clip(text))

@@ -22,6 +22,7 @@ type Policy struct {
 	inspect string
 	asks    bool
 	budget  int64
+	scan    Scan
 }
 
 // Compile checks e and makes it ready to decide. The error joins everything
@@ -30,7 +31,7 @@ type Policy struct {
 func Compile(e Egress) (*Policy, error) {
 	p := &Policy{
 		exact: map[string][]*entry{}, below: map[string][]*entry{}, resolve: map[string]netip.Addr{},
-		inspect: e.Inspect, asks: e.Unlisted == Ask, budget: e.Budget,
+		inspect: e.Inspect, asks: e.Unlisted == Ask, budget: e.Budget, scan: e.Scan,
 	}
 	var errs []error
 	for _, a := range e.Allow {
@@ -69,6 +70,7 @@ func (e Egress) choices() error {
 	if e.Budget < 0 {
 		errs = append(errs, errors.New("a budget is not negative"))
 	}
+	errs = append(errs, e.Scan.check())
 	return errors.Join(errs...)
 }
 
@@ -157,6 +159,9 @@ func (p *Policy) ProxyFor(host string) *url.URL {
 
 // Budget is how many bytes the bottle may send in all; 0 is no limit.
 func (p *Policy) Budget() int64 { return p.budget }
+
+// Scan is what becomes of secrets where no rule says it.
+func (p *Policy) Scan() Scan { return p.scan }
 
 // Asks says whether a person may be asked about names that nothing lists.
 func (p *Policy) Asks() bool { return p.asks }

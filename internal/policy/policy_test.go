@@ -182,7 +182,7 @@ func TestMoreEntriesNeverTakeAway(t *testing.T) {
 
 func TestParseRoundTrip(t *testing.T) {
 	e := Egress{
-		Allow:   []Allow{{"a.example", "bottle work"}, {Host: "*.b.example:8080"}},
+		Allow:   []Allow{{Host: "a.example", Source: "bottle work"}, {Host: "*.b.example:8080"}},
 		Private: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("fd00::/8")},
 		Resolve: map[string]netip.Addr{"a.example": netip.MustParseAddr("10.20.0.9")},
 		Roots:   "-----BEGIN CERTIFICATE-----\n",

@@ -44,7 +44,7 @@ func (p *Policy) compileRules(e Egress) error {
 		compiled.index = i
 		if compiled.inspect == "" && e.Inspect == InspectNever && compiled.sees() {
 			errs = append(errs, &RuleError{Index: i, Host: clip(r.Host), Err: errors.New(
-				"methods and paths are seen only where TLS is opened, which inspect: never of egress forbids; say inspect: auto in the rule")})
+				"methods, paths and secrets are seen only where TLS is opened, which inspect: never of egress forbids; say inspect: auto in the rule")})
 			continue
 		}
 		entries = append(entries, compiled)
@@ -58,7 +58,7 @@ func (p *Policy) compileRules(e Egress) error {
 
 func parseRule(r Rule) (*entry, error) {
 	e := &entry{
-		port: r.Port, deny: r.Deny, tcp: r.TCP, inspect: r.Inspect, budget: r.Budget,
+		port: r.Port, deny: r.Deny, tcp: r.TCP, inspect: r.Inspect, budget: r.Budget, scan: r.Scan,
 		source: r.Source, preset: r.Preset,
 	}
 	if err := e.parseHost(r.Host); err != nil {
@@ -140,6 +140,14 @@ func (e *entry) consistent() error {
 		return fmt.Errorf("inspect is auto, always or never, not %q", clip(e.inspect))
 	case e.budget < 0:
 		return errors.New("a budget is not negative")
+	case !isScan(e.scan):
+		return scanError(e.scan)
+	case e.deny && e.scan != "":
+		return errors.New("what is denied is not scanned")
+	case e.tcp && e.scan != "":
+		return errors.New("tcp carries bytes as they are, and nothing is seen in them that could be scanned")
+	case e.inspect == InspectNever && e.scan != "":
+		return errors.New("secrets are seen only where TLS is opened, which inspect: never forbids")
 	case e.deny && e.tcp:
 		return errors.New("deny refuses every way in; leave tcp out")
 	case e.deny && e.inspect != "":
@@ -190,7 +198,7 @@ func (e *entry) covers(o *entry) bool {
 }
 
 // sees says whether e can only be judged by what is inside a tunnel.
-func (e *entry) sees() bool { return len(e.methods) > 0 || len(e.paths) > 0 }
+func (e *entry) sees() bool { return len(e.methods) > 0 || len(e.paths) > 0 || e.scan != "" }
 
 // setName gives e its name in decisions and in the record. It is unique among
 // what says different things, since budgets are counted by it.
@@ -242,8 +250,8 @@ func (e *entry) identity() string {
 	for i, g := range e.paths {
 		paths[i] = g.text
 	}
-	return fmt.Sprintf("%v %q %d %q %q %v %v %s %d %q %q", e.below, e.host, e.port, e.methods, paths,
-		e.deny, e.tcp, e.inspect, e.budget, e.source, e.preset)
+	return fmt.Sprintf("%v %q %d %q %q %v %v %s %d %q %q %q", e.below, e.host, e.port, e.methods, paths,
+		e.deny, e.tcp, e.inspect, e.budget, e.scan, e.source, e.preset)
 }
 
 // listed bounds how much of a list is in a name.

@@ -92,12 +92,29 @@ type GatewayBoot struct {
 	// Secrets are the run's brokered ones. This frame is the only place of
 	// their values.
 	Secrets []broker.Secret `json:"secrets,omitempty"`
+	// Watch are values that must not leave in clear, beside those of the
+	// policy's table. This frame is the only place of them on the way.
+	Watch []Watched `json:"watch,omitempty"`
 	// Attached ends the gateway when the stream that carried this ends.
 	Attached bool `json:"attached"`
 	// Word puts the gateway on trial until Settle: nothing leaves, nothing is
 	// recorded, and canaries say the word. Empty is no trial.
 	Word string `json:"word,omitempty"`
 }
+
+// Watched is a value that is readable inside a bottle, or a decoy that nobody
+// has a use for. It prints as its name.
+type Watched struct {
+	Name  string `json:"name"`
+	Value []byte `json:"value"`
+	Decoy bool   `json:"decoy,omitempty"`
+}
+
+// String hides the value, and so does GoString.
+func (w Watched) String() string { return "value of " + w.Name }
+
+// GoString is String.
+func (w Watched) GoString() string { return w.String() }
 
 // Hosted is a program that is the gateway of a bottle in place of our own. It
 // listens on GatewayBoot.Ports.Proxy.

@@ -35,7 +35,9 @@ func TestFake(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		Refuses:  map[string]string{"teardown/lost gateway is reported": "it has no gateway"},
+		Refuses: map[string]string{
+			"teardown/lost gateway is reported": "it has no gateway", "secrets/do not leave": "it has no gateway",
+		},
 		Unprobed: FakeUnprobed(),
 	})
 }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"claude-bottle/internal/audit"
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/policy"
@@ -23,6 +26,7 @@ func secretRows() []row {
 		{"for the harness alone", secretsForHarness},
 		{"nowhere on the host", secretsNowhere},
 		{"a placeholder inside", secretsBrokered},
+		{"do not leave", secretsStay},
 	}
 }
 
@@ -76,6 +80,48 @@ func secretsBrokered(t *testing.T, s *suite) {
 		t.Error(err)
 	}
 	searchTree(t, s.store.Root(), value, "after the bottle was closed")
+}
+
+// secretsStay: the gateway knows the values that are readable inside, and the
+// decoys that it lies next to. Names alone are asked for, which it answers by
+// itself.
+func secretsStay(t *testing.T, s *suite) {
+	value := "rd-" + rand.Text()
+	spec := s.spec()
+	spec.Env = append(spec.Env, environ.Entry{Name: "TOKEN", Kind: environ.Host, Source: "LAUNCHER_TOKEN"})
+	spec.Egress.Allow = append(spec.Egress.Allow, policy.Allow{Host: "*.wild.example", Source: "test"})
+	spec.Canary = true
+	lookup := func(name string) (string, bool) { return value, name == "LAUNCHER_TOKEN" }
+	secrets, err := environ.Gather(context.Background(), spec.Env, environ.Sources{Lookup: lookup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.launchWith(t, spec, secrets)
+	asks := func(label string) bool {
+		got := sh(t, b, `getent ahosts "$1.wild.example" >/dev/null && echo yes || echo no`, label)
+		return got.stdout == "yes\n"
+	}
+	if !asks("plain") || asks(hex.EncodeToString([]byte(value))) {
+		t.Error("a name that holds a secret is answered, or one that holds none is not")
+	}
+	decoy := strings.TrimSpace(sh(t, b, `sed -n 's/^DEPLOY_PASSWORD=//p' ~/.config/deploy/production.env; test -s ~/.aws/credentials`).stdout)
+	if len(decoy) < 20 {
+		t.Fatalf("the decoy is %q", decoy)
+	}
+	if asks(decoy) || asks("plain") {
+		t.Error("a decoy left, or something after it")
+	}
+	var rules []string
+	eventually(t, "the record has it", func() bool {
+		rules = nil
+		_, err := audit.Read(filepath.Join(s.store.Dir(b.Run()), bottle.RecordDir, "egress.jsonl"), func(e audit.Event) error {
+			rules = append(rules, e.Rule)
+			return nil
+		})
+		return err == nil && slices.Contains(rules, "scan") && slices.Contains(rules, "decoy")
+	})
+	searchTree(t, filepath.Join(s.store.Dir(b.Run()), bottle.RecordDir), value, "in the record")
+	searchTree(t, filepath.Join(s.store.Dir(b.Run()), bottle.RecordDir), decoy, "in the record")
 }
 
 func secretsForHarness(t *testing.T, s *suite) {

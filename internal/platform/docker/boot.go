@@ -40,7 +40,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.
 		HostAddresses: own, Record: recordPath, Attached: true, Word: l.word,
 		Control: wire.GatewayControl, ControlUID: b.dialUID,
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots,
-		Secrets:  secrets.Brokered(),
+		Secrets: secrets.Brokered(), Watch: l.watched,
 		Handover: l.handoverAt(gatewayHandover),
 	}
 	if l.plan.Docker.Pipelock != nil {

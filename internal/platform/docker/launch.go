@@ -12,6 +12,7 @@ import (
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
 )
 
 // launch is one launch under way. Its steps are in the order of this file;
@@ -28,6 +29,7 @@ type launch struct {
 	word     string // what the probe's canaries say
 	// inspection holds the run's authority; the plan has only its files.
 	inspection bottle.Inspection
+	watched    []wire.Watched
 
 	// What only the gateway needs, made while the rest goes on.
 	gatewayImage, egress *promise[string]
@@ -69,7 +71,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if l.inspection, err = bottle.Inspect(plan.Spec, launching.Run.ID(), p.hostRoots); err != nil {
 		return nil, err
 	}
-	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files)
+	watched, decoys := bottle.Watch(plan.Spec, secrets)
+	l.watched = watched
+	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files, decoys)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,11 @@ func choosePipelock(part *bottle.DockerPlan, spec bottle.Spec, seen observed) ([
 	if spec.Gateway != bottle.Pipelock {
 		return nil, nil
 	}
-	if cannot := beyondPipelock(spec.Egress); len(cannot) > 0 {
+	cannot := beyondPipelock(spec.Egress)
+	if spec.Canary {
+		cannot = append(cannot, "scan.canary")
+	}
+	if len(cannot) > 0 {
 		return nil, hint.With(fmt.Errorf("gateway pipelock cannot do what bottle %s asks for: %s", spec.Bottle, strings.Join(cannot, "; ")),
 			"take that out, or set gateway: builtin")
 	}
@@ -105,6 +109,9 @@ func beyondPipelock(e policy.Egress) []string {
 	for _, secret := range e.Secrets {
 		add("the brokered secret %s", secret.Name)
 	}
+	if e.Scan.Mode != "" || len(e.Scan.Allowed) > 0 {
+		add("scan")
+	}
 	if e.Budget > 0 {
 		add("egress.budget")
 	}
@@ -117,7 +124,7 @@ func beyondPipelock(e policy.Egress) []string {
 // plainRule says whether a rule says no more than that a host is allowed.
 func plainRule(r policy.Rule) bool {
 	return !r.Deny && !r.TCP && r.Port == 0 && len(r.Methods) == 0 && len(r.Paths) == 0 && r.Budget == 0 &&
-		r.Inspect != policy.InspectAlways
+		r.Inspect != policy.InspectAlways && r.Scan == ""
 }
 
 func isAddress(host string) bool {

@@ -39,6 +39,7 @@ type launch struct {
 	parts    *supervisor
 	// inspection holds the run's authority; the plan has only its files.
 	inspection bottle.Inspection
+	watched    []wire.Watched
 }
 
 func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.config.Getenv, os.ReadFile) }
@@ -67,7 +68,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if l.inspection, err = bottle.Inspect(plan.Spec, l.Run.ID(), p.hostRoots); err != nil {
 		return nil, err
 	}
-	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files)
+	watched, decoys := bottle.Watch(plan.Spec, secrets)
+	l.watched = watched
+	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files, decoys)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
@@ -248,6 +251,7 @@ func (l *launch) bootGateway(ctx context.Context, b *instance, secrets environ.S
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
 		ControlUID: os.Getuid(), OnHost: true,
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots, Secrets: secrets.Brokered(),
+		Watch: l.watched,
 	})
 }
 
