@@ -44,6 +44,9 @@ func (v *values) pairs() []Pair {
 // EchoHeader does in place for an answer's header what Echo does for its body.
 // A field whose name holds a value goes.
 func (b *Broker) EchoHeader(h http.Header) {
+	if !b.inHeader(h) {
+		return
+	}
 	var out bytes.Buffer
 	restored := func(text string) string {
 		out.Reset()
@@ -62,6 +65,22 @@ func (b *Broker) EchoHeader(h http.Header) {
 			values[i] = restored(value)
 		}
 	}
+}
+
+// inHeader says whether there is anything in a header to be replaced: most have
+// nothing.
+func (b *Broker) inHeader(h http.Header) bool {
+	stream := b.now.Load().outside.Stream()
+	holds := func(text string) bool {
+		found := len(stream.Write([]byte(text))) > 0
+		return len(stream.Close()) > 0 || found
+	}
+	for name, values := range h {
+		if holds(name) || slices.ContainsFunc(values, holds) {
+			return true
+		}
+	}
+	return false
 }
 
 // Answer replaces values by placeholders, across the borders of writes.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -178,4 +179,17 @@ func (s *settling) end() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+}
+
+// filterAll is what comes of a whole body.
+func filterAll(f filter, body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := f(&out)
+	_, err := w.Write(body)
+	if err != nil {
+		abort(w, err)
+		return nil, err
+	}
+	err = w.Close()
+	return out.Bytes(), err
 }

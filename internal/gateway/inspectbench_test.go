@@ -7,22 +7,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 )
 
 // BenchmarkRequests measures a small request through a kept connection, of a
 // client and an origin in the same process: spliced, and inspected with each
-// version of HTTP. cpu-µs/op is of all three.
+// version of HTTP, and with a secret that is put in. cpu-µs/op is of all three.
 func BenchmarkRequests(b *testing.B) {
 	n := newNotary(b)
 	for _, mode := range []struct {
 		name, version string
 		policy        policy.Egress
+		brokered      bool
 	}{
-		{"spliced h1", protoHTTP1, allow("a.example")},
-		{"inspected h1", protoHTTP1, everything("a.example")},
-		{"spliced h2", protoHTTP2, allow("a.example")},
-		{"inspected h2", protoHTTP2, everything("a.example")},
+		{"spliced h1", protoHTTP1, allow("a.example"), false},
+		{"inspected h1", protoHTTP1, everything("a.example"), false},
+		{"brokered h1", protoHTTP1, everything("a.example"), true},
+		{"spliced h2", protoHTTP2, allow("a.example"), false},
+		{"inspected h2", protoHTTP2, everything("a.example"), false},
+		{"brokered h2", protoHTTP2, everything("a.example"), true},
 	} {
 		b.Run(mode.name, func(b *testing.B) {
 			w := newWorld()
@@ -30,13 +34,30 @@ func BenchmarkRequests(b *testing.B) {
 				_, _ = io.WriteString(w, "small")
 			}))
 			with, authority := inspecting(b, n.pem())
-			f := inspectedBy(start(b, w, mode.policy, with), n, authority)
+			s := secretFor(b, policy.Secret{Name: "TOKEN", Hosts: []string{"a.example"}, Paths: []string{"/x"}})
+			hold := func(srv *server) {
+				var err error
+				if srv.broker, err = newBroker([]policy.Secret{s.Entry}, []broker.Secret{s}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if mode.brokered {
+				mode.policy.Secrets = []policy.Secret{s.Entry}
+			} else {
+				hold = func(*server) {}
+			}
+			f := inspectedBy(start(b, w, mode.policy, with, hold), n, authority)
 			f.roots.AddCert(n.cert)
 			client := f.speak(mode.version)
 			get := func() {
-				answer, err := client.Get("https://a.example/x") //nolint:noctx // ended by the benchmark
+				request, err := http.NewRequest("GET", "https://a.example/x", nil) //nolint:noctx // ended by the benchmark
 				if err != nil {
 					b.Fatal(err)
+				}
+				bearer(s.Placeholder)(request)
+				answer, err := client.Do(request)
+				if err != nil || answer.StatusCode != http.StatusOK {
+					b.Fatal(err, answer)
 				}
 				_, _ = io.Copy(io.Discard, answer.Body)
 				answer.Body.Close()

@@ -47,13 +47,14 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 		t.abort(up)
 		return false, t.broken("upstream's answer is ambiguous: "+err.Error(), nil)
 	}
-	if resized && !down.empty() {
-		answer.resized = true
-	}
+	answer.resized = resized && !down.empty()
 	keep := t.request.minor == 1 && !t.request.fields.has("connection", "close") && (!down.untilClose || answer.resized)
 	head := t.incoming(answer, down, keep)
-	if through == nil {
-		head = t.early(head, &down)
+	if !answer.resized {
+		if head, err = t.early(head, &down, through); err != nil {
+			t.abort(up)
+			return false, t.broken("the answer cannot be looked into", err)
+		}
 	}
 	if err := t.write(head); err != nil {
 		t.abort(up)
@@ -79,21 +80,26 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 
 // early appends to a head what is there already of a body whose length is
 // known, and takes it from that: a small answer is one write, and inside TLS
-// one record.
-func (t *transfer) early(head []byte, rest *framing) []byte {
+// one record. What passes a filter goes with it whole or not at all.
+func (t *transfer) early(head []byte, rest *framing, through filter) ([]byte, error) {
 	n := min(t.up.br.Buffered(), bufferSize-len(head))
-	if rest.chunked || rest.untilClose || n <= 0 {
-		return head
+	if rest.chunked || rest.untilClose || n <= 0 || through != nil && int64(n) < rest.length {
+		return head, nil
 	}
 	n = int(min(int64(n), rest.length))
 	body, err := t.up.br.Peek(n)
 	if err != nil { // it is buffered: cannot be
-		return head
+		return head, nil //nolint:nilerr // and is read later
+	}
+	if through != nil { // all of it is there
+		if body, err = filterAll(through, body); err != nil {
+			return nil, err
+		}
 	}
 	head = append(head, body...)
 	_, _ = t.up.br.Discard(n)
 	rest.length -= int64(n)
-	return head
+	return head, nil
 }
 
 // begin sends the request's head, starts its body and reads up to the final
