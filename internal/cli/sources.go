@@ -23,10 +23,10 @@ func (a *App) sources(stateRoot string) environ.Sources {
 			value, err := logins.System.Get(ctx, name)
 			return value, keychainHint(err, name)
 		},
-		Login: func(ctx context.Context, _ string) (string, error) {
+		Login: func(ctx context.Context, name string) (string, error) {
 			kept, found, err := logins.Kept()
-			if err == nil && !found {
-				err = errors.New("nothing is kept any more")
+			if err == nil && (!found || kept.Name != name) {
+				err = errors.New("it is kept no more")
 			}
 			var value string
 			if err == nil {

@@ -23,6 +23,9 @@ type gathered struct {
 // add takes the values of an entry and of those that belong to it.
 func (g *gathered) add(entry Entry, values []string) error {
 	g.names = append(g.names, entry.Names()...)
+	if _, whole := broker.ParseLogin(values[0]); whole && !entry.Brokered() {
+		return fmt.Errorf("secret %s: %w", entry.Name, errors.New("it is a login with a refresh token, which no bottle gets to read"))
+	}
 	if !entry.Brokered() {
 		g.readable = append(g.readable, entry.Name+"="+values[0])
 		return nil

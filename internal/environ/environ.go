@@ -82,6 +82,8 @@ const (
 	// TextPattern is any value that fits on one line. An environment cannot
 	// hold a NUL, and a newline is refused as the existing tool does.
 	TextPattern = `^[^\n\r\x00]*$`
+	// KeptPattern is the name of an entry of the keychain.
+	KeptPattern = `^[A-Za-z0-9][A-Za-z0-9._/@:-]{0,127}$`
 	// SourcePattern is what says where a secret comes from: ${NAME} or
 	// "?message".
 	SourcePattern = `^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\?[^\n\r\x00]*)$`
@@ -92,6 +94,7 @@ var (
 	nameForm     = compiled(NamePattern)
 	reservedForm = compiled(ReservedPattern)
 	textForm     = compiled(TextPattern)
+	keptForm     = compiled(KeptPattern)
 	reference    = compiled(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 )
 
@@ -146,6 +149,35 @@ func ParseSource(name, raw string) (Entry, error) {
 		return Entry{}, errors.New(`a secret comes from ${NAME}, "?message", a command or the keychain; what is written here would be in the file`)
 	}
 	return entry, err
+}
+
+// ParseCommand is a secret that a program on the host prints. It is started by
+// no shell, and not in the working directory, so a path that is relative to
+// that would be another program in each.
+func ParseCommand(name string, argv []string) (Entry, error) {
+	if err := CheckName(name); err != nil {
+		return Entry{}, err
+	}
+	switch {
+	case len(argv) == 0 || argv[0] == "":
+		return Entry{}, errors.New(`the program is missing: ["pass", "show", "github"]`)
+	case strings.ContainsRune(strings.Join(argv, ""), 0):
+		return Entry{}, errors.New("an argument cannot hold a NUL")
+	case strings.Contains(argv[0], "/") && argv[0][0] != '/' && !strings.HasPrefix(argv[0], "~/"):
+		return Entry{}, errors.New("a program is called by its name, or by a path that begins with / or ~/")
+	}
+	return Entry{Name: name, Kind: Command, Argv: argv}, nil
+}
+
+// ParseKeychain is a secret that is in the keychain, as one of ours.
+func ParseKeychain(name, kept string) (Entry, error) {
+	if err := CheckName(name); err != nil {
+		return Entry{}, err
+	}
+	if !keptForm().MatchString(kept) {
+		return Entry{}, errors.New("an entry of the keychain is called by letters, digits and . _ - / @ : only, at most 128, and begins with a letter or digit")
+	}
+	return Entry{Name: name, Kind: Keychain, Source: kept}, nil
 }
 
 // ParseLiteral makes a literal of raw whatever it looks like: the escape form

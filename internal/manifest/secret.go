@@ -20,15 +20,10 @@ const (
 
 // secretFields are the keys of an entry of env whose secret the gateway holds.
 func secretFields() []named {
-	source := func(doc string) *field {
-		return &field{
-			kinds: []kind{text}, doc: doc,
-			pattern: pattern{expression: environ.SourcePattern, words: `${NAME} or "?message"`},
-		}
-	}
+	source := sourceField
 	flag := func(doc string) *field { return &field{kinds: []kind{boolean}, doc: doc} }
 	return []named{
-		{name: "secret", field: source(`Where the secret comes from: ${NAME}, or "?message". The bottle gets a placeholder, which the gateway replaces.`)},
+		{name: "secret", field: source(`Where the secret comes from: ${NAME}, "?message", a command or the keychain. The bottle gets a placeholder, which the gateway replaces.`)},
 		{name: "hosts", field: &field{
 			kinds: []kind{list}, least: 1, doc: "Where the secret may be used: a name, or *.name for every name below it; port 443 unless one is named.",
 			item: &field{
@@ -62,6 +57,67 @@ func secretFields() []named {
 		{name: "own_credentials", field: flag("Requests to these hosts may bring other credentials as well.")},
 		{name: "anonymous", field: flag("Requests to these hosts may go without the secret.")},
 	}
+}
+
+// sourceField says where a secret comes from.
+func sourceField(doc string) *field {
+	return &field{
+		kinds: []kind{text, object}, doc: doc, check: (*checker).source,
+		pattern: pattern{expression: environ.SourcePattern, words: `${NAME} or "?message"`},
+		either:  []string{"command", "keychain"},
+		fields: []named{
+			{name: "command", field: &field{
+				kinds: []kind{list}, least: 1, check: (*checker).secretCommand,
+				item: &field{kinds: []kind{text}, pattern: pattern{expression: `^[^\x00]*$`, words: "text without a NUL"}},
+				doc:  "A program of this machine that prints the secret, with its arguments: no shell reads them. Only in your own manifest.",
+			}},
+			{name: "keychain", field: &field{
+				kinds:   []kind{text},
+				pattern: pattern{expression: environ.KeptPattern, words: "the name of an entry: letters, digits and . _ - / @ :, at most 128"},
+				doc:     "An entry of the keychain, with service claude-bottle and this username. Only in your own manifest.",
+			}},
+		},
+	}
+}
+
+// source refuses a project that would run something, or read the keychain: it
+// may be somebody else's, and trust in it is no trust in that.
+func (c *checker) source(v visit) error {
+	if v.kind == object && v.file.Origin == Project {
+		return errors.New("only home's manifest takes secrets from a command or from the keychain")
+	}
+	return nil
+}
+
+func (c *checker) secretCommand(v visit) error {
+	if len(v.items) == 0 {
+		return nil // the table's to report
+	}
+	_, err := environ.ParseCommand("X", v.words())
+	return err
+}
+
+// sourceOf reads where a secret comes from.
+func sourceOf(name string, n *node) (environ.Entry, error) {
+	switch {
+	case n.kind != object:
+		return environ.ParseSource(name, n.word())
+	case n.child("command") != nil:
+		return environ.ParseCommand(name, n.child("command").words())
+	}
+	return environ.ParseKeychain(name, n.child("keychain").word())
+}
+
+// hasSource says whether n has the form that sourceOf reads.
+func hasSource(n *node) bool {
+	switch {
+	case n == nil:
+		return false
+	case n.kind == text:
+		return n.text != ""
+	}
+	command, keychain := n.child("command"), n.child("keychain")
+	return n.kind == object && (command == nil) != (keychain == nil) && (len(command.words()) > 0 || keychain.word() != "")
 }
 
 // secretNeeds says which keys of an entry go with which.
@@ -117,7 +173,7 @@ func plainly(err error) error {
 // parseSecret reads an entry that holds a secret and is of the right shape.
 func parseSecret(e entry) (environ.Entry, error) {
 	n := e.value
-	out, err := environ.ParseSource(e.key.text, n.child("secret").word())
+	out, err := sourceOf(e.key.text, n.child("secret"))
 	if err != nil {
 		return out, err
 	}
@@ -147,7 +203,7 @@ func signers(name string, sign *node) ([]environ.Entry, error) {
 		if source == nil {
 			continue
 		}
-		entry, err := environ.ParseSource(names[i], source.word())
+		entry, err := sourceOf(names[i], source)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
@@ -159,11 +215,11 @@ func signers(name string, sign *node) ([]environ.Entry, error) {
 // isSecret says whether an entry of env holds a secret and has the form that
 // parseSecret reads. What has not is the table's to report.
 func isSecret(n *node) bool {
-	if n.kind != object || n.child("secret").word() == "" || n.child("value") != nil || len(n.child("hosts").words()) == 0 {
+	if n.kind != object || !hasSource(n.child("secret")) || n.child("value") != nil || len(n.child("hosts").words()) == 0 {
 		return false
 	}
 	sign := n.child("sigv4")
-	return sign == nil || sign.kind == object && sign.child("key_id").word() != ""
+	return sign == nil || sign.kind == object && hasSource(sign.child("key_id"))
 }
 
 // envNames refuses a variable that another entry sets already.
@@ -226,7 +282,7 @@ func (l *loader) guardBrokered(home, project *node) {
 func sharesSource(ours, theirs environ.Entry) bool {
 	for _, a := range append([]environ.Entry{ours}, ours.With...) {
 		for _, b := range append([]environ.Entry{theirs}, theirs.With...) {
-			if a.Kind == environ.Host && b.Kind == environ.Host && a.Source == b.Source {
+			if a.Kind == b.Kind && a.Kind != environ.Ask && a.Source == b.Source && slices.Equal(a.Argv, b.Argv) {
 				return true
 			}
 		}

@@ -18,6 +18,7 @@ bottles:
         secret: ${KEY}
         hosts: ["*.amazonaws.com:443"]
         sigv4: {key_id: "${KEY_ID}"}
+      PASS: {secret: {command: [pass, show, x]}, hosts: [pass.example]}
     egress: {allowlist: [api.github.com]}
 `
 
@@ -38,6 +39,12 @@ func TestBrokeredSecretsAreGuarded(t *testing.T) {
 		"work: {egress: {proxy: 'http://127.0.0.1:1'}}":                                                    "no project may say who sees it",
 		"work: {egress: {resolve: {API.github.com: 203.0.113.5}}}":                                         "no project may say where it is",
 		"work: {egress: {resolve: {sts.amazonaws.com: 203.0.113.5}}}":                                      "no project may say where it is",
+
+		"mine: {env: {COPY: {secret: {command: [gh, auth, token]}, hosts: [evil.example]}}}":                   "project/claude-bottle.yaml:2:31: bottles.mine.env.COPY.secret: only home's manifest takes secrets from a command or from the keychain",
+		"mine: {env: {COPY: {secret: {keychain: CLAUDE_BOTTLE_OAUTH_TOKEN}, hosts: [evil.example]}}}":          "only home's manifest takes secrets",
+		"mine: {env: {X_SECRET_ACCESS_KEY: {secret: '${X}', hosts: [a.b], sigv4: {key_id: {command: [id]}}}}}": "only home's manifest takes secrets",
+		"work: {env: {PASS: {secret: {command: [id]}}}}":                                                       "only home's manifest takes secrets",
+		"work: {env: {PASS: {hosts: [evil.example]}}}":                                                         "whose source and use no project may change",
 
 		// What is home's own, or has nothing to do with the secret, is allowed.
 		"work: {env: {GH_TOKEN: {secret: '${GITHUB_TOKEN}', hosts: [api.github.com], paths: ['/repos/acme/**']}}}": "",
@@ -87,6 +94,10 @@ func TestSecretEntry(t *testing.T) {
 			Name: "AWS_SECRET_ACCESS_KEY", Kind: environ.Host, Source: "KEY",
 			Use:  &policy.Secret{Name: "AWS_SECRET_ACCESS_KEY", Hosts: []string{"*.amazonaws.com:443"}, SigV4: true},
 			With: []environ.Entry{{Name: "AWS_ACCESS_KEY_ID", Kind: environ.Host, Source: "KEY_ID"}},
+		},
+		{
+			Name: "PASS", Kind: environ.Command, Argv: []string{"pass", "show", "x"},
+			Use: &policy.Secret{Name: "PASS", Hosts: []string{"pass.example"}},
 		},
 	}
 	if got := m.Bottles["work"].Env; !reflect.DeepEqual(got, want) {
