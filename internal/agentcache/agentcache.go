@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -72,11 +73,11 @@ func (c Cache) Find(p harness.Package) string {
 
 // version is one, and not a tag such as "latest", which would mean another
 // tomorrow and still be found.
-var version = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]*$`)
+var version = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]*$`) })
 
 // Check says whether Install could be tried.
 func (c Cache) Check(p harness.Package) error {
-	if !version.MatchString(p.Version) {
+	if !version().MatchString(p.Version) {
 		return hint.With(fmt.Errorf("install %s: %q is no version", p.Command, p.Version), "name one, as 2.1.330")
 	}
 	if c.npm() == "" {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"syscall"
 )
 
@@ -15,7 +16,9 @@ const gitConfigLimit = 1 << 20
 // gitCredential is a password in a remote's URL (git-config(1), remote.*.url),
 // or a header that carries one (http.*.extraHeader), as some CI systems leave
 // them in a clone.
-var gitCredential = regexp.MustCompile(`(?i)://[^/\s"@]*:[^/\s"@]+@|^\s*extraheader\s*=|\n\s*extraheader\s*=`)
+var gitCredential = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)://[^/\s"@]*:[^/\s"@]+@|^\s*extraheader\s*=|\n\s*extraheader\s*=`)
+})
 
 // gitConfigHoldsCredential says whether the git configuration that --cwd would
 // copy into the bottle holds one. What is no plain file is not copied as one
@@ -30,5 +33,5 @@ func gitConfigHoldsCredential(cwd string) bool {
 		return false
 	}
 	text, err := io.ReadAll(io.LimitReader(f, gitConfigLimit))
-	return err == nil && gitCredential.Match(text)
+	return err == nil && gitCredential().Match(text)
 }

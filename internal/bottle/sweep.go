@@ -34,7 +34,7 @@ type Swept struct {
 // sweep that dies is finished by the next. The error names every orphan that
 // could not be removed; the others were.
 func Sweep(ctx context.Context, store *runs.Store, platforms ...Platform) (Swept, error) {
-	infos, err := store.List()
+	infos, err := store.Unsettled()
 	if err != nil {
 		return Swept{}, err
 	}

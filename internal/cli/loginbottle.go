@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
@@ -140,12 +141,14 @@ func (s *screen) Write(p []byte) (int, error) {
 }
 
 // Sequences that a terminal does not show (ECMA-48, 5.4; OSC as xterm has it).
-var unshown = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\^_])")
+var unshown = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\^_])")
+})
 
 // token finds the last one that begins with prefix and that a line of cols
 // cells shows whole; one that may go on in the next line is none.
 func (s *screen) token(prefix string, cols int) string {
-	text := unshown.ReplaceAllString(string(s.said), " ")
+	text := unshown().ReplaceAllString(string(s.said), " ")
 	found := ""
 	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
 		for word := range strings.FieldsSeq(line) {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // What several checks lead to: files that a person edits, each with what it
@@ -14,13 +15,13 @@ const (
 )
 
 var (
-	command = regexp.MustCompile("`([^`]+)`")
-	plain   = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+	command = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("`([^`]+)`") })
+	plain   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`) })
 )
 
 // commandIn is the first command in a hint; empty when there is none.
 func commandIn(hint string) string {
-	if found := command.FindStringSubmatch(hint); found != nil {
+	if found := command().FindStringSubmatch(hint); found != nil {
 		return found[1]
 	}
 	return ""
@@ -37,7 +38,7 @@ func notes(hint string) []string {
 // quoted is one word of a shell's. Names and paths of a manifest are whoever's
 // wrote it: pasted, they must stay words.
 func quoted(word string) string {
-	if plain.MatchString(word) {
+	if plain().MatchString(word) {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"

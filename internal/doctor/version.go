@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // version is that of an engine's component. Versions are compared by number;
@@ -21,11 +22,13 @@ const released = 4
 
 // versionForm takes upstream's "1.4.0-rc.3" and "v29.5.1" and Debian's
 // "1.0.0~rc93+ds1".
-var versionForm = regexp.MustCompile(`^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-~.]?(alpha|beta|rc)\.?(\d+))?(.*)$`)
+var versionForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-~.]?(alpha|beta|rc)\.?(\d+))?(.*)$`)
+})
 
 // parseVersion is false for what has no numbers, as a build from a checkout.
 func parseVersion(text string) (version, bool) {
-	m := versionForm.FindStringSubmatch(text)
+	m := versionForm().FindStringSubmatch(text)
 	if m == nil {
 		return version{}, false
 	}
@@ -53,10 +56,12 @@ func (v version) line() [2]int { return [2]int{v.numbers[0], v.numbers[1]} }
 
 // packaged are what distributions put into versions of packages that they
 // build themselves, from their own sources with their own patches.
-var packaged = regexp.MustCompile(`[+~-]ds\d|dfsg|ubuntu|\+deb|[.-](el|fc|amzn|azl|lp)\d|suse`)
+var packaged = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[+~-]ds\d|dfsg|ubuntu|\+deb|[.-](el|fc|amzn|azl|lp)\d|suse`)
+})
 
 // isPackaged says that a distribution built it, so that a fix may be in it
 // although the number is lower than the fix's.
 func isPackaged(versions ...string) bool {
-	return slices.ContainsFunc(versions, func(v string) bool { return packaged.MatchString(strings.ToLower(v)) })
+	return slices.ContainsFunc(versions, func(v string) bool { return packaged().MatchString(strings.ToLower(v)) })
 }

@@ -34,6 +34,23 @@ type ledger struct {
 	Resources []Resource `json:"resources"`
 }
 
+// Modes of the file. One that nobody will have to look at again says so by its
+// mode, which comes and goes with the content: a sweep need not read it.
+const (
+	modeOpen    = 0o600
+	modeSettled = 0o400
+)
+
+// settled says that the run is over, and all that it had is gone.
+func (l *ledger) settled() bool { return l.Run.State == Stopped && len(l.Resources) == 0 }
+
+func (l *ledger) mode() uint32 {
+	if l.settled() {
+		return modeSettled
+	}
+	return modeOpen
+}
+
 func (l *ledger) forget(gone []Resource) {
 	l.Resources = slices.DeleteFunc(l.Resources, func(resource Resource) bool { return slices.Contains(gone, resource) })
 }
@@ -58,7 +75,7 @@ func (l ledger) write(dir int, op string) (err error) {
 			_ = unix.Unlinkat(dir, draftName, 0)
 		}
 	}()
-	if err := writeSynced(dir, draftName, append(data, '\n')); err != nil {
+	if err := writeSynced(dir, draftName, append(data, '\n'), l.mode()); err != nil {
 		return err
 	}
 	if err := failpoint.Hit("runs." + op + ".before-rename"); err != nil {
@@ -73,13 +90,17 @@ func (l ledger) write(dir int, op string) (err error) {
 	return syncDir(dir)
 }
 
-func writeSynced(dir int, name string, data []byte) error {
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+func writeSynced(dir int, name string, data []byte, mode uint32) error {
+	_ = unix.Unlinkat(dir, name, 0) // what a crash left may not be writable
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return &os.PathError{Op: "create", Path: name, Err: err}
 	}
 	file := os.NewFile(uintptr(fd), name)
 	_, err = file.Write(data)
+	if err == nil {
+		err = unix.Fchmod(fd, mode) // whatever the umask
+	}
 	if err == nil {
 		err = file.Sync()
 	}

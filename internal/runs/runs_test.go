@@ -95,6 +95,41 @@ func TestFirstAndLastWriteHoldBoth(t *testing.T) {
 	}
 }
 
+// A sweep reads no run that is over and has nothing left; one that has
+// something, or is changed again, it does.
+func TestUnsettled(t *testing.T) {
+	s := open(t)
+	network := Resource{Kind: "network", Name: "n"}
+	over, left, live := create(t, s, Info{Agent: "over"}), create(t, s, Info{Agent: "left"}), create(t, s, Info{Agent: "live"})
+	stop := func(info *Info) { info.State = Stopped }
+	if err := errors.Join(over.Record(network), over.Conclude(stop, network), left.Record(network), left.Update(stop)); err != nil {
+		t.Fatal(err)
+	}
+	unsettled := func() (agents []string) {
+		infos, err := s.Unsettled()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, info := range infos {
+			agents = append(agents, info.Agent)
+		}
+		slices.Sort(agents)
+		return agents
+	}
+	if got := unsettled(); !slices.Equal(got, []string{"left", "live"}) {
+		t.Errorf("unsettled are %v", got)
+	}
+	if all, err := s.List(); err != nil || len(all) != 3 {
+		t.Errorf("all are %v, %v", all, err)
+	}
+	if err := errors.Join(over.Record(network), live.Update(stop)); err != nil {
+		t.Fatal(err)
+	}
+	if got := unsettled(); !slices.Equal(got, []string{"left", "over"}) {
+		t.Errorf("later unsettled are %v", got)
+	}
+}
+
 func TestIDsSortByStart(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var last ID

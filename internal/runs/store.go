@@ -183,7 +183,18 @@ func (s *Store) openRun(id ID) (int, error) {
 // List returns all runs, oldest first. What is not a run is passed over. A run
 // whose ledger cannot be read is in the list as Damaged, with nothing but its
 // id and Problem.
-func (s *Store) List() ([]Info, error) {
+func (s *Store) List() ([]Info, error) { return s.list(func(int, string) bool { return true }) }
+
+// Unsettled is List without the runs that are over and have nothing left: of
+// those nothing is read.
+func (s *Store) Unsettled() ([]Info, error) {
+	return s.list(func(top int, name string) bool {
+		stat, err := tree.Stat(top, name+"/"+ledgerName)
+		return err != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Mode&0o777 != modeSettled
+	})
+}
+
+func (s *Store) list(wanted func(top int, name string) bool) ([]Info, error) {
 	if dir, err := s.open(false); err != nil || dir == none {
 		return nil, err
 	}
@@ -200,7 +211,7 @@ func (s *Store) List() ([]Info, error) {
 	infos := make([]Info, 0, len(names))
 	for _, name := range names {
 		id := ID(name)
-		if stat, err := tree.Stat(top, name); !id.Valid() || err != nil || !tree.IsDir(&stat) {
+		if stat, err := tree.Stat(top, name); !id.Valid() || err != nil || !tree.IsDir(&stat) || !wanted(top, name) {
 			continue
 		}
 		info, _, err := s.Load(id)

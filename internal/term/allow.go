@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -120,11 +121,15 @@ var privateModes = []int{
 
 // commandTable are the contents of an OSC that pass.
 var commandTable = []struct {
-	content *regexp.Regexp
+	content func() *regexp.Regexp // compiled when the first comes
 	why     string
 }{
-	{regexp.MustCompile(`^1[01];\?$`), "which colours: the answer is hexadecimal digits in a fixed frame"},
-	{regexp.MustCompile(`^9;4;[0-4](;[0-9]{1,3})?$`), "progress in the taskbar, a number"},
+	{form(`^1[01];\?$`), "which colours: the answer is hexadecimal digits in a fixed frame"},
+	{form(`^9;4;[0-4](;[0-9]{1,3})?$`), "progress in the taskbar, a number"},
+}
+
+func form(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
 // maxTitle bounds a title, in bytes.
@@ -159,7 +164,7 @@ func (f *Filter) osc() {
 	}
 	passes := f.utf8 && title(f.seq) || !f.utf8 && title(f.seq) && isASCII(f.seq)
 	for _, row := range commandTable {
-		passes = passes || row.content.Match(f.seq)
+		passes = passes || row.content().Match(f.seq)
 	}
 	if !passes {
 		return

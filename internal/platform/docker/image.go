@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -263,7 +264,7 @@ func readBuild(body io.Reader, progress io.Writer) (id, tail string, err error) 
 
 // escapes are the colours that the engine puts around what a build step writes
 // to its standard error, and whatever else a step sends to a terminal.
-var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.?`)
+var escapes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.?`) })
 
 // plain is text without anything that a terminal would act on.
 func plain(text string) string {
@@ -275,7 +276,7 @@ func plain(text string) string {
 			return -1
 		}
 		return r
-	}, escapes.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), ""))
+	}, escapes().ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), ""))
 }
 
 // ensureGatewayImage returns the id of the image that holds nothing but our
