@@ -35,6 +35,7 @@ var unsure = map[string]string{
 	"abi/x32-socket":          "a kernel may be built without it",
 	"processes/guest-program": "a program that runs cannot be written to",
 	"processes/signals":       "root alone may have processes here",
+	"rights/killed-first":     "nothing raised its score",
 	"kernel/binfmt":           "it may not be mounted",
 }
 

@@ -26,12 +26,17 @@ const (
 
 // crashRows die at every failpoint there is.
 func crashRows() []row {
-	return []row{
-		{"a launcher that dies anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actLife, "kill", false) }},
-		{"a launcher that fails anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actLife, "error", false) }},
-		{"a sweep that dies anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "kill", true) }},
-		{"a sweep that fails anywhere", func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "error", true) }},
+	runs := []func(t *testing.T, s *suite){
+		func(t *testing.T, s *suite) { s.everywhere(t, actLife, "kill", false) },
+		func(t *testing.T, s *suite) { s.everywhere(t, actLife, "error", false) },
+		func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "kill", true) },
+		func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "error", true) },
 	}
+	var rows []row
+	for i, name := range crashNames() {
+		rows = append(rows, row{name, runs[i]})
+	}
+	return rows
 }
 
 // everywhere finds the failpoints on the way of act, then lets a process die

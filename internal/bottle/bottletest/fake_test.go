@@ -35,10 +35,7 @@ func TestFake(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		Refuses: map[string]string{
-			"teardown/lost gateway is reported": "it has no gateway", "secrets/do not leave": "it has no gateway",
-		},
-		Unprobed: FakeUnprobed(),
+		Place: OnFake,
 	})
 }
 

@@ -132,22 +132,11 @@ func (p *process) boot(ctx context.Context, plan bottle.Plan, secrets environ.Se
 	return nil
 }
 
-// FakeUnprobed are the kinds of checks that mean nothing on the fake platform:
-// its bottles have no gateway and no engine, and see the host's file system.
-// Its process 1 was root's and keeps the bounding set of capabilities.
-func FakeUnprobed() []string {
-	return []string{
-		probe.Host, probe.FarSide, probe.EgressLeg, probe.Resolver, probe.GatewayPort, probe.Forwarding,
-		probe.Proxy, probe.Names, probe.Plain, probe.Control, probe.Broadcast,
-		probe.Setting, probe.Device, probe.EngineSocket, probe.Capabilities, probe.User,
-	}
-}
-
 // probe has the guest look at itself.
 func (p *process) probe(ctx context.Context, spec bottle.Spec) (probe.Verdict, error) {
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, UID: spec.UID, GID: spec.GID,
-		Kernel: wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1, Skip: FakeUnprobed()},
+		Kernel: wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1, Skip: OnFake.unprobed()},
 		Dir:    spec.Workspace,
 	}
 	if len(spec.Argv) > 0 {

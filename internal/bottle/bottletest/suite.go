@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,12 +49,14 @@ type Config struct {
 	Inspect func(t *testing.T, b bottle.Bottle) []byte
 	// Kill breaks a part of a bottle, as a crash would.
 	Kill func(t *testing.T, b bottle.Bottle, part Part)
-	// Refuses declares the rows that the platform does not honour, by their
-	// full name ("exec/terminal size"), and why.
-	Refuses map[string]string
-	// Unprobed declares the kinds of checks of package probe that the platform
-	// cannot make, or that mean nothing there.
-	Unprobed []string
+	// Place says what of Declared is this one's.
+	Place Place
+	// Others are the processes of a bottle on the host beside those of Kill,
+	// always in the same order; nil where that is declared.
+	Others func(t *testing.T, b bottle.Bottle) []int
+	// Writable are directories of the tests' image that anybody inside may write
+	// to: no two bottles share them.
+	Writable []string
 	// Goroutines are options for the check that a test leaves none, as for
 	// those of a client's idle connections.
 	Goroutines []goleak.Option
@@ -87,12 +88,23 @@ func groups() []group {
 		{"exec, opened", false, true, execRows()},
 		{"terminal, opened", false, true, terminalRows()},
 		{"isolation", true, false, isolationRows()},
+		{"gateway", true, false, gatewayRows()},
+		{"limits", true, false, limitRows()},
 		{"provisioning", true, false, provisioningRows()},
 		{"names", true, false, nameRows()},
 		{"secrets", true, false, secretRows()},
 		{"teardown", true, false, teardownRows()},
+		{"killed", true, false, killedRows()},
 		{"sweep", true, false, sweepRows()},
 		{"crash", true, false, crashRows()},
+	}
+}
+
+// crashNames are the rows of crash, which only a build with the tag
+// "failpoints" has.
+func crashNames() []string {
+	return []string{
+		"a launcher that dies anywhere", "a launcher that fails anywhere", "a sweep that dies anywhere", "a sweep that fails anywhere",
 	}
 }
 
@@ -114,26 +126,8 @@ func Run(t *testing.T, config Config) {
 		launcher(t, config, root)
 		return
 	}
-	checkRefusals(t, config)
 	for _, g := range groups() {
 		t.Run(g.name, func(t *testing.T) { config.group(t, g) })
-	}
-}
-
-// checkRefusals keeps the table of refusals true: a row that was renamed
-// would be refused no longer.
-func checkRefusals(t *testing.T, config Config) {
-	t.Helper()
-	var known []string
-	for _, g := range groups() {
-		for _, row := range g.rows {
-			known = append(known, g.name+"/"+row.name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(config.Refuses)) {
-		if !slices.Contains(known, name) {
-			t.Errorf("the platform refuses %q, which is no row of the suite", name)
-		}
 	}
 }
 
@@ -151,8 +145,8 @@ func (config Config) group(t *testing.T, g group) {
 	}
 	for _, row := range g.rows {
 		t.Run(row.name, func(t *testing.T) {
-			if why, refused := config.Refuses[g.name+"/"+row.name]; refused {
-				t.Skipf("refused by the platform: %s", why)
+			if declared, is := config.Place.declared(g.name + "/" + row.name); is && !declared.Refused {
+				t.Skipf("the platform declares that it does not: %s", declared.Why)
 			}
 			if !g.own {
 				row.run(t, s)

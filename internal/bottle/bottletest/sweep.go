@@ -19,7 +19,6 @@ import (
 func sweepRows() []row {
 	return []row{
 		{"a live bottle is left alone", liveIsLeft},
-		{"an orphan is ended and its work kept", orphanIsEnded},
 		{"several sweeps at once", severalSweeps},
 		{"a launch that died early is discarded", earlyDeath},
 	}

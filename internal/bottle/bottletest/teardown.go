@@ -26,8 +26,6 @@ func teardownRows() []row {
 		{"use after close", useAfterClose},
 		{"a cancelled process ends", cancelledProcessEnds},
 		{"children do not outlive the bottle", childrenEnd},
-		{"lost guest is reported", func(t *testing.T, s *suite) { lostPart(t, s, Guest) }},
-		{"lost gateway is reported", func(t *testing.T, s *suite) { lostPart(t, s, Gateway) }},
 		{"the agent kills everything it can", agentKillsAll},
 		{"a home that resists", resistingHome},
 		{"removed from outside", removedFromOutside},

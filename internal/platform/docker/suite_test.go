@@ -20,18 +20,16 @@ import (
 
 func TestConformanceRunc(t *testing.T) {
 	newBench(t) // skips without an engine
-	conformance(t, bottle.Runc, nil)
+	conformance(t, bottle.Runc, bottletest.DockerRunc)
 }
 
 func TestConformanceGvisor(t *testing.T) {
 	testengine.NeedGvisor(t)
-	conformance(t, bottle.Runsc, map[string]string{
-		"teardown/children do not outlive the bottle": "the host does not see the processes inside",
-	})
+	conformance(t, bottle.Runsc, bottletest.DockerGvisor)
 }
 
 // conformance holds the platform to the contract of all platforms.
-func conformance(t *testing.T, isolation bottle.Isolation, refuses map[string]string) {
+func conformance(t *testing.T, isolation bottle.Isolation, place bottletest.Place) {
 	api, host := testengine.Need(t)
 	var mu sync.Mutex
 	owners := map[string]bool{}
@@ -76,7 +74,8 @@ func conformance(t *testing.T, isolation bottle.Isolation, refuses map[string]st
 				t.Fatal(err)
 			}
 		},
-		Refuses: refuses,
+		Place:    place,
+		Writable: []string{"/bin", "/etc", "/home", "/usr"},
 		// A client's idle connections end with it, after the check.
 		Goroutines: []goleak.Option{
 			goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,6 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/bottle/bottletest"
-	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 )
 
@@ -27,6 +27,10 @@ import (
 // one.
 func TestConformance(t *testing.T) {
 	needBubblewrap(t)
+	place := bottletest.NativeRoot
+	if os.Getuid() != 0 {
+		place = bottletest.NativeUser
+	}
 	bottletest.Run(t, bottletest.Config{
 		New: func(_ *testing.T, store *runs.Store, lookup func(string) (string, bool)) bottle.Platform {
 			return newPlatform(t, store, lookup)
@@ -46,12 +50,8 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		// There is no far side, no engine and no other bottle's address: no
-		// network leads anywhere. The gateway's other leg is the host's own,
-		// whose sockets and packets are not all its.
-		Unprobed: []string{
-			probe.Neighbour, probe.Resolver, probe.EgressLeg, probe.GatewayPort, probe.Forwarding,
-		},
+		Place:  place,
+		Others: others,
 	})
 }
 
@@ -161,3 +161,42 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 // of its own binary: one that is to be killed need not build it anew, and another
 // user cannot.
 const binaryVariable = "CLAUDE_BOTTLE_TEST_BINARY"
+
+// others are the bottle's processes beside the supervisor and bubblewrap's
+// first: all below them, in the order of their ids.
+func others(t *testing.T, b bottle.Bottle) []int {
+	t.Helper()
+	object, err := b.(*instance).platform.objects().find(b.Run())
+	if err != nil || object == nil {
+		t.Fatalf("find the bottle: %v", err)
+	}
+	parents := map[int]int{}
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// After the name, in parentheses, come the state and the parent (proc_pid_stat(5)).
+		_, rest, _ := strings.Cut(string(data), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path))) // the pattern has digits alone
+			parents[pid], _ = strconv.Atoi(fields[1])                 // so has the kernel
+		}
+	}
+	roots := []int{object.Supervisor.PID, object.Inside.PID}
+	var found []int
+	for pid := range parents {
+		for up := parents[pid]; up > 1; up = parents[up] {
+			if slices.Contains(roots, up) && !slices.Contains(roots, pid) {
+				found = append(found, pid)
+				break
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}

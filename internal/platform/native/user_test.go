@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	escape "claude-bottle/test/escape/program"
 )
 
 // Ids of the ordinary user that the tests make themselves: nobody's here, with
@@ -41,7 +43,9 @@ func asUser(t *testing.T, test string) *exec.Cmd {
 	}
 	home := reachableDir(t)
 	programs := map[string]string{}
-	for name, path := range map[string]string{"test": "/proc/self/exe", "claude-bottle": ourBinary(t)} {
+	for name, path := range map[string]string{
+		"test": "/proc/self/exe", "claude-bottle": ourBinary(t), "escape": escape.Path(t),
+	} {
 		programs[name] = filepath.Join(home, name)
 		copyProgram(t, path, programs[name])
 	}
@@ -62,6 +66,7 @@ func asUser(t *testing.T, test string) *exec.Cmd {
 	cmd.Dir = home
 	cmd.Env = []string{
 		"HOME=" + home, "TMPDIR=" + temporary, "PATH=" + searchPath, binaryVariable + "=" + programs["claude-bottle"],
+		escape.Variable + "=" + programs["escape"],
 		"CI=" + os.Getenv("CI"),
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{

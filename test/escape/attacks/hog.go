@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -287,4 +288,32 @@ func Beat(ctx context.Context, allowed string, end <-chan struct{}) (Pulse, erro
 		pulse.Asked++
 		pulse.Longest = max(pulse.Longest, time.Since(began))
 	}
+}
+
+// Burnt is how much of the machine's processors a process had in a time.
+type Burnt struct {
+	Time time.Duration `json:"time"`
+	CPU  time.Duration `json:"cpu"`
+}
+
+// Burn keeps every processor busy, for a while.
+func Burn(ctx context.Context) (Burnt, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var usage unix.Rusage
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_ = n * n
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(began)
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return Burnt{}, err
+	}
+	return Burnt{took, time.Duration(usage.Utime.Nano() + usage.Stime.Nano())}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -25,7 +26,8 @@ func kernelFileAttacks() []Attack {
 		}},
 		{ID: "kernel/own-process", What: "maps of ids, setgroups and security attributes of its own process", try: ownProcess},
 		{ID: "kernel/login", What: "take root's login id, which the host's audit log names", try: func(context.Context, Targets) result {
-			return writeOwn(map[string]string{"/proc/self/loginuid": "0\n"})
+			runtime.LockOSThread() // each thread has its own, and nobody else may write it
+			return writeOwn(map[string]string{"/proc/thread-self/loginuid": "0\n"})
 		}},
 		{ID: "kernel/memory", What: "read the kernel's memory, its symbols' addresses and its log", try: kernelMemory},
 	}

@@ -4,7 +4,6 @@ package attacks
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -34,6 +33,7 @@ func rightsAttacks() []Attack {
 			return stopped("a core has no size")
 		}},
 		{ID: "rights/limits", What: "raise its own limits of resources, its priority and its score", try: raiseLimits},
+		{ID: "rights/killed-first", What: "take back that it is killed first when memory runs out", try: killedFirst},
 		{ID: "rights/personality", What: "map the page at zero, or make all memory executable", try: func(context.Context, Targets) result {
 			for _, persona := range []uintptr{0x0400000, 0x0100000, 1<<32 | 0x0100000} { // READ_IMPLIES_EXEC, MMAP_PAGE_ZERO
 				if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, persona, 0, 0); errno == 0 {
@@ -149,11 +149,9 @@ func raiseLimits(context.Context, Targets) result {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, -5); err == nil {
 		return through("its priority is above others'")
 	}
-	if score, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil {
-		n, _ := strconv.Atoi(strings.TrimSpace(string(score))) // the kernel's own
-		if err := os.WriteFile("/proc/self/oom_score_adj", fmt.Appendf(nil, "%d", n-1), 0); err == nil {
-			return through("others are killed before it")
-		}
+	// Below zero everybody else's programs are killed before it.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("-1"), 0); err == nil {
+		return through("others are killed before it")
 	}
 	runtime.LockOSThread()
 	// SCHED_FIFO, with priority 1.
@@ -163,6 +161,21 @@ func raiseLimits(context.Context, Targets) result {
 		return through("it is served before all others")
 	}
 	return stopped("each is as high as it gets")
+}
+
+func killedFirst(context.Context, Targets) result {
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return stopped("%v", err)
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(string(score))) // the kernel's own
+	if n <= 0 {
+		return stopped("it is killed in its turn")
+	}
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0); err != nil {
+		return stopped("%v", err)
+	}
+	return through("its score was %d, and is 0", n)
 }
 
 func typeIntoTerminal(context.Context, Targets) result {

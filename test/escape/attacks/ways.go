@@ -66,11 +66,17 @@ func exchange(ctx context.Context, gateway netip.Addr, port uint16, message stri
 	return io.ReadAll(io.LimitReader(conn, 64<<10))
 }
 
+// answered is what judge says of a host that said the nonce.
+const answered = "the host answered"
+
+// unrecognizedName is the end of what is said of that alert (RFC 6066).
+const unrecognizedName = "alert 112"
+
 // judge reads the status of an answer: a refusal, or something else. A gateway
 // that answers for upstream (502, 504) has let it through to there.
 func judge(t Targets, answer []byte, err error) (bool, string) {
 	if t.says(answer) {
-		return true, "the host answered"
+		return true, answered
 	}
 	if len(answer) == 0 {
 		return false, fmt.Sprintf("nothing comes back (%v)", err)
@@ -197,13 +203,15 @@ func helloThrough(conn net.Conn, name string) (bool, string) {
 	if _, err := conn.Write(clientHello(name)); err != nil {
 		return false, err.Error()
 	}
-	answer := make([]byte, 6) // of a record its type, version and length, and of a message its type
+	answer := make([]byte, 7) // of a record its type, version and length, and of a message or an alert the first bytes
 	n, err := io.ReadFull(conn, answer)
 	switch {
-	case n == 6 && answer[0] == 22 && answer[5] == 2:
+	case n > 5 && answer[0] == 22 && answer[5] == 2:
 		return true, "a server's hello came back"
+	case n == 7 && answer[0] == 21:
+		return false, "alert " + strconv.Itoa(int(answer[6]))
 	case n > 0 && answer[0] == 21:
-		return false, "a TLS alert"
+		return false, "half an alert"
 	}
 	return false, fmt.Sprintf("% x (%v)", answer[:n], err)
 }

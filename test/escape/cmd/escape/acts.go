@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"claude-bottle/test/escape/attacks"
 )
@@ -29,6 +30,8 @@ func acts() map[string]act {
 		"fill":        simple(func(context.Context) error { attacks.Fill(); return nil }),
 		"descriptors": simple(func(context.Context) error { return attacks.Descriptors() }),
 		"pulse":       pulse,
+		"ways":        ways,
+		"burn":        burn,
 		"version":     simple(func(context.Context) error { return nil }),
 	}
 }
@@ -69,6 +72,30 @@ func pulse(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return err
 	}
 	return json.NewEncoder(out).Encode(found)
+}
+
+// ways asks for a host and port by each way; the last argument is what it says.
+func ways(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
+	if len(args) != 3 {
+		return errUsage
+	}
+	port, err := strconv.ParseUint(args[1], 10, 16)
+	if err != nil {
+		return err
+	}
+	found, err := attacks.Ways(ctx, args[0], uint16(port), args[2])
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(found)
+}
+
+func burn(ctx context.Context, _ []string, _ io.Reader, out io.Writer) error {
+	burnt, err := attacks.Burn(ctx)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(burnt)
 }
 
 // untilEnd is closed when the input has ended.
