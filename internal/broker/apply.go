@@ -193,7 +193,11 @@ func (a *attempt) leftovers() error {
 	for _, name := range slices.Sorted(maps.Keys(a.rest)) {
 		pieces = append(pieces, a.rest[name]...)
 	}
-	if found := a.b.leftover(pieces); found != "" {
+	found, err := a.b.leftover(pieces)
+	if err != nil {
+		return &Refusal{Reason: "the secrets cannot be looked for: " + err.Error()}
+	}
+	if found != "" {
 		reason := "its placeholder is in a place where it is never replaced"
 		if !slices.ContainsFunc(a.mine, func(s *secret) bool { return s.Name == found }) {
 			reason = "its placeholder is not for " + host
@@ -205,18 +209,22 @@ func (a *attempt) leftovers() error {
 
 // leftover is the name of a secret whose placeholder is in one of pieces, or
 // in all of them together.
-func (b *Broker) leftover(pieces []string) string {
-	joined, single := b.inside.Stream(), b.inside.Stream()
+func (b *Broker) leftover(pieces []string) (string, error) {
+	inside, err := b.inside()
+	if err != nil {
+		return "", err
+	}
+	joined, single := inside.Stream(), inside.Stream()
 	for _, piece := range pieces {
 		for _, f := range single.Write([]byte(piece)) {
-			return f.Name
+			return f.Name, nil
 		}
 		single.Close()
 		for _, f := range joined.Write([]byte(piece)) {
-			return f.Name
+			return f.Name, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // allows says whether one of the secret's paths is that of segments.

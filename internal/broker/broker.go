@@ -82,7 +82,7 @@ func (s *Secret) pairs() []Pair {
 // once.
 type Broker struct {
 	mintings []compiledMinting
-	inside   *scan.Scanner // placeholders, in every encoding
+	inside   lookFor // placeholders, in every encoding
 
 	renewing sync.Mutex // guards the order of Renew
 	now      atomic.Pointer[values]
@@ -91,8 +91,23 @@ type Broker struct {
 // values are the secrets as they are at one time. It is never changed.
 type values struct {
 	secrets []secret
-	former  []Pair        // that were renewed; a server may still echo them
-	outside *scan.Scanner // values, former ones too, in every encoding
+	former  []Pair  // that were renewed; a server may still echo them
+	outside lookFor // values, former ones too, in every encoding
+}
+
+// lookFor is a scanner that is built when it is needed first. Where it cannot be
+// built, nothing leaves and nothing comes in.
+type lookFor func() (*scan.Scanner, error)
+
+func lookingFor(values []scan.Value) lookFor {
+	return sync.OnceValues(func() (*scan.Scanner, error) { return scan.New(scan.Options{Values: values}) })
+}
+
+// Warm builds what the first request would have to wait for: ten milliseconds
+// and more for a long secret, which no launch has to.
+func (b *Broker) Warm() {
+	_, _ = b.inside() // an error is that of each request
+	_, _ = b.now.Load().outside()
 }
 
 // secrets are those that hold now.
@@ -105,8 +120,12 @@ type secret struct {
 	paths []pathPattern
 }
 
+// maxValue bounds a value, in bytes: what is looked for grows with it.
+const maxValue = 4 << 10
+
 var (
 	errNoHost   = errors.New("a secret needs the hosts that it is for")
+	errLong     = errors.New("the value is longer than any header that servers take")
 	errValue    = errors.New("the value holds characters that no header can carry")
 	errPair     = errors.New("value and placeholder are the same, or one is missing")
 	errTwoWays  = errors.New("a secret goes in a header, in the query, or signs; more than one was asked for")
@@ -131,9 +150,7 @@ func New(secrets []Secret) (*Broker, error) {
 	if b.mintings, err = compileMinting(MintingTable()); err != nil {
 		return nil, err
 	}
-	if b.inside, err = scan.New(scan.Options{Values: inside}); err != nil {
-		return nil, err
-	}
+	b.inside = lookingFor(inside)
 	return b, b.hold(secrets, nil)
 }
 
@@ -152,11 +169,8 @@ func (b *Broker) hold(secrets []Secret, former []Pair) error {
 	for _, p := range former {
 		outside = append(outside, scan.Value{Name: "a former secret", Kind: scan.Secret, Bytes: []byte(p.Value)})
 	}
-	scanner, err := scan.New(scan.Options{Values: outside})
-	if err == nil {
-		b.now.Store(&values{compiled, former, scanner})
-	}
-	return err
+	b.now.Store(&values{compiled, former, lookingFor(outside)})
+	return nil
 }
 
 // Validate is what New would say of secrets.
@@ -192,6 +206,10 @@ func compile(s Secret) (secret, error) {
 			return out, errPair
 		case !visible(p.Value) || !visible(p.Placeholder):
 			return out, errValue
+		case len(p.Value) < scan.MinValue || len(p.Placeholder) < scan.MinValue:
+			return out, errShort
+		case len(p.Value) > maxValue || len(p.Placeholder) > maxValue:
+			return out, errLong
 		}
 	}
 	if s.SigV4 && s.KeyID.Value == "" {

@@ -246,6 +246,7 @@ func TestNewRefuses(t *testing.T) {
 		"a path":             func(s *Secret) { s.Paths = []string{"repos"} },
 		"dots":               func(s *Secret) { s.Paths = []string{"/a/../b"} },
 		"a short value":      func(s *Secret) { s.Value = "hunter2" },
+		"a long value":       func(s *Secret) { s.Value = strings.Repeat("x", 5000) },
 		"a line break":       func(s *Secret) { s.Value = "hunter22\nX-Other: y" },
 		"no placeholder":     func(s *Secret) { s.Placeholder = "" },
 		"itself":             func(s *Secret) { s.Placeholder = s.Value },

@@ -21,7 +21,11 @@ func (b *Broker) Echo(out io.Writer) io.WriteCloser { return b.Answer(out) }
 // Answer is Echo, as what it is.
 func (b *Broker) Answer(out io.Writer) *Answer {
 	now := b.now.Load()
-	gate := now.outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
+	outside, err := now.outside()
+	if err != nil {
+		return &Answer{err: err}
+	}
+	gate := outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
 	r := &Answer{out: gate}
 	r.pairs = now.pairs()
 	return r
@@ -70,7 +74,12 @@ func (b *Broker) EchoHeader(h http.Header) {
 // inHeader says whether there is anything in a header to be replaced: most have
 // nothing.
 func (b *Broker) inHeader(h http.Header) bool {
-	stream := b.now.Load().outside.Stream()
+	outside, err := b.now.Load().outside()
+	if err != nil {
+		clear(h)
+		return false
+	}
+	stream := outside.Stream()
 	holds := func(text string) bool {
 		found := len(stream.Write([]byte(text))) > 0
 		return len(stream.Close()) > 0 || found
@@ -88,9 +97,13 @@ type Answer struct {
 	out   *scan.Gate
 	pairs []Pair
 	held  []byte
+	err   error // of what cannot be searched
 }
 
 func (r *Answer) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
 	text := p
 	if len(r.held) > 0 {
 		r.held = append(r.held, p...)
@@ -114,6 +127,9 @@ const flushed = 4
 // Flush lets out a few bytes that are held back because a value may begin with
 // them, for a reader who waits for what has come so far. See [scan.Gate.Flush].
 func (r *Answer) Flush() error {
+	if r.err != nil {
+		return r.err
+	}
 	if n := len(r.held); n > 0 && n <= flushed {
 		held := r.held
 		r.held = nil
@@ -126,6 +142,9 @@ func (r *Answer) Flush() error {
 
 // Close writes what was held back; it does not close the destination.
 func (r *Answer) Close() error {
+	if r.err != nil {
+		return r.err
+	}
 	if _, err := r.out.Write(r.held); err != nil {
 		return err
 	}

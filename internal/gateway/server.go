@@ -90,6 +90,9 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	if s.desk != nil {
 		group.Go(func() error { return s.desk.serve(ctx) })
 	}
+	if s.broker != nil {
+		group.Go(func() error { s.broker.Warm(); return nil })
+	}
 	for _, r := range s.renewers {
 		group.Go(func() error { r.run(ctx); return nil })
 	}
