@@ -80,7 +80,7 @@ const resolvConf = "/etc/resolv.conf"
 
 // byName goes the way of programs that know no proxy: the bottle's own settings
 // must lead to the gateway's name server and to no other, and that to the
-// gateway, before it is asked. Nobody else is sent anything.
+// gateway, which is asked meanwhile. Nobody else is sent anything.
 func byName(p wire.Probe, host string, ask func(context.Context) outcome) func(context.Context) outcome {
 	lead := name("udp", netip.AddrPortFrom(p.Gateway, uint16(p.Ports.DNS)), host, func(a answer) bool { //nolint:gosec // G115: a port
 		return len(a.addresses) == 1 && a.addresses[0] == p.Gateway
@@ -93,10 +93,13 @@ func byName(p wire.Probe, host string, ask func(context.Context) outcome) func(c
 		if servers := nameServers(string(text)); !slices.Equal(servers, []string{p.Gateway.String()}) {
 			return broken(fmt.Sprintf("%s names %v, not the gateway alone", resolvConf, servers))
 		}
-		if led := lead(ctx); led.failed {
+		led := make(chan outcome, 1)
+		go func() { led <- lead(ctx) }() // ends with ctx
+		asked := ask(ctx)
+		if led := <-led; led.failed {
 			return led
 		}
-		return ask(ctx)
+		return asked
 	}
 }
 
