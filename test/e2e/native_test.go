@@ -58,7 +58,7 @@ func newNativePerson(t *testing.T) *person {
 		t.Fatal(err)
 	}
 	listener := listenHTTPS(t)
-	authority, err := messagesapi.NewAuthority()
+	authority, err := messagesapi.NewAuthority(messagesapi.LoginName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ bottles:
   local:
     env: {CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1"}
     egress:
-      resolve: {api.anthropic.com: ADDRESS}
+      resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
       private: [ADDRESS/32]
       ca: ca.pem
 agents:

@@ -70,8 +70,11 @@ func parseAuthority(data []byte) (*Authority, error) {
 	return &Authority{cert: pair.Leaf, key: key}, nil
 }
 
-// NewAuthority makes an authority with a fresh key.
-func NewAuthority() (*Authority, error) {
+// LoginName is the name of the server that renews logins.
+const LoginName = "platform.claude.com"
+
+// NewAuthority makes an authority with a fresh key, for [Name] and more.
+func NewAuthority(more ...string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
@@ -85,7 +88,7 @@ func NewAuthority() (*Authority, error) {
 		BasicConstraintsValid:       true,
 		KeyUsage:                    x509.KeyUsageCertSign,
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         []string{Name},
+		PermittedDNSDomains:         append([]string{Name}, more...),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -103,7 +106,8 @@ func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// TLS is the configuration of a server that answers as Name.
+// TLS is the configuration of a server that answers as all that the authority
+// is for.
 func (a *Authority) TLS() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -112,7 +116,7 @@ func (a *Authority) TLS() (*tls.Config, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: Name},
-		DNSNames:     []string{Name},
+		DNSNames:     a.cert.PermittedDNSDomains,
 		NotBefore:    a.cert.NotBefore,
 		NotAfter:     a.cert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -21,6 +21,10 @@ import (
 type Server struct {
 	// Reply makes the answer to a conversation; nil means [Script].
 	Reply func(Conversation) Answer
+	// Renew, when set, makes of a login's refresh token the next token and the
+	// next refresh token, for an hour; empty for a refresh token that is not
+	// known.
+	Renew func(refresh string) (token, next string)
 	// Log, when set, gets a line for each request.
 	Log *log.Logger
 
@@ -75,12 +79,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A quarter of a token a byte is near enough for any decision an
 		// agent takes with it.
 		writeJSON(w, http.StatusOK, map[string]any{"input_tokens": len(body) / 4})
+	case "POST /v1/oauth/token":
+		s.renew(w, body)
 	case "HEAD /", "HEAD /api/hello", "GET /api/hello":
 		writeJSON(w, http.StatusOK, map[string]any{"message": "hello"})
 	default:
 		seen.Known = false
 		fail(w, http.StatusNotFound, errors.New("messagesapi: no such path here"))
 	}
+}
+
+// renew answers as the endpoint of [LoginName] does.
+func (s *Server) renew(w http.ResponseWriter, body []byte) {
+	var asked struct {
+		Grant   string `json:"grant_type"`
+		Refresh string `json:"refresh_token"`
+	}
+	err := json.Unmarshal(body, &asked)
+	if err != nil || asked.Grant != "refresh_token" || s.Renew == nil {
+		fail(w, http.StatusBadRequest, errors.New("messagesapi: nothing is renewed"))
+		return
+	}
+	token, next := s.Renew(asked.Refresh)
+	if token == "" {
+		fail(w, http.StatusBadRequest, errors.New("messagesapi: invalid_grant"))
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "refresh_token": next, "expires_in": 3600, "token_type": "Bearer"})
 }
 
 func (s *Server) remember(r Request) {
