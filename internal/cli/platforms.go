@@ -16,6 +16,7 @@ import (
 	"claude-bottle/internal/platform/docker"
 	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/workspace"
 )
 
 // auto is the platform's name that leaves the choice to us.
@@ -30,6 +31,10 @@ type PlatformConfig struct {
 	UID  int
 	// Progress gets one line for each step that takes a person's time.
 	Progress io.Writer
+	// Copying is told how much of a project was copied so far; Copied, what the
+	// copy came to.
+	Copying func(files, bytes int64)
+	Copied  func(workspace.Report)
 }
 
 // NewPlatform constructs a platform. It does not talk to it yet.
@@ -44,6 +49,7 @@ func (a *App) platformNames() []string {
 func newDocker(config PlatformConfig) bottle.Platform {
 	return docker.New(docker.Config{
 		Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID, Progress: config.Progress,
+		Copying: config.Copying, Copied: config.Copied,
 	})
 }
 
@@ -51,6 +57,7 @@ func newDocker(config PlatformConfig) bottle.Platform {
 func newNative(config PlatformConfig) bottle.Platform {
 	return native.New(native.Config{
 		Store: config.Store, Getenv: config.Getenv, Home: config.Home, UID: config.UID, Environ: os.Environ(), Progress: config.Progress,
+		Copying: config.Copying, Copied: config.Copied,
 	})
 }
 
@@ -174,7 +181,10 @@ func (a *App) host(named string) (*host, error) {
 		return nil, err
 	}
 	for name, construct := range a.Platforms {
-		p := construct(PlatformConfig{Store: h.store, Getenv: a.Getenv, Home: home, UID: a.UID, Progress: &noteLines{app: a}})
+		p := construct(PlatformConfig{
+			Store: h.store, Getenv: a.Getenv, Home: home, UID: a.UID, Progress: &noteLines{app: a},
+			Copying: a.copying, Copied: a.copied,
+		})
 		h.platforms = append(h.platforms, p)
 		if name == named {
 			h.platform = p
