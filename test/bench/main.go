@@ -77,6 +77,7 @@ func groups() []group {
 	all = append(all,
 		group{"native", "", measureNative},
 		group{"native-memory", "", measureNativeMemory},
+		group{"native-trace", "", measureNativeTrace},
 		group{"native-fleet", "", measureNativeFleet})
 	return append(all,
 		group{"copy", "runc", func(ctx context.Context, b *bench, _ string) error { return measureCopy(ctx, b) }},

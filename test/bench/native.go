@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -110,12 +111,43 @@ func (p *person) bare(ctx context.Context, launcher int) (contender, error) {
 	}
 	args = append(append([]string{"--unshare-net"}, args[:end]...), "--", "true")
 	return func(ctx context.Context) (took, error) {
+		files, err := p.contents(args)
+		defer func() {
+			for _, file := range files {
+				_ = file.Close()
+			}
+		}()
+		if err != nil {
+			return took{}, err
+		}
 		cmd := p.as(exec.CommandContext(ctx, "bwrap", args...))
+		cmd.ExtraFiles = files
 		if cmd.SysProcAttr.Credential == nil && os.Getuid() == 0 { // a bottle's is not root's either
 			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinary}
 		}
 		return whole(cmd)
 	}, ctx.Err()
+}
+
+// contents opens what bubblewrap is to read from descriptors, and writes their
+// numbers into args: the host's file of the same name, or another small one.
+func (p *person) contents(args []string) (files []*os.File, err error) {
+	const first = 3 // of exec.Cmd.ExtraFiles
+	for i, arg := range args {
+		if arg != "--file" {
+			continue
+		}
+		file, err := os.Open(args[i+2])
+		if err != nil {
+			file, err = os.Open(filepath.Join(p.home, "claude-bottle.yaml"))
+		}
+		if err != nil {
+			return files, err
+		}
+		args[i+1] = strconv.Itoa(first + len(files))
+		files = append(files, file)
+	}
+	return files, nil
 }
 
 // whole is a command of which only the end is of interest.

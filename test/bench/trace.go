@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,16 +32,40 @@ type trace struct {
 // measureTrace launches a build of the program that says when each of its
 // phases begins and ends, and shows where the time goes.
 func measureTrace(ctx context.Context, b *bench, runtime string) error {
+	var engine, own []float64
+	err := b.traceOf(ctx, runtime, func() *exec.Cmd { return b.ours(ctx, "start", "once-"+runtime, "--yes") },
+		func(phases []phase, whole float64) {
+			calls := underWay(phases, isCall)
+			engine, own = append(engine, calls/whole), append(own, whole-calls)
+		})
+	if err != nil {
+		return err
+	}
+	name := "docker, " + runtime + ": "
+	b.report.add(name+"part of a run in which the engine is at work", "", 0, engine, "a call of it is under way")
+	b.report.add(name+"the rest of a run", "ms", 0, own, "process start, files, guest and gateway alone, the probe")
+	return nil
+}
+
+// measureNativeTrace is that of native bottles.
+func measureNativeTrace(ctx context.Context, b *bench, _ string) error {
+	return b.eachPerson(func(p *person) error {
+		return b.traceOf(ctx, "native, "+p.name, func() *exec.Cmd { return p.ours(ctx, "start", "echo", "--yes") }, func([]phase, float64) {})
+	})
+}
+
+// traceOf adds a trace of several launches. each gets the phases of one, and how
+// long it took in all, in ms.
+func (b *bench) traceOf(ctx context.Context, what string, launch func() *exec.Cmd, each func(phases []phase, whole float64)) error {
 	traced := filepath.Join(b.dir, "traced")
 	if _, err := output(b.tool(ctx, "go", "build", "-tags", "failpoints", "-o", traced, "./cmd/claude-bottle")); err != nil {
 		return err
 	}
-	all := map[string]*samples{}
-	var engine, own []float64
+	all, launches := map[string]*samples{}, 0
 	rounds := b.rounds()
 	for rounds.next() {
-		file := filepath.Join(b.dir, fmt.Sprintf("trace-%s-%d", runtime, rounds.done))
-		cmd := b.ours(ctx, "start", "once-"+runtime, "--yes")
+		cmd := launch()
+		file := filepath.Join(cmd.Dir, fmt.Sprintf("trace-%d", rounds.done))
 		cmd.Path, cmd.Args[0] = traced, traced
 		cmd.Env = append(cmd.Env, "CLAUDE_BOTTLE_FAILPOINT_TRACE="+file)
 		begin := time.Now()
@@ -48,25 +73,22 @@ func measureTrace(ctx context.Context, b *bench, runtime string) error {
 		if err != nil {
 			return err
 		}
-		if rounds.warming() {
-			continue // it makes the gateway's image
-		}
 		phases, err := readTrace(file, begin)
-		if err != nil {
+		if err = errors.Join(err, os.Remove(file)); err != nil {
 			return err
 		}
+		if rounds.warming() {
+			continue // it makes the gateway's image, or installs the program
+		}
 		whole := milliseconds([]time.Duration{times.whole})[0]
-		calls := underWay(phases, isCall)
-		engine, own = append(engine, calls/whole), append(own, whole-calls)
+		each(phases, whole)
+		launches++
 		phases = append(phases,
 			phase{Name: "first output of the harness", Begin: milliseconds([]time.Duration{times.ready})[0]},
 			phase{Name: "end of the command", Begin: whole})
 		gather(all, phases)
 	}
-	name := "docker, " + runtime + ": "
-	b.report.add(name+"part of a run in which the engine is at work", "", 0, engine, "a call of it is under way")
-	b.report.add(name+"the rest of a run", "ms", 0, own, "process start, files, guest and gateway alone, the probe")
-	b.report.Traces = append(b.report.Traces, trace{runtime, summarise(all, len(engine))})
+	b.report.Traces = append(b.report.Traces, trace{what, summarise(all, launches)})
 	return nil
 }
 
