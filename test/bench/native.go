@@ -54,6 +54,7 @@ agents:
   "true": {bottle: plain, harness: {command: ["true"]}}
   echo: {bottle: plain, harness: {command: [echo, ready]}}
   hold: {bottle: plain, harness: {command: [sh, -c, 'echo ready; exec cat']}}
+  also: {bottle: plain, harness: {command: [sh, -c, 'echo ready; exec cat']}}
 `
 	err := errors.Join(os.MkdirAll(p.home, 0o755),
 		os.WriteFile(filepath.Join(p.home, "claude-bottle.yaml"), []byte(manifest), 0o644), //nolint:gosec // G306: another user reads it

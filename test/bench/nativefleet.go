@@ -97,8 +97,9 @@ func (p *person) launchFleet(ctx context.Context, size int) (f fleet, err error)
 		err = errors.Join(err, p.left())
 	}()
 	var launchers []int
-	for range size {
-		h, err := hold(p.ours(ctx, "start", "hold", "--yes"))
+	for i := range size {
+		agent := []string{"hold", "also"}[i%2] // one has 99 names
+		h, err := hold(p.ours(ctx, "start", agent, "--yes"))
 		if err != nil {
 			return f, err
 		}
