@@ -3,10 +3,15 @@
 package escape_test
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"claude-bottle/test/escape/attacks"
 )
@@ -51,5 +56,43 @@ func TestNothingSpeaksToTheTerminal(t *testing.T) {
 			got.clean(t, strings.Join(args, " "))
 		}
 		v.untouched(t, "all of it")
+	})
+}
+
+// TestNothingShoutsThroughTheTerminal has the agent itself, at a terminal, say
+// what terminals act on.
+func TestNothingShoutsThroughTheTerminal(t *testing.T) {
+	sampled(t, func(t *testing.T, p *person) {
+		cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "shout")
+		credential := cmd.SysProcAttr.Credential
+		file, err := pty.StartWithAttrs(cmd, &pty.Winsize{Rows: 40, Cols: 120}, &syscall.SysProcAttr{
+			Setsid: true, Setctty: true, Credential: credential, Pdeathsig: syscall.SIGKILL,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		said, _ := io.ReadAll(file) // a terminal ends with EIO
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%q", err, said)
+		}
+		for _, word := range []string{"half\r\n", "the end\r\n"} {
+			if !bytes.Contains(said, []byte(word)) {
+				t.Errorf("%q is missing: %q", word, said)
+			}
+		}
+		for _, shout := range attacks.Shouts() {
+			if bytes.Contains(said, []byte(shout)) {
+				t.Errorf("%q reached the terminal", shout)
+			}
+		}
+		for _, part := range []string{"]52;", "\x1bP", "\x1b_", "\x05", "[21t", "[5i", "]8;;", "\u009b", "\x9b", "\x90"} {
+			if part[0] == '[' || part[0] == ']' {
+				part = "\x1b" + part
+			}
+			if bytes.Contains(said, []byte(part)) {
+				t.Errorf("%q reached the terminal: %q", part, said)
+			}
+		}
 	})
 }

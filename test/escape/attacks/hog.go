@@ -49,7 +49,7 @@ func Hogs() []Hog {
 	return []Hog{
 		{ID: "hog/processes", What: "a fork bomb", Limit: "pids: 200", take: forkBomb},
 		{ID: "hog/memory", Full: true, What: "memory, 1 GiB of it", Limit: "memory: 128MiB", take: fillMemory},
-		{ID: "hog/disk", What: "disk: files of 512 MiB, and as many empty ones as fit", Limit: "disk: 64MiB", Ends: true, take: fillDisk},
+		{ID: "hog/disk", Full: true, What: "disk: files of 512 MiB, and as many empty ones as fit", Limit: "disk: 64MiB", Ends: true, take: fillDisk},
 		{ID: "hog/descriptors", Full: true, What: "descriptors of files, sockets and pipes, in many processes", take: openEverything},
 		{ID: "hog/connections", What: "connections to its gateway that say half of something, or nothing", take: connectOften},
 		{ID: "hog/requests", Full: true, What: "requests and questions of DNS that are refused, as fast as they can be said", take: askOften},

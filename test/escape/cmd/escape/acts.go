@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
 	"claude-bottle/test/escape/attacks"
@@ -25,6 +26,7 @@ func acts() map[string]act {
 		"plant":       plant,
 		"race":        race,
 		"speak":       simple(attacks.Speak),
+		"shout":       shout,
 		"hog":         hog,
 		"bomb":        simple(attacks.Bomb),
 		"fill":        simple(func(context.Context) error { attacks.Fill(); return nil }),
@@ -72,6 +74,11 @@ func pulse(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return err
 	}
 	return json.NewEncoder(out).Encode(found)
+}
+
+// shout writes to both of its streams what terminals act on.
+func shout(_ context.Context, _ []string, _ io.Reader, out io.Writer) error {
+	return errors.Join(attacks.Shout(os.Stderr, "half"), attacks.Shout(out, "the end"))
 }
 
 // ways asks for a host and port by each way; the last argument is what it says.
