@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test test-escape test-faults lint bench bench-scan
+.PHONY: build try test test-escape test-faults lint bench bench-scan fuzz
 
 # The one static binary: command, gateway and guest.
 build:
@@ -41,6 +41,11 @@ test-faults:
 # a sample.
 test-escape:
 	go run ./test/engine/cmd/engine --gvisor --tools -- env CLAUDE_BOTTLE_ESCAPE=all go test -count=1 -v -timeout 60m ./test/escape/...
+
+# What parses a bottle's bytes, and what decides about them, each fuzzed for some
+# seconds on top of the inputs that are kept.
+fuzz:
+	go run ./test/fuzz -time 5s
 
 # Formatting, static checks, the direction of imports, known vulnerabilities.
 lint: $(CACHE)/golangci-lint $(CACHE)/govulncheck

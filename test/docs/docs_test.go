@@ -104,3 +104,31 @@ func sources(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// TestFuzzTargetsKeepACorpus: what parses or judges the bytes of a bottle is
+// fuzzed from where the last time came to.
+func TestFuzzTargetsKeepACorpus(t *testing.T) {
+	targets := 0
+	for _, dir := range []string{"gateway", "policy", "wire"} {
+		files, err := filepath.Glob(filepath.Join(root, "internal", dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, target := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllSubmatch(source, -1) {
+				targets++
+				kept, err := filepath.Glob(filepath.Join(root, "internal", dir, "testdata", "fuzz", string(target[1]), "*"))
+				if err != nil || len(kept) == 0 {
+					t.Errorf("%s of %s keeps no corpus: %v", target[1], dir, err)
+				}
+			}
+		}
+	}
+	if targets < 10 {
+		t.Errorf("%d targets", targets)
+	}
+}
