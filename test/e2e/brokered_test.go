@@ -75,6 +75,15 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 			t.Error("the token was printed")
 		}
 	}
+	for _, args := range [][]string{
+		{"info", agent}, {"info", agent, "--format", "json"}, {"policy", agent}, {"ps", "--format", "json"}, {"list"},
+		{"start", agent, "--dry-run", "--platform", platform, "--format", "json"}, {"egress", filepath.Base(p.lastRun())},
+		{"logs", filepath.Base(p.lastRun())}, {"why", agent, "https://api.anthropic.com/v1/messages"},
+	} {
+		if got := p.run(args...); strings.Contains(got.stdout+got.stderr, part) {
+			t.Errorf("%q says the token", args)
+		}
+	}
 	p.secretNowhere(part)
 	if !slices.ContainsFunc(p.lastRecord(), func(e audit.Event) bool { return e.Secrets == "CLAUDE_CODE_OAUTH_TOKEN" && e.Path == "/v1/messages" }) {
 		t.Error("the record does not say that the token was used")
