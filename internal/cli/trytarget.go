@@ -164,8 +164,14 @@ func (a *App) privateFiles(inside string) []string {
 		return nil
 	}
 	var found []string
+	var paths []string
 	for _, name := range []string{".ssh", ".docker", ".gnupg", ".aws", ".config/gh", ".claude", ".bash_history", "claude-bottle.yaml"} {
-		path := filepath.Join(home, name)
+		paths = append(paths, filepath.Join(home, name))
+	}
+	if root, err := a.stateRoot(); err == nil {
+		paths = append(paths, a.logins(root).FilePath())
+	}
+	for _, path := range paths {
 		if _, err := os.Lstat(path); err == nil && !strings.HasPrefix(path, inside+"/") {
 			found = append(found, path)
 		}

@@ -48,6 +48,8 @@ func TestPipelockCannot(t *testing.T) {
 		"tcp":                  func(s *bottle.Spec, _ *observed) { s.Egress.Rules[0].TCP, s.Egress.Rules[0].Port = true, 5432 },
 		"docs.example.com:81":  func(s *bottle.Spec, _ *observed) { s.Egress.Rules[0].Port = 81 },
 		"it knows names alone": func(s *bottle.Spec, _ *observed) { s.Egress.Rules[0].Budget = 1 },
+		"scan.canary":          func(s *bottle.Spec, _ *observed) { s.Canary = true },
+		"scan":                 func(s *bottle.Spec, _ *observed) { s.Egress.Scan.Mode = policy.ScanWarn },
 		"inspect: always":      func(s *bottle.Spec, _ *observed) { s.Egress.Inspect = policy.InspectAlways },
 		"unlisted: ask":        func(s *bottle.Spec, _ *observed) { s.Egress.Unlisted = policy.Ask },
 		"brokered secret KEY":  func(s *bottle.Spec, _ *observed) { s.Egress.Secrets = []policy.Secret{{Name: "KEY"}} },
