@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -63,6 +64,9 @@ func newWatch(values []scan.Value, readable map[string]bool, terms policy.Scan) 
 		for i := range values { // what is left of them is in the automaton
 			clear(values[i].Bytes)
 		}
+		// Building takes some times what is built, the broker's before included;
+		// a gateway at rest gives it back.
+		debug.FreeOSMemory()
 		return s, err
 	})
 	return w

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -66,6 +67,9 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
+	if s.broker != nil {
+		s.clients.Go(debug.FreeOSMemory) // building it took some times what it is
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {

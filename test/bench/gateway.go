@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -60,7 +61,69 @@ func measureGateway(ctx context.Context, b *bench, _ string) (err error) {
 			return err
 		}
 	}
+	if err := b.signing(ctx, origin); err != nil {
+		return err
+	}
 	return b.gatewayMemory(ctx, origin)
+}
+
+// signing is what is added to small posts over TLS that come at a fixed rate,
+// are scanned, and have a secret put in: beside one that only inspects and
+// scans, and beside nothing.
+func (b *bench) signing(ctx context.Context, origin *traffic.Origin) (err error) {
+	var contenders []*proxy
+	for _, signing := range []bool{true, false} {
+		p, err := b.startGateway(ctx, origin, true, signing)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.stop()) }()
+		contenders = append(contenders, p)
+	}
+	contenders = append(contenders, direct(origin))
+	tails := make([][]float64, len(contenders))
+	rounds := b.rounds()
+	for rounds.next() {
+		for i, p := range contenders {
+			kind := traffic.Signed(cmp.Or(p.placeholder, "a-token-of-its-own"))
+			took, err := traffic.Paced(ctx, p.path(origin), kind, 64, pacedRate, pacedTime)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			if !rounds.warming() {
+				slices.Sort(took)
+				tails[i] = append(tails[i], milliseconds(took[len(took)*99/100 : len(took)*99/100+1])[0])
+			}
+		}
+	}
+	b.report.add(fmt.Sprintf("latency added to posts of 3 KiB, brokered and scanned, at %d/s: p99", pacedRate), "ms", 2, differences(tails[0], tails[2]), "")
+	b.report.add(fmt.Sprintf("latency added to posts of 3 KiB, scanned alone, at %d/s: p99", pacedRate), "ms", 0, differences(tails[1], tails[2]), "")
+	return b.atRest(ctx, origin)
+}
+
+// atRest is what a gateway with a secret has resident, before anything was
+// asked of it and once it has built what it scans with.
+func (b *bench) atRest(ctx context.Context, origin *traffic.Origin) (err error) {
+	p, err := b.startGateway(ctx, origin, true, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	for _, when := range []string{"before anything", "after a request that was brokered and scanned"} {
+		used, err := memoryOf(p.pids[0])
+		if err != nil {
+			return err
+		}
+		b.report.add("gateway at rest, "+when+", resident", "MiB", 15, []float64{used.resident}, "")
+		release, err := traffic.Hold(ctx, p.path(origin), traffic.Signed(p.placeholder), 1)
+		if err != nil {
+			return err
+		}
+		if err := release(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // contend starts ours and squid and lets them take turns.

@@ -29,6 +29,8 @@ type proxy struct {
 	roots   []byte // of what it shows clients, where it opens TLS
 	pids    []int  // its process, and those that belong to it
 	stop    func() error
+	// placeholder is what stands for the secret that it puts in.
+	placeholder string
 }
 
 func direct(_ *traffic.Origin) *proxy { return &proxy{name: "none", stop: func() error { return nil }} }
@@ -63,6 +65,12 @@ func (p *proxy) cpu() (time.Duration, error) {
 
 // startOurs runs the gateway by itself, with its record.
 func (b *bench) startOurs(ctx context.Context, origin *traffic.Origin, inspect bool) (*proxy, error) {
+	return b.startGateway(ctx, origin, inspect, false)
+}
+
+// startGateway is startOurs; signing has it put a secret into what goes to the
+// origin over TLS.
+func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, inspect, signing bool) (*proxy, error) {
 	dir, err := os.MkdirTemp(b.dir, "gateway-")
 	if err != nil {
 		return nil, err
@@ -78,6 +86,9 @@ func (b *bench) startOurs(ctx context.Context, origin *traffic.Origin, inspect b
 	if inspect {
 		policy["inspect"] = "always"
 	}
+	if signing {
+		policy["secrets"] = []map[string]any{{"name": "BENCH_TOKEN", "hosts": []string{fmt.Sprintf("%s:%d", traffic.Name, origin.Secure)}}}
+	}
 	data, err := json.Marshal(policy)
 	if err != nil {
 		return nil, err
@@ -90,7 +101,11 @@ func (b *bench) startOurs(ctx context.Context, origin *traffic.Origin, inspect b
 	if inspect {
 		args = append(args, "--ca-cert", path("ca.pem"))
 	}
+	if signing {
+		args = append(args, "--placeholders", path("placeholders"))
+	}
 	cmd := exec.CommandContext(ctx, b.binary, args...)
+	cmd.Env = append(os.Environ(), "BENCH_TOKEN=bench-0123456789abcdefABCDEF0123456789")
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -114,6 +129,13 @@ func (b *bench) startOurs(ctx context.Context, origin *traffic.Origin, inspect b
 		if _, _, err := net.SplitHostPort(strings.Trim(word, ",")); err == nil {
 			p.address = strings.Trim(word, ",")
 		}
+	}
+	if signing {
+		text, err := os.ReadFile(path("placeholders"))
+		if err != nil {
+			return nil, errors.Join(err, stop())
+		}
+		_, p.placeholder, _ = strings.Cut(strings.TrimSpace(string(text)), "=")
 	}
 	if inspect {
 		if p.roots, err = os.ReadFile(path("ca.pem")); err != nil {

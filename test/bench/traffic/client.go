@@ -47,6 +47,17 @@ var (
 	Upload   = Kind{Name: "bulk from the client", Bulk: true, begin: func(ctx context.Context, p Path) (*client, error) { return beginBulk(ctx, p, upload) }}
 )
 
+// Signed is the kind of posts over TLS with a credential and a text of 3 KiB.
+func Signed(token string) Kind {
+	text := strings.Repeat("func main() { fmt.Println(\"hello, world\") } // some source, as agents send it\n", 40)
+	return Kind{Name: "signed posts over TLS", begin: func(ctx context.Context, p Path) (*client, error) {
+		return beginSecureWith(ctx, p, func(conn net.Conn, host string) *client {
+			return repeated(conn, fmt.Appendf(nil,
+				"POST / HTTP/1.1\r\nHost: %s\r\nUser-Agent: traffic\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", host, token, len(text), text))
+		})
+	}}
+}
+
 // Once is the kind that moves count bytes from the client in one exchange.
 func (k Kind) Once(count int64) Kind {
 	return Kind{Name: k.Name, Bulk: true, begin: func(ctx context.Context, p Path) (*client, error) { return bulk(ctx, p, upload, count) }}
@@ -162,6 +173,10 @@ func beginPlain(ctx context.Context, p Path, body int) (*client, error) {
 
 // beginSecure keeps a tunnel and sends requests over TLS in it.
 func beginSecure(ctx context.Context, p Path, start string, body int) (*client, error) {
+	return beginSecureWith(ctx, p, func(conn net.Conn, host string) *client { return requests(conn, start, host, body) })
+}
+
+func beginSecureWith(ctx context.Context, p Path, of func(conn net.Conn, host string) *client) (*client, error) {
 	conn, err := p.dial(ctx, p.Origin.Secure)
 	if err != nil {
 		return nil, err
@@ -173,7 +188,7 @@ func beginSecure(ctx context.Context, p Path, start string, body int) (*client, 
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return requests(secure, start, fmt.Sprintf("%s:%d", Name, p.Origin.Secure), body), nil
+	return of(secure, fmt.Sprintf("%s:%d", Name, p.Origin.Secure)), nil
 }
 
 func requests(conn net.Conn, start, host string, body int) *client {
@@ -183,6 +198,11 @@ func requests(conn net.Conn, start, host string, body int) *client {
 		request = fmt.Appendf(nil, "%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: traffic\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n", start, host, body)
 		request = append(request, make([]byte, body)...)
 	}
+	return repeated(conn, request)
+}
+
+// repeated sends one request again and again.
+func repeated(conn net.Conn, request []byte) *client {
 	in := bufio.NewReaderSize(conn, 16<<10)
 	return &client{close: conn.Close, exchange: func() (int64, error) {
 		if err := conn.SetDeadline(time.Now().Add(stall)); err != nil {
