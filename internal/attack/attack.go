@@ -43,6 +43,8 @@ type Targets struct {
 	// Program is our own inside.
 	Program string `json:"program"`
 	UID     int    `json:"uid"`
+	// Nested bottles may make namespaces: that is no attack there.
+	Nested bool `json:"nested,omitempty"`
 }
 
 // Attempt is one row of the table.

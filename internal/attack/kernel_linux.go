@@ -26,13 +26,15 @@ const (
 	byGuest  = "that process is closed to its user"
 )
 
+const inOwnNamespace = "become root in a namespace of its own"
+
 // localAttempts are about the kernel, other processes and files. They are made
 // on one thread, which does not outlive them: some would change it.
 func localAttempts(t Targets) []attempt {
 	runtime.LockOSThread()
 	calls := []attempt{
 		{tried: "become root", try: func(context.Context) result { return becomeRoot(t.UID) }},
-		{tried: "become root in a namespace of its own", try: func(ctx context.Context) result {
+		{tried: inOwnNamespace, try: func(ctx context.Context) result {
 			return ownNamespace(ctx, t.Program)
 		}},
 		{tried: "open a raw socket", try: func(context.Context) result { return rawSockets() }},
@@ -43,6 +45,9 @@ func localAttempts(t Targets) []attempt {
 		{tried: "use what kernels are taken by", try: func(context.Context) result { return riskyCalls() }},
 		{tried: "see other processes", try: func(context.Context) result { return otherProcesses(filepath.Base(t.Program)) }},
 		{tried: "read the memory of its own guard", try: func(context.Context) result { return memoryOf(1) }},
+	}
+	if t.Nested {
+		calls = slices.DeleteFunc(calls, func(a attempt) bool { return a.tried == inOwnNamespace })
 	}
 	return append(calls, fileAttempts(t)...)
 }

@@ -179,3 +179,13 @@ func serveProxy(address string) error {
 	}()
 	return nil
 }
+
+// TestNestedIsNoAttack: what a bottle may do by its manifest is not tried.
+func TestNestedIsNoAttack(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		tried := slices.ContainsFunc(localAttempts(Targets{Nested: nested}), func(a attempt) bool { return a.tried == inOwnNamespace })
+		if tried == nested {
+			t.Errorf("nested %t: tried %t", nested, tried)
+		}
+	}
+}

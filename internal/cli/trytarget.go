@@ -52,7 +52,7 @@ func (opts *tryOptions) aim(ctx context.Context, spec bottle.Spec) (*target, err
 		return nil, err
 	}
 	t := &target{hosts: hosts, spec: spec, targets: attack.Targets{
-		Refused: refusedName, Workspace: spec.Workspace, Program: bottle.Program, UID: spec.UID,
+		Refused: refusedName, Workspace: spec.Workspace, Program: bottle.Program, UID: spec.UID, Nested: spec.Nested,
 		Variables: secretVariables(), Sockets: sockets(opts.Getenv("DOCKER_HOST")), Files: opts.privateFiles(spec.Home),
 	}}
 	doors, err := hosts.Doors()
