@@ -46,8 +46,14 @@ func TestNothingSpeaksToTheTerminal(t *testing.T) {
 		}
 		// Errors that quote what they were given, or what is inside.
 		for _, args := range [][]string{
-			{"start", p.agent, "--yes", "--cwd", "--", "\x1b]0;x\x07"}, {"ps", "\x1b[2J"}, {"why", p.agent, "http://\x1b[2J.example/\x07"},
-			{"exec", "\x1b[2J", "x"}, {"\x1b[2J"}, {"start", "\x1b[2J"}, {"allow", run, "\x1b[2J"}, {"validate", project + "/\x1b[2J"},
+			{"start", p.agent, "--yes", "--cwd", "--", "\x1b]0;x\x07"},
+			{"ps", "\x1b[2J"},
+			{"why", p.agent, "http://\x1b[2J.example/\x07"},
+			{"exec", "\x1b[2J", "x"},
+			{"\x1b[2J"},
+			{"start", "\x1b[2J"},
+			{"allow", run, "\x1b[2J"},
+			{"validate", project + "/\x1b[2J"},
 		} {
 			got := p.run(nil, args...)
 			if got.code == 0 {

@@ -115,8 +115,10 @@ func writeEverywhere(ctx context.Context, t Targets) result {
 }
 
 func ownFiles(_ context.Context, _ Targets) result {
-	paths := []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt",
-		"/etc/ld.so.preload", "/etc/ld.so.cache", "/.claude-bottle/claude-bottle", "/.dockerenv"}
+	paths := []string{
+		"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt",
+		"/etc/ld.so.preload", "/etc/ld.so.cache", "/.claude-bottle/claude-bottle", "/.dockerenv",
+	}
 	for _, path := range paths {
 		file, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
@@ -205,8 +207,12 @@ func deviceNodes(_ context.Context, t Targets) result {
 		kind         uint32
 		major, minor uint32
 	}{
-		{"a disk", unix.S_IFBLK, 8, 0}, {"a virtual disk", unix.S_IFBLK, 253, 0}, {"the memory", unix.S_IFCHR, 1, 1},
-		{"the kernel's log", unix.S_IFCHR, 1, 11}, {"null", unix.S_IFCHR, 1, 3}, {"fuse", unix.S_IFCHR, 10, 229},
+		{"a disk", unix.S_IFBLK, 8, 0},
+		{"a virtual disk", unix.S_IFBLK, 253, 0},
+		{"the memory", unix.S_IFCHR, 1, 1},
+		{"the kernel's log", unix.S_IFCHR, 1, 11},
+		{"null", unix.S_IFCHR, 1, 3},
+		{"fuse", unix.S_IFCHR, 10, 229},
 	} {
 		dev := int(unix.Mkdev(node.major, node.minor)) //nolint:gosec // G115: a small number
 		if err := unix.Mknod(path, node.kind|0o600, dev); err == nil {

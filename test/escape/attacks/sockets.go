@@ -119,8 +119,10 @@ func changeRoutes(context.Context, Targets) result {
 func highBits(context.Context, Targets) result {
 	const high = 1 << 32
 	for _, k := range [][3]uintptr{
-		{high | unix.AF_PACKET, unix.SOCK_DGRAM, 0}, {high | unix.AF_INET, high | unix.SOCK_RAW, unix.IPPROTO_RAW},
-		{unix.AF_INET, unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK, high | unix.IPPROTO_ICMP}, {high | unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+		{high | unix.AF_PACKET, unix.SOCK_DGRAM, 0},
+		{high | unix.AF_INET, high | unix.SOCK_RAW, unix.IPPROTO_RAW},
+		{unix.AF_INET, unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK, high | unix.IPPROTO_ICMP},
+		{high | unix.AF_VSOCK, unix.SOCK_STREAM, 0},
 	} {
 		fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, k[0], k[1], k[2])
 		if errno == 0 {
