@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,12 +35,9 @@ func Watch(spec Spec, secrets environ.Secrets) ([]wire.Watched, []provision.File
 		return nil, nil
 	}
 	var all []wire.Watched
-	for _, variable := range secrets.Env() {
-		name, value, _ := strings.Cut(variable, "=")
-		i := slices.IndexFunc(spec.Env, func(e environ.Entry) bool { return slices.Contains(e.Names(), name) })
-		asked := i >= 0 && spec.Env[i].Kind == environ.Ask
-		if text := telling(asked, name, value); text != "" {
-			all = append(all, wire.Watched{Name: name, Value: []byte(text)})
+	for name, value := range readable(spec, secrets) {
+		if len(value) >= scan.MinValue {
+			all = append(all, wire.Watched{Name: name, Value: []byte(value)})
 		}
 	}
 	if !spec.Canary {
@@ -49,18 +47,41 @@ func Watch(spec Spec, secrets environ.Secrets) ([]wire.Watched, []provision.File
 	return append(all, decoys...), files
 }
 
+// TooShort are the names of secrets that are readable inside and that no
+// gateway can look for: what is shorter than scan.MinValue is found everywhere.
+func TooShort(spec Spec, secrets environ.Secrets) []string {
+	var names []string
+	for name, value := range readable(spec, secrets) {
+		if len(value) < scan.MinValue && spec.Gateway == "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readable yields what is to be looked for of the secrets that are readable
+// inside, however short.
+func readable(spec Spec, secrets environ.Secrets) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, variable := range secrets.Env() {
+			name, value, _ := strings.Cut(variable, "=")
+			i := slices.IndexFunc(spec.Env, func(e environ.Entry) bool { return slices.Contains(e.Names(), name) })
+			asked := i >= 0 && spec.Env[i].Kind == environ.Ask
+			if text := telling(asked, name, value); text != "" && !yield(name, text) {
+				return
+			}
+		}
+	}
+}
+
 // telling is what of a value only the run knows, "" for nothing: a variable of
-// the launcher's can as well be a path or a word that everybody writes, and
-// what is shorter than scan.MinValue is found everywhere.
+// the launcher's can as well be a path or a word that everybody writes.
 func telling(asked bool, name, value string) string {
 	switch u, err := url.Parse(value); {
 	case err == nil && u.User != nil && u.Host != "":
 		value, _ = u.User.Password()
 	case asked, namesCredential(name):
 	case err == nil && u.Scheme != "" && u.Host != "", !scan.RandomQuery(url.QueryEscape(value)):
-		return ""
-	}
-	if len(value) < scan.MinValue {
 		return ""
 	}
 	return value

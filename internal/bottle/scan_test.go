@@ -24,8 +24,8 @@ func TestTelling(t *testing.T) {
 		{"NPM_TOKEN", "npm-token-1", false, "npm-token-1"},
 		{"DEPLOY_KEY", "correct horse battery", false, "correct horse battery"},
 		{"ANY", "whatever was typed", true, "whatever was typed"},
-		{"ANY", "1234567", true, ""},
-		{"NPM_TOKEN", "short", false, ""},
+		{"ANY", "1234567", true, "1234567"},
+		{"NPM_TOKEN", "short", false, "short"},
 		{"NODE_ENV", "development", false, ""},
 		{"HTTP_TIMEOUT", "30000000", false, ""},
 		{"IMAGE", "node-22.1.0-alpine3.19-slim", false, ""},
@@ -45,9 +45,10 @@ func TestTelling(t *testing.T) {
 func TestWatch(t *testing.T) {
 	spec := Spec{Env: []environ.Entry{
 		{Name: "TOKEN", Kind: environ.Host, Source: "T"}, {Name: "MODE", Kind: environ.Host, Source: "M"},
+		{Name: "PASSWORD", Kind: environ.Host, Source: "P"},
 	}}
 	lookup := func(name string) (string, bool) {
-		return map[string]string{"T": "a-token-of-some-kind", "M": "production"}[name], true
+		return map[string]string{"T": "a-token-of-some-kind", "M": "production", "P": "short"}[name], true
 	}
 	secrets, err := environ.Gather(context.Background(), spec.Env, environ.Sources{Lookup: lookup})
 	if err != nil {
@@ -56,6 +57,9 @@ func TestWatch(t *testing.T) {
 	watched, files := Watch(spec, secrets)
 	if len(watched) != 1 || watched[0].Name != "TOKEN" || string(watched[0].Value) != "a-token-of-some-kind" || files != nil {
 		t.Errorf("%v, %v", watched, files)
+	}
+	if got := TooShort(spec, secrets); !slices.Equal(got, []string{"PASSWORD"}) {
+		t.Errorf("too short: %q", got)
 	}
 	spec.Gateway = Pipelock
 	if watched, files := Watch(spec, secrets); watched != nil || files != nil {
