@@ -23,7 +23,6 @@ try: build
 # Everything, with a real engine and a real agent. `go test ./...` alone skips
 # what needs an engine where none answers.
 test:
-	cd modules/reference && go test -race -count=1 ./...
 	go run ./test/engine/cmd/engine --gvisor --tools -- go test -race -shuffle=on -count=1 -timeout 40m ./...
 
 # The launcher, the engine and the bottle's parts killed and disturbed wherever
