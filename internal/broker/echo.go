@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"claude-bottle/internal/scan"
 )
@@ -46,8 +47,9 @@ func (v *values) pairs() []Pair {
 }
 
 // EchoHeader does in place for an answer's header what Echo does for its body.
-// A field whose name holds a value goes.
+// A field whose name holds a value, in whatever case, goes.
 func (b *Broker) EchoHeader(h http.Header) {
+	b.dropNamed(h)
 	if !b.inHeader(h) {
 		return
 	}
@@ -67,6 +69,20 @@ func (b *Broker) EchoHeader(h http.Header) {
 		}
 		for i, value := range values {
 			values[i] = restored(value)
+		}
+	}
+}
+
+// dropNamed takes out fields whose names hold a value. The case of a name is
+// not what it was when the answer was read, and a value that is hexadecimal or
+// a UUID is whole in either.
+func (b *Broker) dropNamed(h http.Header) {
+	for _, p := range b.now.Load().pairs() {
+		value := strings.ToLower(p.Value)
+		for name := range h {
+			if len(name) >= len(value) && strings.Contains(strings.ToLower(name), value) {
+				delete(h, name)
+			}
 		}
 	}
 }

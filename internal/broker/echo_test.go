@@ -54,11 +54,41 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// TestEchoDrips has a server send a value bit by bit, and wait in between.
+func TestEchoDrips(t *testing.T) {
+	const most = 8 // of what must not be told at a stretch
+	for _, value := range []string{"Zq8wLx3vTn5kRb2mYc9pDf4h", "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"} {
+		s := github()
+		s.Pair = Pair{value, strings.Repeat("-", len(value))}
+		b := broker(t, s)
+		for step := 1; step <= most; step++ {
+			var out bytes.Buffer
+			w := b.Answer(&out)
+			for part := range slices.Chunk([]byte("it is "+value+"."), step) {
+				if _, err := w.Write(part); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for i := range len(value) - most {
+				if strings.Contains(out.String(), value[i:i+most]) {
+					t.Fatalf("%d at a time: %q", step, out.String())
+				}
+			}
+		}
+	}
+}
+
 func TestEchoHeader(t *testing.T) {
 	b := broker(t, github())
-	h := http.Header{"Location": {"https://x.example/?t=" + real}, "X-Echo": {basic("a", real)}, "X-" + real: {"x"}, "Date": {"today"}}
+	h := http.Header{"Location": {"https://x.example/?t=" + real}, "X-Echo": {basic("a", real)}, "X-" + real: {"x"}, http.CanonicalHeaderKey("X-" + real): {"x"}, strings.ToLower(real): {"x"}, "Date": {"today"}}
 	b.EchoHeader(h)
-	if text := fmt.Sprint(h); strings.Contains(text, real) || strings.Contains(text, basic("a", real)[10:]) {
+	if text := fmt.Sprint(h); strings.Contains(strings.ToLower(text), strings.ToLower(real)) || strings.Contains(text, basic("a", real)[10:]) {
 		t.Error(text)
 	}
 	if h.Get("Location") != "https://x.example/?t="+fake || h.Get("Date") != "today" {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -184,5 +185,32 @@ func TestGatePauses(t *testing.T) {
 	}
 	if out.String() != sample[:Slack] {
 		t.Errorf("%q left", out.String())
+	}
+}
+
+// TestGateFlushes has a source drip a value: what a reader gets early is the
+// beginning, and no more with each pause.
+func TestGateFlushes(t *testing.T) {
+	const most = 4
+	long := "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"
+	for _, value := range []string{sample, long} {
+		for step := 1; step <= most+1; step++ {
+			var out bytes.Buffer
+			g := withSecret(t, value).Gate(&out, func(Finding) Verdict { return Redact })
+			for part := range slices.Chunk([]byte(value+"."), step) {
+				if _, err := g.Write(part); err != nil {
+					t.Fatal(err)
+				}
+				if err := g.Flush(most); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := g.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if shown := len(value) - strings.Count(out.String(), "*"); shown > most+len(value)%16 {
+				t.Errorf("%d at a time: %q", step, out.String())
+			}
+		}
 	}
 }

@@ -33,6 +33,7 @@ type Gate struct {
 	held   []byte // what was written and has not left
 	base   int64  // the offset of held's first byte
 	marks  []span // in held, to be redacted
+	hidden int64  // where the last of what was redacted ended
 	err    error
 }
 
@@ -84,14 +85,17 @@ func (g *Gate) safe() int64 {
 	return g.stream.Safe()
 }
 
-// Flush lets out what is held, if that is at most so many bytes: what has begun
-// with so little would keep somebody waiting who reads as it comes. What goes
-// on from it is still found, but for these bytes.
+// Flush lets out what is held, if what has begun is at most so many bytes,
+// those that left before included: so little would keep somebody waiting who
+// reads as it comes. What goes on from it is still found, but for these bytes.
+// Right behind what was redacted nothing leaves early: a long value is looked
+// for by pieces, and would lose the beginning of each (TestGateFlushes).
 func (g *Gate) Flush(most int) error {
-	if g.err != nil || len(g.held) == 0 || len(g.held) > most {
+	safe, end := g.safe(), g.base+int64(len(g.held))
+	if g.err != nil || end-safe > int64(most) || g.hidden > 0 && safe-g.hidden < MinValue {
 		return g.err
 	}
-	return g.release(g.base + int64(len(g.held)))
+	return g.release(end)
 }
 
 // Close lets the rest out. It does not close the destination.
@@ -116,7 +120,8 @@ func (g *Gate) judge(found []Finding) bool {
 		switch g.decide(f) {
 		case Pass:
 		case Redact:
-			g.marks = append(g.marks, span{f.Offset, f.Offset + int64(f.Length)})
+			g.hidden = f.Offset + int64(f.Length)
+			g.marks = append(g.marks, span{f.Offset, g.hidden})
 		default:
 			clear(g.held)
 			g.held = nil
