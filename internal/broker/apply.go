@@ -94,14 +94,8 @@ func (b *Broker) Apply(r Request) (Result, error) {
 	}
 	for _, s := range a.used {
 		a.out.Used = append(a.out.Used, s.Name)
-		if !s.SigV4 {
-			// An answer in slices could be put together from pieces of an echo
-			// that are too small to know. A server may ignore these, and so
-			// may we (RFC 9110, 14.2).
-			a.out.Header.Del("Range")
-			a.out.Header.Del("If-Range")
-		}
 	}
+	a.askWhole()
 	return a.out, nil
 }
 
@@ -110,6 +104,20 @@ func (a *attempt) askPlain() {
 	a.out.Header.Set("Accept-Encoding", "identity")
 	if len(a.out.Header["Grpc-Accept-Encoding"]) > 0 {
 		a.out.Header.Set("Grpc-Accept-Encoding", "identity")
+	}
+}
+
+// askWhole asks for no slice of an answer: pieces of an echo that are too small
+// to know could be put together, also of one that was kept and is asked for
+// without the secret. A server may ignore these fields, and so may we
+// (RFC 9110, 14.2). The other names are those of old servers and of Azure.
+func (a *attempt) askWhole() {
+	signs := func(s *secret) bool { return s.SigV4 }
+	if slices.ContainsFunc(a.used, signs) || !slices.ContainsFunc(a.mine, func(s *secret) bool { return !signs(s) }) {
+		return // nothing secret is sent, and a signature may cover these
+	}
+	for _, name := range []string{"Range", "If-Range", "Request-Range", "X-Ms-Range"} {
+		a.out.Header.Del(name)
 	}
 }
 
@@ -173,12 +181,14 @@ func (a *attempt) header(name, value string) (*secret, string) {
 	return nil, ""
 }
 
-// goesIn says whether the secret may be in a header.
+// goesIn says whether the secret may be in a header. What stores of objects
+// keep beside an object, and give to whoever may read that (x-amz-meta-…), is
+// for no credential, whatever its name goes on with.
 func (s *secret) goesIn(name string) bool {
 	if s.Header != "" {
 		return strings.EqualFold(name, s.Header)
 	}
-	return forCredentials(name) && !holdsAny(name, "cookie", "session")
+	return forCredentials(name) && !holdsAny(name, "cookie", "session", "-meta-")
 }
 
 // leftovers refuses a placeholder in whatever was not replaced.
@@ -244,6 +254,14 @@ func (a *attempt) places() error {
 	if err != nil {
 		return &Refusal{Reason: err.Error()}
 	}
+	for name := range a.r.Header {
+		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) { // many servers take both for one
+		case "x-original-url", "x-rewrite-url":
+			if len(a.used) > 0 {
+				return &Refusal{Secret: a.used[0].Name, Reason: "header " + name + " can change the path that was checked"}
+			}
+		}
+	}
 	if source, ok := a.b.minting(a.r.Host, segments, split); ok && len(a.used) > 0 {
 		return &Refusal{Secret: a.used[0].Name, Reason: "this path gives out new credentials (" + source + ")"}
 	}
@@ -251,10 +269,8 @@ func (a *attempt) places() error {
 		if len(s.paths) == 0 {
 			continue
 		}
-		for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"} {
-			if len(a.r.Header[name]) > 0 {
-				return &Refusal{Secret: s.Name, Reason: "header " + name + " can change the path that was checked"}
-			}
+		if len(a.r.Header["X-Http-Method-Override"]) > 0 {
+			return &Refusal{Secret: s.Name, Reason: "header X-Http-Method-Override can change what was checked"}
 		}
 		if split != nil && !s.allows(split) { // both readings must be allowed
 			return &Refusal{Secret: s.Name, Reason: errSeparator.Error()}

@@ -61,7 +61,7 @@ func (a *attempt) otherCredential() string {
 
 // credentialWords are those by which a header's name says that it holds a
 // credential.
-var credentialWords = []string{"auth", "token", "key", "secret", "cookie", "session", "passw", "credential", "signature"}
+var credentialWords = []string{"auth", "token", "key", "secret", "cookie", "session", "passw", "passc", "jwt", "credential", "signature"}
 
 // forCredentials says whether a header is for a credential by its name. Some
 // that have such a word are none: the nonce of a WebSocket (RFC 6455, 4.1), the
@@ -72,8 +72,13 @@ func forCredentials(name string) bool {
 	case "sec-websocket-key", "idempotency-key", "x-idempotency-key", "x-claude-code-session-id", "npm-auth-type", "npm-session":
 		return false
 	}
-	return holdsAny(name, credentialWords...)
+	return slices.ContainsFunc(credentialFields, func(n string) bool { return strings.EqualFold(n, name) }) ||
+		holdsAny(name, credentialWords...)
 }
+
+// credentialFields are headers that hold a credential although their names do
+// not say so: Artifactory's key, Honeycomb's, WS-Security's, and a token's.
+var credentialFields = []string{"x-jfrog-art-api", "x-honeycomb-team", "x-wsse", "x-pat"}
 
 func holdsAny(text string, words ...string) bool {
 	text = strings.ToLower(text)
@@ -100,5 +105,5 @@ func credentialParameter(name string) bool {
 	case slices.Contains(credentialNames, name):
 		return true
 	}
-	return holdsAny(name, "auth", "token", "apikey", "api_key", "access_key", "private_key", "secret", "cookie", "session", "passw", "credential", "signature")
+	return holdsAny(name, "auth", "token", "apikey", "api_key", "access_key", "private_key", "subscription_key", "user_key", "app_key", "application_key", "consumer_key", "write_key", "secret", "cookie", "session", "passw", "credential", "signature")
 }

@@ -11,6 +11,10 @@ func TestPinning(t *testing.T) {
 	changes := map[string]func(*Request){
 		"another header":    func(r *Request) { r.Header.Set("X-Api-Key", "theirs") },
 		"a token header":    func(r *Request) { r.Header.Set("Private-Token", "theirs") },
+		"Artifactory's key": func(r *Request) { r.Header.Set("X-JFrog-Art-Api", "theirs") },
+		"Honeycomb's key":   func(r *Request) { r.Header.Set("X-Honeycomb-Team", "theirs") },
+		"a JWT":             func(r *Request) { r.Header.Set("X-Jwt-Assertion", "theirs") },
+		"Azure's key":       func(r *Request) { r.RawQuery = "Subscription-Key=theirs" },
 		"a cookie":          func(r *Request) { r.Header.Set("Cookie", "session=theirs") },
 		"userinfo":          func(r *Request) { r.Userinfo = true },
 		"a parameter":       func(r *Request) { r.RawQuery = "a=b&access_token=theirs" },
