@@ -100,8 +100,11 @@ func (r *renewer) run(ctx context.Context) {
 	}
 }
 
-// renew asks for another value once and puts it in place. The record has a
-// line of it.
+// renew asks for another value once and puts it in place. The record has a line
+// of it before anything leaves, and of its failure one more. Once the endpoint
+// has answered the former refresh token may be worth nothing, so what it gave
+// is handed on before all else that can fail (TestRenewalNeedsTheRecord,
+// TestRenewalOutlivesTheRecord).
 func (r *renewer) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*r.limits.dial)
 	defer cancel()
@@ -110,23 +113,16 @@ func (r *renewer) renew(ctx context.Context) error {
 		return errors.New("renew: the endpoint is no https URL")
 	}
 	p := policy.Request{Kind: policy.HTTPS, Host: u.Hostname(), Port: 443, Method: http.MethodPost, Path: u.EscapedPath()}
-	login, err := r.ask(ctx, p)
-	if err == nil {
-		err = r.broker.Renew(r.name, login.Value)
-	}
-	outcome, reason := audit.Allowed, "it was renewed by the gateway"
+	login, err := r.ask(ctx, r.policy(), p)
 	if err != nil {
-		outcome, reason = audit.Failed, "it could not be renewed: "+err.Error()
+		return r.failed(p, err)
 	}
-	e := eventOf(p, policy.Decision{Host: p.Host, Rule: "secret " + r.name, Reason: reason})
-	e.Decision = outcome
-	if refused := r.journal.append(e); refused != nil && err == nil {
-		err = refused
+	r.renewal.Token = login.Refresh
+	told := r.tell(wire.Renewed{Name: r.name, Login: login.Text()})
+	if err := r.broker.Renew(r.name, login.Value); err != nil {
+		return r.failed(p, err)
 	}
-	if err != nil {
-		return err
-	}
-	r.renewal.Token, r.renewal.Expires = login.Refresh, login.Expires
+	r.renewal.Expires = login.Expires
 	r.mu.Lock()
 	select {
 	case <-r.fresh:
@@ -134,17 +130,32 @@ func (r *renewer) renew(ctx context.Context) error {
 		close(r.fresh)
 	}
 	r.mu.Unlock()
-	return r.tell(wire.Renewed{Name: r.name, Login: login.Text()})
+	return told
 }
 
-// ask is the exchange with the endpoint.
-func (r *renewer) ask(ctx context.Context, p policy.Request) (broker.Login, error) {
+// line is the record's about a renewal.
+func (r *renewer) line(p policy.Request, reason string) audit.Event {
+	return eventOf(p, policy.Decision{Host: p.Host, Rule: "secret " + r.name, Reason: reason})
+}
+
+// failed records why a renewal came to nothing, and returns that.
+func (r *renewer) failed(p policy.Request, why error) error {
+	e := r.line(p, "it could not be renewed: "+why.Error())
+	e.Decision = audit.Failed
+	_ = r.journal.append(e) // why is an error already
+	return why
+}
+
+// ask is the exchange with the endpoint, which begins with its line.
+func (r *renewer) ask(ctx context.Context, rules *policy.Policy, p policy.Request) (broker.Login, error) {
 	if r.inspector == nil {
 		return broker.Login{}, errors.New("there are no roots to verify the endpoint with")
 	}
-	rules := r.policy()
 	if d := rules.Decide(p); !d.Allow {
 		return broker.Login{}, errors.New(d.Reason)
+	}
+	if refused := r.journal.append(r.line(p, "the gateway renews it")); refused != nil {
+		return broker.Login{}, refused
 	}
 	to := authority{p.Host, p.Port}
 	pass := &passage{server: r.server, policy: rules, host: p.Host, port: p.Port, strict: true}
@@ -161,7 +172,8 @@ func (r *renewer) ask(ctx context.Context, p policy.Request) (broker.Login, erro
 		if failed != nil {
 			return nil, failed
 		}
-		return conn, nil
+		r.spare(conn)
+		return dropping{conn, r.server}, nil
 	}}
 	defer once.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.renewal.URL, bytes.NewReader(body))
@@ -182,4 +194,17 @@ func (r *renewer) ask(ctx context.Context, p policy.Request) (broker.Login, erro
 		return broker.Login{}, errors.New("the endpoint's answer broke off")
 	}
 	return broker.ParseRenewal(r.renewal, data, time.Now())
+}
+
+// dropping is a tracked connection that is dropped when it is closed.
+type dropping struct {
+	net.Conn
+	server *server
+}
+
+// Close is the connection's, and drop's.
+func (c dropping) Close() error {
+	err := c.Conn.Close()
+	c.server.drop(c.Conn)
+	return err
 }

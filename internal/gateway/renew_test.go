@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -126,4 +127,95 @@ func TestRenewalRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byHand takes a gateway's renewer, which then renews when the test says so.
+func byHand(t *testing.T, endpoint http.HandlerFunc, opts ...option) (*renewing, *renewer) {
+	t.Helper()
+	w := newWorld()
+	person := newNotary(t)
+	w.host("login.example", 443, secureOrigin(t, person.sign("login.example"), endpoint))
+	s := broker.Secret{
+		Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, firstValue),
+		Renewal: &broker.Renewal{URL: "https://login.example/v1/oauth/token", ClientID: "client", Token: firstRefresh},
+	}
+	r := &renewing{secret: s, renewed: make(chan wire.Renewed, 4)}
+	var one *renewer
+	opts = append(opts, func(srv *server) {
+		srv.newRenewers([]broker.Secret{s}, func(renewed wire.Renewed) error { r.renewed <- renewed; return nil })
+		one, srv.renewers = srv.renewers[0], nil
+		srv.inspector.strict = trust{system: person.pem()}.config
+	})
+	r.brokered = brokerWorldWith(t, w, allow("login.example"), opts, s)
+	return r, one
+}
+
+// writes has a gateway keep its record elsewhere.
+func writes(t *testing.T, record string) option {
+	t.Helper()
+	return func(srv *server) {
+		elsewhere, err := audit.OpenWriter(record, recordLimit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.journal.writer.Close(); err != nil {
+			t.Error(err)
+		}
+		srv.journal.writer = elsewhere
+	}
+}
+
+// A login that could not be recorded is not renewed: what it is renewed with
+// stays worth what it was.
+func TestRenewalNeedsTheRecord(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	_, one := byHand(t, func(http.ResponseWriter, *http.Request) { t.Error("the endpoint was asked") }, writes(t, "/dev/full"))
+	if err := one.renew(t.Context()); err == nil || !strings.Contains(err.Error(), "the record cannot be written") {
+		t.Errorf("it says %v", err)
+	}
+	if one.renewal.Token != firstRefresh {
+		t.Error("the refresh token is another")
+	}
+}
+
+// The record breaks while the endpoint answers, by which all that is carried
+// is cut. What it answered is kept all the same, and is not recorded anywhere.
+func TestRenewalOutlivesTheRecord(t *testing.T) {
+	var r *renewing
+	_, cut := net.Pipe()
+	r, one := byHand(t, func(w http.ResponseWriter, _ *http.Request) {
+		if !r.server.track(cut, worldSide) || r.server.journal.writer.Close() != nil || r.server.journal.append(audit.Event{Host: "a.example"}) == nil {
+			t.Error("the record did not break")
+		}
+		fmt.Fprintf(w, `{"access_token": %q, "refresh_token": %q, "expires_in": 28800}`, secondValue, secondRefresh)
+	})
+	if err := one.renew(t.Context()); err != nil {
+		t.Errorf("it says %v", err)
+	}
+	if _, err := cut.Write([]byte("x")); err == nil {
+		t.Error("what was carried was not cut")
+	}
+	select {
+	case renewed := <-r.renewed:
+		if login, ok := broker.ParseLogin(renewed.Login); !ok || login.Refresh != secondRefresh {
+			t.Errorf("the launcher gets %v", renewed)
+		}
+	default:
+		t.Error("the launcher gets nothing")
+	}
+	if one.renewal.Token != secondRefresh || time.Until(one.renewal.Expires) < 7*time.Hour {
+		t.Error("the next one would be asked for with the former token")
+	}
+	waitFor(t, "its connection is forgotten", func() bool {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		for _, side := range r.server.conns {
+			if side == renewalSide {
+				return false
+			}
+		}
+		return true
+	})
 }

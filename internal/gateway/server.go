@@ -151,6 +151,7 @@ type leg int
 const (
 	bottleSide leg = iota
 	worldSide
+	renewalSide // worldSide's, to the endpoint that renews a login
 )
 
 // track registers a connection, so that cut and the end close it. When the
@@ -177,6 +178,18 @@ func (s *server) drop(conn net.Conn) {
 	s.waiting.remove(conn)
 	s.mu.Unlock()
 	conn.Close()
+}
+
+// spare keeps a connection from cut: nothing of the bottle's is on it, and its
+// answer is needed, since the question made the former login worthless. One
+// that was cut already stays so, before its question was asked.
+func (s *server) spare(conn net.Conn) {
+	conn = socket(conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, tracked := s.conns[conn]; tracked {
+		s.conns[conn] = renewalSide
+	}
 }
 
 // cut closes every connection to the world, and with them whatever is carried:
