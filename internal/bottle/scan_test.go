@@ -44,7 +44,8 @@ func TestTelling(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	spec := Spec{Env: []environ.Entry{
-		{Name: "TOKEN", Kind: environ.Host, Source: "T"}, {Name: "MODE", Kind: environ.Host, Source: "M"},
+		{Name: "TOKEN", Kind: environ.Host, Source: "T"},
+		{Name: "MODE", Kind: environ.Host, Source: "M"},
 		{Name: "PASSWORD", Kind: environ.Host, Source: "P"},
 	}}
 	lookup := func(name string) (string, bool) {

@@ -157,7 +157,7 @@ func (s *screen) token(prefix string, cols int) string {
 				continue
 			}
 			end := strings.IndexFunc(word[i:], func(r rune) bool {
-				return !(r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+				return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 			})
 			if end < 0 {
 				end = len(word) - i

@@ -202,7 +202,7 @@ func TestBrokeredWebSocket(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.CloseNow()
+		defer func() { _ = conn.CloseNow() }()
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		_ = conn.Write(r.Context(), websocket.MessageText, []byte(`{"you": "`+token+`", "extensions": "`+r.Header.Get("Sec-WebSocket-Extensions")+`"}`))
 		_, text, err := conn.Read(r.Context())
@@ -211,13 +211,13 @@ func TestBrokeredWebSocket(t *testing.T) {
 		}
 	}, protoHTTP1)
 	header := http.Header{"Authorization": {"Bearer " + s.Placeholder}}
-	conn, _, err := websocket.Dial(t.Context(), "wss://api.example/", &websocket.DialOptions{
+	conn, _, err := websocket.Dial(t.Context(), "wss://api.example/", &websocket.DialOptions{ //nolint:bodyclose // it is the connection
 		HTTPClient: f.speak(protoHTTP1), HTTPHeader: header, CompressionMode: websocket.CompressionContextTakeover,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	_, got, err := conn.Read(t.Context())
 	if want := `{"you": "` + s.Placeholder + `", "extensions": ""}`; err != nil || string(got) != want {
 		t.Errorf("%q, %v", got, err)

@@ -113,7 +113,9 @@ func TestRenewalRefuses(t *testing.T) {
 		"the policy denies it": {policy.Egress{}, nil, false, "not on the allowlist"},
 		"a project's roots":    {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) { t.Error("it was asked") }, true, "gave no answer"},
 		"an error":             {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) { http.Error(w, firstRefresh, http.StatusBadRequest) }, false, "answered 400"},
-		"a redirect":           {allow("login.example"), func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "https://evil.example/", 307) }, false, "answered 307"},
+		"a redirect": {allow("login.example"), func(w http.ResponseWriter, q *http.Request) {
+			http.Redirect(w, q, "https://evil.example/", http.StatusTemporaryRedirect)
+		}, false, "answered 307"},
 		"no token": {allow("login.example"), func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"access_token": "x y", "expires_in": 1}`)
 		}, false, "holds no token"},

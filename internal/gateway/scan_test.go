@@ -154,25 +154,25 @@ func pairs(digits string) []string {
 // carriers put a text into a request.
 var carriers = map[string]func(base, text string) (*http.Request, error){
 	"body": func(base, text string) (*http.Request, error) {
-		return http.NewRequest(http.MethodPost, base+"/x", strings.NewReader(`{"a":"`+text+`"}`)) //nolint:noctx // a test's
+		return http.NewRequest(http.MethodPost, base+"/x", strings.NewReader(`{"a":"`+text+`"}`))
 	},
 	"large body": func(base, text string) (*http.Request, error) {
 		pad := strings.Repeat("some text ", 5000)
-		return http.NewRequest(http.MethodPost, base+"/x", strings.NewReader(pad+text+" "+pad)) //nolint:noctx // a test's
+		return http.NewRequest(http.MethodPost, base+"/x", strings.NewReader(pad+text+" "+pad))
 	},
 	"chunked body": func(base, text string) (*http.Request, error) {
-		return http.NewRequest(http.MethodPost, base+"/x", io.MultiReader(&dripping{text: "start " + text + " end"})) //nolint:noctx // a test's
+		return http.NewRequest(http.MethodPost, base+"/x", io.MultiReader(&dripping{text: "start " + text + " end"}))
 	},
 	"query": func(base, text string) (*http.Request, error) {
-		return http.NewRequest(http.MethodGet, base+"/x?q="+strings.ReplaceAll(text, "+", "%2B"), nil) //nolint:noctx // a test's
+		return http.NewRequest(http.MethodGet, base+"/x?q="+strings.ReplaceAll(text, "+", "%2B"), nil)
 	},
 	"header": func(base, text string) (*http.Request, error) {
-		r, err := http.NewRequest(http.MethodGet, base+"/x", nil) //nolint:noctx // a test's
+		r, err := http.NewRequest(http.MethodGet, base+"/x", nil)
 		r.Header.Set("X-Note", "it is "+text)
 		return r, err
 	},
 	"trailer": func(base, text string) (*http.Request, error) {
-		r, err := http.NewRequest(http.MethodPost, base+"/x", io.MultiReader(strings.NewReader("body"))) //nolint:noctx // a test's
+		r, err := http.NewRequest(http.MethodPost, base+"/x", io.MultiReader(strings.NewReader("body")))
 		r.Trailer = http.Header{"X-Note": {text}}
 		return r, err
 	},

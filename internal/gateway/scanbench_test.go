@@ -11,10 +11,16 @@ import (
 
 // typical is a request's head as clients of APIs send them.
 var typical = fields{
-	{"Host", "a.example"}, {"User-Agent", "claude-cli/2.1.330 (external, cli)"}, {"Accept", "application/json"},
-	{"Authorization", "Bearer " + strings.Repeat("A", 8) + shop}, {"Content-Type", "application/json"},
-	{"Content-Length", "512"}, {"X-Request-Id", "5f1c8c6e-9b1d-4c47-9a0e-0c6b8a3f4e21"}, {"Accept-Encoding", "gzip, br, zstd"},
-	{"Accept-Language", "en-GB,en;q=0.5"}, {"Connection", "keep-alive"},
+	{"Host", "a.example"},
+	{"User-Agent", "claude-cli/2.1.330 (external, cli)"},
+	{"Accept", "application/json"},
+	{"Authorization", "Bearer " + strings.Repeat("A", 8) + shop},
+	{"Content-Type", "application/json"},
+	{"Content-Length", "512"},
+	{"X-Request-Id", "5f1c8c6e-9b1d-4c47-9a0e-0c6b8a3f4e21"},
+	{"Accept-Encoding", "gzip, br, zstd"},
+	{"Accept-Language", "en-GB,en;q=0.5"},
+	{"Connection", "keep-alive"},
 }
 
 // BenchmarkHead measures the look at one head, and BenchmarkLine that at one

@@ -215,7 +215,7 @@ func (t *transfer) scan(target string, seen []sighting) *refusal {
 		return nil
 	}
 	var refused *refusal
-	t.guard, refused = t.session.server.guard(t.pass, t.request.fields.all("content-encoding"), secure)
+	t.guard, refused = t.server.guard(t.pass, t.request.fields.all("content-encoding"), secure)
 	return refused
 }
 

@@ -57,7 +57,7 @@ func TestMountsRefused(t *testing.T) {
 	link(t, filepath.Join(dir, "real", "aws"), filepath.Join(home, ".aws"))
 	tool := makeDir(t, filepath.Join(dir, "tool", "bin"))
 	socket := filepath.Join(makeDir(t, filepath.Join(dir, "served")), "s")
-	listener, err := net.Listen("unix", socket)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,16 @@ import (
 func TestScan(t *testing.T) {
 	p, err := Compile(Egress{
 		Allow: []Allow{
-			{Host: "a.example", Source: "bottle b"}, {Host: "*.wild.example", Source: "bottle b"},
-			{Host: "model.example", Source: "harness h", Harness: true}, {Host: "c.example"},
+			{Host: "a.example", Source: "bottle b"},
+			{Host: "*.wild.example", Source: "bottle b"},
+			{Host: "model.example", Source: "harness h", Harness: true},
+			{Host: "c.example"},
 		},
 		Rules: []Rule{
-			{Host: "a.example", Scan: ScanRedact}, {Host: "a.example", Scan: ScanWarn, Methods: []string{"GET"}},
-			{Host: "*.wild.example", Scan: ScanBlock}, {Host: "w.wild.example", Scan: ScanWarn},
+			{Host: "a.example", Scan: ScanRedact},
+			{Host: "a.example", Scan: ScanWarn, Methods: []string{"GET"}},
+			{Host: "*.wild.example", Scan: ScanBlock},
+			{Host: "w.wild.example", Scan: ScanWarn},
 			{Host: "plain.example", Port: 80, Scan: ScanRedact},
 			{Host: "model.example", Paths: []string{"/v1"}},
 		},

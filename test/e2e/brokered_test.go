@@ -76,9 +76,15 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 		}
 	}
 	for _, args := range [][]string{
-		{"info", agent}, {"info", agent, "--format", "json"}, {"policy", agent}, {"ps", "--format", "json"}, {"list"},
-		{"start", agent, "--dry-run", "--platform", platform, "--format", "json"}, {"egress", filepath.Base(p.lastRun())},
-		{"logs", filepath.Base(p.lastRun())}, {"why", agent, "https://api.anthropic.com/v1/messages"},
+		{"info", agent},
+		{"info", agent, "--format", "json"},
+		{"policy", agent},
+		{"ps", "--format", "json"},
+		{"list"},
+		{"start", agent, "--dry-run", "--platform", platform, "--format", "json"},
+		{"egress", filepath.Base(p.lastRun())},
+		{"logs", filepath.Base(p.lastRun())},
+		{"why", agent, "https://api.anthropic.com/v1/messages"},
 	} {
 		if got := p.run(args...); strings.Contains(got.stdout+got.stderr, part) {
 			t.Errorf("%q says the token", args)
@@ -207,7 +213,7 @@ func inMemory(pid int, part string) bool {
 			if bytes.Contains(buffer[:keep+n], []byte(part)) {
 				return true
 			}
-			if n == 0 || err != nil && err != io.EOF { //nolint:errorlint // a reader's own
+			if n == 0 || err != nil && err != io.EOF {
 				break
 			}
 			at += int64(n)

@@ -45,7 +45,7 @@ func talk(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it was answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	for {
 		kind, message, err := conn.Read(r.Context())
 		if err != nil {

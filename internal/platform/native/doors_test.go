@@ -159,7 +159,7 @@ func device(path string) error {
 // socket is one that is there as long as its file: the kernel takes connections
 // for it.
 func socket(path string) error {
-	_, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}) //nolint:noctx // ends with the test's process
+	_, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	return err
 }
 

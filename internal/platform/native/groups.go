@@ -81,7 +81,7 @@ func makeGroup(group bottle.NativeGroup, dir string) (*os.File, error) {
 	}
 	for _, setting := range group.Set {
 		err := writeSetting(filepath.Join(dir, setting.File), setting.Value)
-		if err != nil && !(setting.Optional && errors.Is(err, fs.ErrNotExist)) {
+		if err != nil && (!setting.Optional || !errors.Is(err, fs.ErrNotExist)) {
 			return nil, err
 		}
 	}

@@ -39,8 +39,10 @@ func TestGroupsFor(t *testing.T) {
 		}, "", ""},
 		"version 2": {all, second, []bottle.NativeGroup{
 			{Parent: "/u", Enable: []string{"cpu"}, Set: []bottle.GroupSetting{
-				{File: "memory.max", Value: "1048576"}, {File: "memory.swap.max", Value: "0", Optional: true},
-				{File: "cpu.max", Value: "150000 100000"}, {File: "pids.max", Value: "9"},
+				{File: "memory.max", Value: "1048576"},
+				{File: "memory.swap.max", Value: "0", Optional: true},
+				{File: "cpu.max", Value: "150000 100000"},
+				{File: "pids.max", Value: "9"},
 			}},
 		}, "", ""},
 		"pids by the namespace": {bottle.Limits{PIDs: 9}, closed, nil, "", ""},

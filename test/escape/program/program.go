@@ -38,7 +38,7 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	// Put in place as a whole: other packages' tests run it too.
 	draft := fmt.Sprintf("%s.%d", path, os.Getpid())
-	build := exec.Command("go", "build", "-trimpath", "-o", draft, "claude-bottle/test/escape/cmd/escape") //nolint:noctx // no test owns it
+	build := exec.Command("go", "build", "-trimpath", "-o", draft, "claude-bottle/test/escape/cmd/escape")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program that attacks: %w\n%s", err, out)

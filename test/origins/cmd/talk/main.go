@@ -39,7 +39,7 @@ func run(site string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	if err := conn.Write(ctx, websocket.MessageText, []byte("a word")); err != nil {
 		return err
 	}
