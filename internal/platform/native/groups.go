@@ -46,7 +46,7 @@ func (l *launch) makeGroups() error {
 	}
 	var resources []runs.Resource
 	for _, group := range planned {
-		dir := filepath.Join(group.Parent, "claude-bottle-"+string(l.Run.ID()))
+		dir := filepath.Join(group.Parent, limitsName(l.Run.ID()))
 		l.object.Groups = append(l.object.Groups, dir)
 		resources = append(resources, runs.Resource{Kind: kindGroup, Name: dir})
 	}

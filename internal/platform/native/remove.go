@@ -41,16 +41,21 @@ func (p *Platform) Open(_ context.Context, run runs.ID) (bottle.Bottle, error) {
 	return p.opened(*o)
 }
 
-// Remove ends a run's processes and removes what else it left.
+// Remove ends a run's processes and removes what else it left. Where the
+// bottle's file is lost, the ledger says what that is; its processes, which
+// ended with their launcher, are known no more.
 func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
 	o, err := p.objects().find(run)
-	if err != nil || o == nil {
-		return err
+	if o == nil {
+		var lost object
+		err = errors.Join(err, lost.recorded(p.config.Store, run))
+		return errors.Join(err, lost.removeLimits(ctx))
 	}
 	if err := o.kill(ctx); err != nil {
 		return fmt.Errorf("end bottle %s: %w", o.Name, err)
 	}
-	if err := o.removeLimits(ctx); err != nil {
+	err = o.recorded(p.config.Store, run)
+	if err := errors.Join(err, o.removeLimits(ctx)); err != nil {
 		return err
 	}
 	for _, socket := range []string{guestSocket, controlSocket} {

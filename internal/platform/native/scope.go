@@ -59,7 +59,7 @@ func (l *launch) enterScope(ctx context.Context) error {
 	if bus == "" {
 		return nil
 	}
-	s := scope{Bus: bus, Unit: "claude-bottle-" + string(l.Run.ID()) + ".scope"}
+	s := scope{Bus: bus, Unit: limitsName(l.Run.ID()) + ".scope"}
 	if err := l.Run.Record(runs.Resource{Kind: kindScope, Name: s.Bus + " " + s.Unit}); err != nil {
 		return err
 	}
