@@ -2,10 +2,11 @@
 // a placeholder of each; the gateway asks a [Broker] about each request that
 // it has terminated, and sends on what [Broker.Apply] returns: with the real
 // value in place of the placeholder, towards the secret's own hosts and paths
-// and nowhere else, or not at all. What comes back passes [Broker.Echo].
+// and nowhere else, or not at all. What comes back passes [Broker.Answer] and
+// [Broker.EchoHeader].
 //
-// Everything here is a function of its arguments: nothing is read, dialled or
-// written. The gateway decides whether the host may be reached, and scans
+// Nothing here is read, dialled or written. A broker keeps its secrets, which
+// [Broker.Renew] changes, and placeholders are random. The gateway decides whether the host may be reached, and scans
 // bodies, with [Broker.Values] among what it looks for.
 package broker
 

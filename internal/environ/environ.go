@@ -1,6 +1,6 @@
 // Package environ turns the env entries of a manifest into literals,
-// secrets and placeholders. A secret's value exists in the launcher's memory alone, inside a
-// [Secrets], which prints as nothing.
+// secrets and placeholders. Until it is handed over, a secret's value is in the
+// launcher's memory alone, inside a [Secrets], which prints as nothing.
 package environ
 
 import (

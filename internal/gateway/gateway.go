@@ -1,9 +1,11 @@
 // Package gateway is the one process through which a bottle reaches anything.
-// It listens on one address, takes requests by HTTP proxy, by DNS and by
+// It listens on one address, or on sockets that are handed to it out of a
+// bottle without a network, takes requests by HTTP proxy, SOCKS5, DNS and
 // plain connections to ports 80 and 443, asks package policy about each, and
-// carries what is allowed to the very address that was checked. Every
-// decision is in the record before a byte leaves; when the record cannot be
-// written, nothing leaves.
+// carries what is allowed to the very address that was checked. What else
+// decides (packages broker and scan, budgets, decoys) can only refuse more.
+// Every decision is in the record before a byte leaves; when the record cannot
+// be written, nothing leaves.
 //
 // Everything on the bottle's side was written by an enemy: sizes, times and
 // counts are bounded, and a message that two parsers could read differently
@@ -31,7 +33,8 @@ import (
 const recordLimit = 1 << 30
 
 // Serve is the gateway of one bottle. It reads one boot frame from stdin,
-// listens on the boot frame's address and on no other, writes a ready frame
+// listens on the boot frame's address and on no other, or takes the listeners
+// that are handed over, writes a ready frame
 // to stdout and serves until ctx ends or, when attached, stdin does. What
 // keeps it from being ready, or ends it, goes to stdout as an error frame and
 // is returned; an ordinary end is nil.

@@ -68,7 +68,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
 	if s.broker != nil {
-		s.clients.Go(debug.FreeOSMemory) // building it took some times what it is
+		s.clients.Go(debug.FreeOSMemory) // reading its tables took some times what they are
 	}
 
 	group, ctx := errgroup.WithContext(ctx)

@@ -26,7 +26,7 @@ var (
 // input.
 //
 // Only home's manifest may name a command: a project's is somebody else's
-// (design, 4). Whoever calls this has checked that.
+// (TestBrokeredSecretsAreGuarded). Whoever calls this has checked that.
 func Command(ctx context.Context, dir string, argv []string) (string, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return "", errNoCommand

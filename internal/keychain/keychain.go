@@ -1,11 +1,12 @@
-// Package keychain gets secrets from where people keep them: from a program
+// Package keychain gets secrets from where people keep them, from a program
 // that prints one, from the keychain of the person's system, and from a file
-// of our own that only its owner can read. It runs on the host, for the
-// person, before a bottle exists; each secret is read once and given to
-// whoever asked, and nothing here remembers it.
+// of our own that only its owner can read, and keeps them in the last two. It
+// runs on the host, for the person: before a bottle exists, and while one runs
+// whose login is renewed. Nothing here remembers a secret.
 //
-// Errors hold names, paths and what a program said on its standard error, and
-// never a secret.
+// Errors hold names, paths and the last line that a program said on its
+// standard error, which is that program's word. Nothing of ours puts a secret
+// there.
 package keychain
 
 import "errors"

@@ -6,7 +6,10 @@
 // series of pieces that a receiver would join, in a single pass and in
 // constant memory, wherever the chunks are cut. What a finding means is the
 // caller's decision: a [Finding] says what was seen and where, and never holds
-// the bytes themselves. Nothing here does input or output of its own.
+// the bytes themselves. A [Gate], or [Coded] for a body in a content coding, acts on
+// such decisions in what streams through it. [RandomName] and [RandomQuery] say
+// what looks like data without being known. Nothing here does input or output
+// of its own.
 package scan
 
 import (

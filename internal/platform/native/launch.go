@@ -149,7 +149,7 @@ func (l *launch) claim() error {
 	return errNames(spec.Slug)
 }
 
-// end ends what runs, and removes the socket.
+// end ends what runs, and removes its sockets.
 func (l *launch) end(ctx context.Context) error {
 	var err error
 	if l.parts != nil {
