@@ -13,6 +13,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,11 +34,11 @@ type Pair struct {
 	Placeholder string `json:"placeholder"`
 }
 
-// String hides the pair, and so does GoString.
+// String hides the pair.
 func (Pair) String() string { return "(a secret)" }
 
-// GoString is String.
-func (p Pair) GoString() string { return p.String() }
+// Format is String, whatever the verb.
+func (p Pair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
 
 // overlaps says whether one of p's two is in one of q's, or the other way.
 func (p Pair) overlaps(q Pair) bool {
@@ -62,11 +63,11 @@ type Secret struct {
 	Renewal *Renewal `json:"renewal,omitempty"`
 }
 
-// String shows the name; GoString too.
+// String shows the name.
 func (s Secret) String() string { return "secret " + s.Name }
 
-// GoString is String.
-func (s Secret) GoString() string { return s.String() }
+// Format is String, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // pairs are all that belong to the secret.
 func (s *Secret) pairs() []Pair {

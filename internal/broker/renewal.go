@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 )
@@ -18,11 +19,11 @@ type Renewal struct {
 	Expires  time.Time `json:"expires"` // of the secret
 }
 
-// String hides the token, and so does GoString.
+// String hides the token.
 func (Renewal) String() string { return "(a renewal)" }
 
-// GoString is String.
-func (r Renewal) GoString() string { return r.String() }
+// Format is String, whatever the verb.
+func (r Renewal) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
 
 // Login is what a login gave: a credential that expires, and the token that
 // renews it. It prints as nothing.
@@ -32,11 +33,11 @@ type Login struct {
 	Expires time.Time
 }
 
-// String hides the login, and so does GoString.
+// String hides the login.
 func (Login) String() string { return "(a login)" }
 
-// GoString is String.
-func (l Login) GoString() string { return l.String() }
+// Format is String, whatever the verb.
+func (l Login) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String()) }
 
 // login is how Claude Code keeps one.
 type login struct {

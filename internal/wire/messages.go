@@ -7,6 +7,8 @@
 package wire
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 
@@ -110,11 +112,11 @@ type Watched struct {
 	Decoy bool   `json:"decoy,omitempty"`
 }
 
-// String hides the value, and so does GoString.
+// String hides the value.
 func (w Watched) String() string { return "value of " + w.Name }
 
-// GoString is String.
-func (w Watched) GoString() string { return w.String() }
+// Format is String, whatever the verb.
+func (w Watched) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, w.String()) }
 
 // Hosted is a program that is the gateway of a bottle in place of our own. It
 // listens on GatewayBoot.Ports.Proxy.

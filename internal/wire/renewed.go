@@ -1,5 +1,10 @@
 package wire
 
+import (
+	"fmt"
+	"io"
+)
+
 // Renewed is a login that the gateway renewed, for the launcher to keep: the one
 // that it had is worth nothing now. It prints as nothing.
 type Renewed struct {
@@ -7,8 +12,8 @@ type Renewed struct {
 	Login string `json:"login"` // as broker.ParseLogin reads it
 }
 
-// String shows the name; GoString too.
+// String shows the name.
 func (r Renewed) String() string { return "renewed " + r.Name }
 
-// GoString is String.
-func (r Renewed) GoString() string { return r.String() }
+// Format is String, whatever the verb.
+func (r Renewed) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
