@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -292,5 +293,39 @@ func TestSummary(t *testing.T) {
 	}
 	if n := len(s.Rows()); n != maxHosts+1 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// TestRecordIsAFile has what the gateway's user can put in the record's place,
+// which a reader of more rights must neither follow nor wait at.
+func TestRecordIsAFile(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(`{"host":"secret.example"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, put := range map[string]func(path string) error{
+		"a link":      func(path string) error { return os.Symlink(secret, path) },
+		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "egress.jsonl")
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := Read(path, func(e Event) error { return fmt.Errorf("it read %v", e) })
+				ended <- err
+			}()
+			select {
+			case err := <-ended:
+				if err == nil || strings.Contains(err.Error(), "it read") {
+					t.Errorf("read: %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the reader waits")
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -60,7 +61,7 @@ func (r *Reader) Next() (Event, error) {
 // no events.
 func Read(path string, each func(Event) error) (bad int, err error) {
 	for n := 0; ; n++ {
-		f, err := os.Open(part(path, n))
+		f, err := openPart(part(path, n))
 		if errors.Is(err, os.ErrNotExist) {
 			return bad, nil
 		}
@@ -75,6 +76,24 @@ func Read(path string, each func(Event) error) (bad int, err error) {
 			return bad, err
 		}
 	}
+}
+
+// openPart opens a part for reading. Its directory is the gateway's user's, who
+// is not always the reader: a link is not followed, and a pipe, which whoever
+// opens it waits at, is refused (TestRecordIsAFile).
+func openPart(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // drain calls each with what there is.
@@ -132,7 +151,7 @@ type follower struct {
 func (f *follower) read() error {
 	for {
 		if f.file == nil {
-			file, err := os.Open(part(f.path, f.part))
+			file, err := openPart(part(f.path, f.part))
 			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}

@@ -69,7 +69,14 @@ func (l *launch) makeGroups() error {
 	return nil
 }
 
-// makeGroup returns the open file that processes join by.
+// leaf is the group within a bottle's that its processes are in. With nested
+// they can mount the groups, from the one that they are in: when an ordinary
+// user made it, its files are theirs to write (TestNestedKeepsItsLimits). The
+// limits are in the group above, which such a mount does not reach.
+const leaf = "inside"
+
+// makeGroup makes a group with the limits and its leaf, and returns the open
+// file that processes join the leaf by.
 func makeGroup(group bottle.NativeGroup, dir string) (*os.File, error) {
 	for _, name := range group.Enable {
 		if err := writeSetting(filepath.Join(group.Parent, "cgroup.subtree_control"), "+"+name); err != nil {
@@ -85,7 +92,11 @@ func makeGroup(group bottle.NativeGroup, dir string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	inner := filepath.Join(dir, leaf)
+	if err := os.Mkdir(inner, 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(inner, "cgroup.procs"), os.O_WRONLY, 0)
 }
 
 // writeSetting writes a file of the kernel's, which is there or an error.
@@ -107,9 +118,14 @@ func (o object) removeLimits(ctx context.Context) error {
 	return errors.Join(err, removeGroups(ctx, o.Groups))
 }
 
-// groupPause is between two attempts to remove a group whose last process is
-// still on its way out.
-const groupPause = 5 * time.Millisecond
+const (
+	// groupPause is between two attempts to remove a group whose last process is
+	// still on its way out.
+	groupPause = 5 * time.Millisecond
+	// groupPatience is how long that is tried: a process that somebody else put
+	// there may stay for good.
+	groupPatience = 10 * time.Second
+)
 
 // removeGroups removes control groups whose processes have ended. One that is
 // missing is removed.
@@ -127,12 +143,14 @@ func removeGroup(ctx context.Context, dir string) error {
 	if !strings.HasPrefix(filepath.Base(dir), "claude-bottle-") {
 		return fmt.Errorf("%s: it is no bottle's", dir)
 	}
+	ctx, cancel := context.WithTimeout(ctx, groupPatience)
+	defer cancel()
 	tick := time.NewTicker(groupPause)
 	defer tick.Stop()
 	for {
-		err := unix.Rmdir(dir)
+		err := removeTree(unix.AT_FDCWD, dir)
 		switch {
-		case err == nil, errors.Is(err, unix.ENOENT):
+		case err == nil:
 			return nil
 		case !errors.Is(err, unix.EBUSY):
 			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
@@ -143,4 +161,41 @@ func removeGroup(ctx context.Context, dir string) error {
 			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
 		}
 	}
+}
+
+// removeTree removes a group and those within it, which a bottle may have made
+// deeper than any path is long. One that is missing is removed.
+func removeTree(at int, name string) error {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	if err == nil {
+		group := os.NewFile(uintptr(fd), name) //nolint:gosec // G115: a descriptor
+		err = removeWithin(group)
+		_ = group.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Unlinkat(at, name, unix.AT_REMOVEDIR); !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
+
+func removeWithin(group *os.File) error {
+	entries, err := group.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		if err := removeTree(int(group.Fd()), entry.Name()); err != nil { //nolint:gosec // G115: a descriptor
+			return err
+		}
+	}
+	return nil
 }

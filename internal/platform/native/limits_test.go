@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -161,6 +162,9 @@ func TestGroupsAreRemoved(t *testing.T) {
 				t.Errorf("groups %v, ledger %v", dirs, resources)
 			}
 			for _, dir := range dirs {
+				if slices.Contains(object.Groups, dir) {
+					dir = filepath.Join(dir, leaf)
+				}
 				procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 				if err != nil || len(procs) == 0 {
 					t.Errorf("%s holds %q, %v", dir, procs, err)
@@ -174,6 +178,64 @@ func TestGroupsAreRemoved(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNestedKeepsItsLimits mounts the control groups inside, where an ordinary
+// user's are the bottle's own to write, lifts all limits that it finds, and
+// makes groups, one in another, that have to be removed.
+func TestNestedKeepsItsLimits(t *testing.T) {
+	limits := bottle.Limits{Memory: 256 << 20, CPUs: 1, PIDs: 100}
+	needGroups(t, limits)
+	b, _ := launched(t, func(spec *bottle.Spec) { spec.Nested, spec.Limits = true, limits })
+	object, err := b.(*instance).platform.objects().find(b.Run())
+	if err != nil || object == nil {
+		t.Fatalf("find the bottle: %v", err)
+	}
+	if object.Scope != nil {
+		t.Skip("systemd's scope holds them")
+	}
+	before := settingsOf(t, object.Groups)
+	out := sh(t, b, `exec 2>&1; unshare -UrmC sh -c '
+		for kind in memory cpu pids 2; do
+			mkdir /tmp/$kind
+			if [ $kind = 2 ]; then mount -t cgroup2 none /tmp/2; else mount -t cgroup -o $kind none /tmp/$kind; fi || continue
+			cd /tmp/$kind
+			for file in memory.memsw.limit_in_bytes memory.limit_in_bytes cpu.cfs_quota_us; do [ ! -e $file ] || echo -1 >$file; done
+			for file in memory.max cpu.max pids.max; do [ ! -e $file ] || echo max >$file; done
+			mkdir -p made/within made/beside && echo made
+		done'`)
+	if os.Getuid() != 0 && !strings.Contains(out, "made") {
+		t.Errorf("it made no group: %s", out)
+	}
+	if after := settingsOf(t, object.Groups); after != before {
+		t.Errorf("limits were\n%s, are\n%s", before, after)
+	}
+	check(t, b.Close())
+	for _, dir := range object.Groups {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", dir, err)
+		}
+	}
+}
+
+// settingsOf are the limits of control groups, a line each.
+func settingsOf(t *testing.T, groups []string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, dir := range groups {
+		for _, file := range []string{
+			"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.cfs_quota_us", "memory.max", "cpu.max", "pids.max",
+		} {
+			value, err := os.ReadFile(filepath.Join(dir, file))
+			if err == nil {
+				fmt.Fprintf(&text, "%s: %s", filepath.Join(dir, file), value)
+			}
+		}
+	}
+	if text.Len() == 0 {
+		t.Fatalf("no limits in %v", groups)
+	}
+	return text.String()
 }
 
 func check(t *testing.T, err error) {
@@ -221,9 +283,9 @@ func TestLimitsOfAUser(t *testing.T) {
 	}
 	needBubblewrap(t)
 	needGroups(t, bottle.Limits{Memory: 1 << 30, CPUs: 1})
-	cmd := asUser(t, "TestMemoryLimit|TestProcessorLimit|TestGroupsAreRemoved")
+	cmd := asUser(t, "TestMemoryLimit|TestProcessorLimit|TestGroupsAreRemoved|TestNestedKeepsItsLimits")
 	groups := handOver(t)
-	cmd.Args[1] = "-test.run=^(TestMemoryLimit|TestProcessorLimit|TestGroupsAreRemoved)$"
+	cmd.Args[1] = "-test.run=^(TestMemoryLimit|TestProcessorLimit|TestGroupsAreRemoved|TestNestedKeepsItsLimits)$"
 	cmd.Args = append([]string{"sh", "-c", `read go; exec "$@"`, "sh"}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
 	cmd.Path = "/bin/sh"
 	cmd.Env = append(cmd.Env, "CI=true") // nothing is skipped

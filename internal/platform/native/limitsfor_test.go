@@ -92,3 +92,23 @@ func TestMountedAt(t *testing.T) {
 		}
 	}
 }
+
+// TestScopeOfAnotherOwner has the plan say where what runs inside could write
+// its own limits: in a scope of an ordinary user's manager, with nested.
+func TestScopeOfAnotherOwner(t *testing.T) {
+	systemd := []hierarchy{{Version: 2, Parent: "/s", Bus: "unix:path=/b", Controllers: []string{"memory"}}}
+	for _, test := range []struct {
+		uid    int
+		nested bool
+		want   bool
+	}{{1000, true, true}, {1000, false, false}, {0, true, false}} {
+		spec := bottle.Spec{Slug: "test", Home: bottle.DefaultHome, UID: 1000, Nested: test.nested, Limits: bottle.Limits{Memory: 1 << 30}}
+		made, err := plan(spec, observed{UID: test.uid, Bubblewrap: "/usr/bin/bwrap", Hierarchies: systemd})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(made.Warnings, "\n"), "may lift them"); got != test.want {
+			t.Errorf("uid %d, nested %v: warnings %q", test.uid, test.nested, made.Warnings)
+		}
+	}
+}
