@@ -119,6 +119,7 @@ func (r *renewer) renew(ctx context.Context) error {
 	}
 	r.renewal.Token = login.Refresh
 	told := r.tell(wire.Renewed{Name: r.name, Login: login.Text()})
+	r.watch.renewed(r.name, login.Value) // before anything holds it
 	if err := r.broker.Renew(r.name, login.Value); err != nil {
 		return r.failed(p, err)
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -49,6 +50,7 @@ func newRenewing(t *testing.T, w *world, e policy.Egress, endpoint http.HandlerF
 	tell := func(renewed wire.Renewed) error { r.renewed <- renewed; return nil }
 	r.brokered = brokerWorldWith(t, w, e, []option{func(srv *server) {
 		srv.newRenewers([]broker.Secret{s}, tell)
+		srv.watchFor(nil, srv.broker)
 		srv.inspector.strict = trust{system: person.pem()}.config
 		srv.inspector.upstream = trust{system: person.pem(), extra: project.pem()}.config
 	}}, s)
@@ -91,6 +93,13 @@ func TestRenewal(t *testing.T) {
 	for _, secret := range []string{firstValue, firstRefresh, secondValue, secondRefresh} {
 		if text := fmt.Sprintf("%s %v %+v %#v", record, renewed, r.secret, login); strings.Contains(text, secret) {
 			t.Errorf("%s is shown", secret)
+		}
+	}
+	// Neither the value that it has now nor the former one leaves by hand.
+	for _, value := range []string{secondValue, firstValue, base64.StdEncoding.EncodeToString([]byte(secondValue))} {
+		got = fetch(t, r.speak(protoHTTP1), "GET", "https://api.example/?said="+value, nil, bearer(r.secret.Placeholder))
+		if got.StatusCode != http.StatusForbidden || !strings.Contains(got.body, "the secret TOKEN") {
+			t.Errorf("a URL with a real value: %d %q", got.StatusCode, got.body)
 		}
 	}
 	// A server that still says the former one tells it to nobody.

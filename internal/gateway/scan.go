@@ -1,19 +1,14 @@
 package gateway
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
-	"runtime/debug"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
-	"claude-bottle/internal/wire"
 )
 
 // watch is what a gateway looks for in what leaves in clear: the run's own
@@ -21,12 +16,16 @@ import (
 // sees names, requests that no TLS hides or whose TLS it opened, and nothing
 // of what it splices.
 type watch struct {
-	// scanner is built when something is to be looked at first: most launches
-	// of a moment never need it.
-	scanner func() (*scan.Scanner, error)
+	now   atomic.Pointer[lookout]
+	terms policy.Scan
 	// readable are the names of values that programs inside authenticate with.
 	readable map[string]bool
-	examiner sync.Pool // of *examiner
+
+	// values are all that is looked for from the beginning, where secrets are
+	// renewed, and fresh those that they are renewed with.
+	values   []scan.Value
+	renewing sync.Mutex // guards fresh
+	fresh    []scan.Value
 
 	mu    sync.Mutex // guards the rest
 	noted map[string]struct{}
@@ -47,29 +46,10 @@ const (
 	ruleDecoy = "decoy"
 )
 
-// newWatch looks for values beside what the table has. Those that are readable
-// inside are named.
-func newWatch(values []scan.Value, readable map[string]bool, terms policy.Scan) *watch {
-	w := &watch{readable: readable, noted: map[string]struct{}{}, known: map[string]struct{}{}}
-	w.scanner = sync.OnceValues(func() (*scan.Scanner, error) {
-		o := scan.Options{Values: values, Rows: scan.Table()}
-		for _, text := range terms.Allowed {
-			var hash [sha256.Size]byte
-			if n, err := hex.Decode(hash[:], []byte(text)); err != nil || n != len(hash) {
-				return nil, fmt.Errorf("read the hash of an allowed value: %w", err)
-			}
-			o.Allowed = append(o.Allowed, hash)
-		}
-		s, err := scan.New(o)
-		for i := range values { // what is left of them is in the automaton
-			clear(values[i].Bytes)
-		}
-		// Building takes some times what is built, the broker's before included;
-		// a gateway at rest gives it back.
-		debug.FreeOSMemory()
-		return s, err
-	})
-	return w
+// newWatch is one that looks for nothing yet. The values of those names are
+// readable inside.
+func newWatch(readable map[string]bool, terms policy.Scan) *watch {
+	return &watch{readable: readable, terms: terms, noted: map[string]struct{}{}, known: map[string]struct{}{}}
 }
 
 // place is where in what leaves something was seen, in words.
@@ -266,30 +246,4 @@ func (w *watch) first(key string) bool {
 // bearing is that of what p lets through.
 func (p *passage) bearing(secure bool) bearing {
 	return bearing{Decision: p.decision, port: p.port, secure: secure}
-}
-
-// watchFor has the gateway look for values that are readable inside, for those
-// of the broker, which may be nil, and for the table's credentials.
-func (s *server) watchFor(inside []wire.Watched, secrets interface{ Values() []scan.Value }) {
-	readable := map[string]bool{}
-	values := secrets.Values()
-	for _, v := range inside {
-		kind := scan.Secret
-		if v.Decoy {
-			kind = scan.Canary
-		} else {
-			readable[v.Name] = true
-		}
-		if len(v.Value) >= scan.MinValue {
-			values = append(values, scan.Value{Name: v.Name, Kind: kind, Bytes: v.Value})
-		}
-	}
-	// Names are in lower case.
-	for _, v := range slices.Clone(values) {
-		if lower := bytes.ToLower(v.Bytes); v.Kind != scan.Placeholder && !bytes.Equal(lower, v.Bytes) {
-			values = append(values, scan.Value{Name: v.Name, Kind: v.Kind, Bytes: lower, Plain: true})
-		}
-	}
-	s.watch = newWatch(values, readable, s.policy().Scan())
-	s.journal.scrub = s.watch.scrub
 }

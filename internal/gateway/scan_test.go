@@ -304,7 +304,7 @@ func TestOrdinaryTrafficLeaves(t *testing.T) {
 
 // TestActions is the table of docs/secrets.md.
 func TestActions(t *testing.T) {
-	w := newWatch(nil, map[string]bool{"READABLE": true}, policy.Scan{})
+	w := newWatch(map[string]bool{"READABLE": true}, policy.Scan{})
 	secret := func(name string) scan.Finding { return scan.Finding{Kind: scan.Secret, Name: name} }
 	for _, test := range []struct {
 		what              string

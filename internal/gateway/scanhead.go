@@ -14,6 +14,7 @@ import (
 
 // examiner looks at one text after the other, each made of parts.
 type examiner struct {
+	of     *lookout
 	stream *scan.Stream
 	joins  bool // a value in pieces is looked for
 	text   []byte
@@ -30,17 +31,21 @@ type headPart struct {
 
 // borrow is an examiner without a text, to be put back.
 func (w *watch) borrow() (*examiner, error) {
-	x, ok := w.examiner.Get().(*examiner)
+	now := w.now.Load()
+	x, ok := now.examiner.Get().(*examiner)
 	if !ok {
-		s, err := w.scanner()
+		s, err := now.scanner()
 		if err != nil {
 			return nil, err
 		}
-		x = &examiner{stream: s.Stream(), joins: s.Values() > 0}
+		x = &examiner{of: now, stream: s.Stream(), joins: s.Values() > 0}
 	}
 	x.parts, x.text = x.parts[:0], x.text[:0]
 	return x, nil
 }
+
+// giveBack ends the use of x.
+func (x *examiner) giveBack() { x.of.examiner.Put(x) }
 
 // add puts a part into the text.
 func (x *examiner) add(at place, index int, before, value string) {
@@ -81,7 +86,7 @@ func (w *watch) head(method, target string, fs fields) ([]sighting, *refusal) {
 	if err != nil {
 		return nil, blind(err)
 	}
-	defer w.examiner.Put(x)
+	defer x.giveBack()
 	x.add(inURL, 0, "", method)
 	x.add(inURL, 0, "", target)
 	if strings.IndexByte(target, '%') >= 0 {

@@ -16,7 +16,7 @@ func (s *server) scanName(r policy.Request, d policy.Decision) *refusal {
 	if err != nil {
 		return blind(err)
 	}
-	defer s.watch.examiner.Put(x)
+	defer x.giveBack()
 	b := bearing{Decision: d, port: r.Port}
 	asked := r
 	asked.Host = d.Host
@@ -95,7 +95,7 @@ func (w *watch) scrub(e *audit.Event) error {
 	if err != nil {
 		return err
 	}
-	defer w.examiner.Put(x)
+	defer x.giveBack()
 	texts := [...]*string{&e.Host, &e.Path, &e.Reason, &e.Method}
 	for _, text := range texts {
 		x.add(inURL, 0, "", *text)

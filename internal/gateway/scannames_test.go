@@ -192,7 +192,8 @@ func TestDecoy(t *testing.T) {
 // A gateway whose scanner cannot be built lets nothing leave.
 func TestBlind(t *testing.T) {
 	f := lookWorld(t, scanned("", "a.example"), func(s *server) {
-		s.watch = newWatch(nil, nil, policy.Scan{Allowed: []string{"no hash"}})
+		s.watch = newWatch(nil, policy.Scan{Allowed: []string{"no hash"}})
+		s.watch.lookFor(nil, false)
 		s.journal.scrub = s.watch.scrub
 	})
 	for way, by := range f.ways {

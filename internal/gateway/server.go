@@ -38,6 +38,7 @@ type server struct {
 	desk      *desk  // nil for a gateway that nobody controls
 	hosted    string // the program that is the gateway; empty for this one
 	gauges    gauges
+	rest      rest
 
 	slots    chan struct{} // one per client connection
 	large    chan struct{} // one per exchange with a large head
@@ -67,9 +68,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
-	if s.broker != nil {
-		s.clients.Go(debug.FreeOSMemory) // reading its tables took some times what they are
-	}
+	defer s.rest.begin(debug.FreeOSMemory)()
 
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
@@ -95,7 +94,11 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 		group.Go(func() error { return s.desk.serve(ctx) })
 	}
 	if s.broker != nil {
-		group.Go(func() error { s.broker.Warm(); return nil })
+		group.Go(func() error { // building takes some times what is built
+			s.broker.Warm()
+			s.rest.putOff()
+			return nil
+		})
 	}
 	for _, r := range s.renewers {
 		group.Go(func() error { r.run(ctx); return nil })
@@ -178,6 +181,7 @@ func (s *server) drop(conn net.Conn) {
 	s.waiting.remove(conn)
 	s.mu.Unlock()
 	conn.Close()
+	s.rest.putOff()
 }
 
 // spare keeps a connection from cut: nothing of the bottle's is on it, and its

@@ -115,8 +115,18 @@ func (g *graph) machine() (*machine, error) {
 		}
 		b.m.states = append(b.m.states, st)
 	}
+	b.m.fit()
 	return b.m, nil
 }
+
+// fit drops the room to grow that the tables have: a machine is built once and
+// held for a whole run.
+func (m *machine) fit() {
+	m.states, m.keys, m.next = fitted(m.states), fitted(m.keys), fitted(m.next)
+	m.rows, m.accepts = fitted(m.rows), fitted(m.accepts)
+}
+
+func fitted[T any](s []T) []T { return append(make([]T, 0, len(s)), s...) }
 
 // row is the full row of a set.
 func (b *subsets) row(set []int32) [256]uint32 {

@@ -101,8 +101,12 @@ func (b *bench) signing(ctx context.Context, origin *traffic.Origin) (err error)
 	return b.atRest(ctx, origin)
 }
 
+// restTime is more than a gateway takes to give memory back once it has nothing
+// to do.
+const restTime = 4 * time.Second
+
 // atRest is what a gateway with a secret has resident, before anything was
-// asked of it and once it has built what it scans with.
+// asked of it and once it has built what it scans with, after restTime each.
 func (b *bench) atRest(ctx context.Context, origin *traffic.Origin) (err error) {
 	p, err := b.startGateway(ctx, origin, true, true)
 	if err != nil {
@@ -110,6 +114,11 @@ func (b *bench) atRest(ctx context.Context, origin *traffic.Origin) (err error) 
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	for _, when := range []string{"before anything", "after a request that was brokered and scanned"} {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(restTime):
+		}
 		used, err := memoryOf(p.pids[0])
 		if err != nil {
 			return err
