@@ -158,6 +158,7 @@ func byHand(t *testing.T, endpoint http.HandlerFunc, opts ...option) (*renewing,
 		srv.inspector.strict = trust{system: person.pem()}.config
 	})
 	r.brokered = brokerWorldWith(t, w, allow("login.example"), opts, s)
+	say(t, r.proxy, "GET http://other.example/ HTTP/1.1\r\nHost: other.example\r\n\r\n") // it serves
 	return r, one
 }
 
