@@ -167,15 +167,15 @@ func removeGroup(ctx context.Context, dir string) error {
 // deeper than any path is long. One that is missing is removed.
 func removeTree(at int, name string) error {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
-		return nil
-	}
 	if err == nil {
 		group := os.NewFile(uintptr(fd), name) //nolint:gosec // G115: a descriptor
 		err = removeWithin(group)
 		_ = group.Close()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV): // a launcher and `stop` remove at once
+		return nil
+	case err != nil:
 		return err
 	}
 	if err := unix.Unlinkat(at, name, unix.AT_REMOVEDIR); !errors.Is(err, unix.ENOENT) {

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
@@ -214,6 +216,25 @@ func TestNestedKeepsItsLimits(t *testing.T) {
 	for _, dir := range object.Groups {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is still there: %v", dir, err)
+		}
+	}
+}
+
+// TestGroupsAreRemovedAtOnce is a launcher and another command that remove a
+// bottle's groups at a time: each finds some that the other removed meanwhile.
+func TestGroupsAreRemovedAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "claude-bottle-test")
+	for range 300 {
+		for i := range 4 {
+			check(t, os.MkdirAll(filepath.Join(dir, leaf, strconv.Itoa(i), "within"), 0o755))
+		}
+		var both errgroup.Group
+		for range 4 {
+			both.Go(func() error { return removeGroup(t.Context(), dir) })
+		}
+		check(t, both.Wait())
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("%s is still there: %v", dir, err)
 		}
 	}
 }
