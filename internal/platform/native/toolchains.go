@@ -124,6 +124,31 @@ func mounted(name string, dirs ...string) []bottle.HostMount {
 	return mounts
 }
 
+// managerSettings are files of a version of Python or Node.js, of conda's too, in
+// which its package manager keeps settings, a registry's token among them.
+var managerSettings = []string{"pip.conf", ".condarc", "condarc", "etc/npmrc", "lib/node_modules/npm/npmrc"}
+
+// hide covers settings of the versions that a pattern names. They are covered
+// where they really are in a mount: links lead there, or to what is not seen.
+func hide(mounts []bottle.HostMount, versions string) []bottle.HostMount {
+	for _, name := range managerSettings {
+		found, _ := filepath.Glob(filepath.Join(versions, name)) // a pattern of ours is none that is bad
+		for _, file := range found {
+			real, err := filepath.EvalSymlinks(file)
+			if err != nil {
+				continue
+			}
+			for i := range mounts {
+				below, ok := strings.CutPrefix(real, mounts[i].Source+"/")
+				if hidden := filepath.Join(mounts[i].Target, below); ok && !slices.Contains(mounts[i].Hidden, hidden) {
+					mounts[i].Hidden = append(mounts[i].Hidden, hidden)
+				}
+			}
+		}
+	}
+	return mounts
+}
+
 // nvm has a directory for each version of Node.js; npm's settings in it may
 // hold a token of a registry.
 func (f toolFinder) nvm(dir string) (toolchain, bool) {
@@ -132,10 +157,7 @@ func (f toolFinder) nvm(dir string) (toolchain, bool) {
 		return toolchain{}, false
 	}
 	version := filepath.Dir(dir)
-	mounts := mounted("nvm", version)
-	for i := range mounts {
-		mounts[i].Hidden = existing([]string{filepath.Join(version, "etc/npmrc"), filepath.Join(version, "lib/node_modules/npm/npmrc")})
-	}
+	mounts := hide(mounted("nvm", version), version)
 	return toolchain{Name: "nvm", Mounts: mounts}, len(mounts) > 0
 }
 
@@ -149,10 +171,7 @@ func (f toolFinder) mise(dir string) (toolchain, bool) {
 		return toolchain{}, false
 	}
 	version := filepath.Join(installs, parts[0], parts[1])
-	mounts := mounted("mise", version)
-	for i := range mounts {
-		mounts[i].Hidden = existing([]string{filepath.Join(version, "etc/npmrc"), filepath.Join(version, "lib/node_modules/npm/npmrc")})
-	}
+	mounts := hide(mounted("mise", version), version)
 	return toolchain{Name: "mise", Mounts: mounts}, len(mounts) > 0
 }
 
@@ -164,6 +183,7 @@ func (f toolFinder) pyenv(dir string) (toolchain, bool) {
 	}
 	mounts := mounted("pyenv", filepath.Join(root, "bin"), filepath.Join(root, "libexec"), filepath.Join(root, "shims"),
 		filepath.Join(root, "versions"), filepath.Join(root, "version"), filepath.Join(root, "pyenv.d"))
+	mounts = hide(mounts, filepath.Join(root, "versions/*"))
 	return toolchain{Name: "pyenv", Mounts: mounts, Env: []string{"PYENV_ROOT=" + root}}, len(mounts) > 0
 }
 
@@ -210,7 +230,11 @@ func (f toolFinder) homebrew(dir string) (toolchain, bool) {
 		for _, name := range []string{"bin", "sbin", "Cellar", "opt", "lib", "libexec", "include", "share"} {
 			dirs = append(dirs, filepath.Join(prefix, name))
 		}
-		return toolchain{Name: "Homebrew", Mounts: mounted("Homebrew", dirs...)}, true
+		mounts := hide(mounted("Homebrew", dirs...), prefix)
+		for _, versions := range []string{"Cellar/*/*", "Cellar/*/*/libexec"} {
+			mounts = hide(mounts, filepath.Join(prefix, versions))
+		}
+		return toolchain{Name: "Homebrew", Mounts: mounts}, true
 	}
 	return toolchain{}, false
 }

@@ -77,6 +77,14 @@ func TestToolchainsInside(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	check(t, os.Chmod(home, 0o755))
 	path := tools(t, home)
+	for _, file := range []string{
+		".pyenv/versions/3.12/pip.conf", ".pyenv/versions/conda/.condarc", ".pyenv/versions/3.12/envs/own/pip.conf",
+		".linuxbrew/Cellar/python/3.13/pip.conf",
+	} {
+		check(t, os.MkdirAll(filepath.Join(home, filepath.Dir(file)), 0o755))
+		check(t, os.WriteFile(filepath.Join(home, file), []byte("echo token\n"), 0o644))
+	}
+	check(t, os.Symlink(home+"/.pyenv/versions/3.12/envs/own", home+"/.pyenv/versions/own"))
 	b := launchedWith(t, func(p *Platform) {
 		inner := p.config.Getenv
 		p.config.Home = home
@@ -92,6 +100,7 @@ func TestToolchainsInside(t *testing.T) {
 		t.Errorf("inside: %q, want %q", out, want)
 	}
 	out = sh(t, b, "cd "+home+"; cat .nvm/versions/node/v22.1.0/etc/npmrc .cargo/credentials.toml .cargo/config.toml .config/mise/config.toml"+
+		" .pyenv/versions/3.12/pip.conf .pyenv/versions/conda/.condarc .pyenv/versions/own/pip.conf .linuxbrew/Cellar/python/3.13/pip.conf"+
 		" .linuxbrew/etc/service.conf bin/mine .nvm/versions/node/v20.0.0/bin/node 2>/dev/null; touch go/bin/x 2>&1")
 	if !strings.Contains(out, "cannot touch") || strings.Contains(out, "echo") {
 		t.Errorf("came along: %q", out)
