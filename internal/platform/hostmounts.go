@@ -105,6 +105,15 @@ func plainTree(ctx context.Context, root string, places []place) error {
 	})
 }
 
+// RefusesTree says why what is in a path must not be seen inside, as for a
+// mount of the manifest's; empty when it may.
+func (v *Vetting) RefusesTree(ctx context.Context, path string) string {
+	if err := plainTree(ctx, path, v.places); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // mountedHere says why a directory of a mount must not be seen: what must not
 // be seen can be mounted in it too.
 func mountedHere(places []place, entry fs.DirEntry) string {

@@ -48,7 +48,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	}
 	if spec.Toolchains {
 		vet := platform.NewVetting(p.config.Home, p.config.Store.Root())
-		seen.Tools, seen.Left = withoutForbidden(toolchains(p.config.Home, p.config.Getenv), vet, spec.UID, spec.GID)
+		seen.Tools, seen.Left = withoutForbidden(ctx, toolchains(p.config.Home, p.config.Getenv), vet, spec.UID, spec.GID)
 	}
 	if limits := spec.Limits; limits.Memory > 0 || limits.CPUs > 0 || limits.PIDs > 0 {
 		seen.Hierarchies = hierarchies(p.config.UID, p.config.Getenv)

@@ -4,6 +4,7 @@ package native
 
 import (
 	"cmp"
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,9 +44,10 @@ func toolchains(home string, getenv func(string) string) []toolchain {
 	return found
 }
 
-// withoutForbidden drops toolchains that the agent's user cannot reach, or that
-// lie where nothing is seen inside, and says so.
-func withoutForbidden(all []toolchain, vet *platform.Vetting, uid, gid int) (kept []toolchain, left []string) {
+// withoutForbidden drops toolchains that the agent's user cannot reach, that
+// lie where nothing is seen inside, or that hold what a mount may not, such as a
+// socket, and says so.
+func withoutForbidden(ctx context.Context, all []toolchain, vet *platform.Vetting, uid, gid int) (kept []toolchain, left []string) {
 	for _, t := range all {
 		why := ""
 		for _, mount := range t.Mounts {
@@ -54,6 +56,9 @@ func withoutForbidden(all []toolchain, vet *platform.Vetting, uid, gid int) (kep
 			}
 			if refused := cmp.Or(vet.Refuses(mount.Target), vet.Refuses(mount.Source)); refused != "" {
 				why = mount.Target + ": " + refused
+			}
+			if why == "" {
+				why = vet.RefusesTree(ctx, mount.Source)
 			}
 		}
 		if why != "" {

@@ -3,6 +3,7 @@
 package native
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,8 +112,28 @@ func TestToolchainsInside(t *testing.T) {
 func TestToolchainsThatAreLeft(t *testing.T) {
 	home := t.TempDir()
 	tool := toolchain{Name: "rustup", Dir: home + "/.ssh/bin", Mounts: mounted("rustup", "/etc")}
-	kept, left := withoutForbidden([]toolchain{tool}, platform.NewVetting(home, ""), os.Getuid(), os.Getgid())
+	kept, left := withoutForbidden(t.Context(), []toolchain{tool}, platform.NewVetting(home, ""), os.Getuid(), os.Getgid())
 	if len(kept) != 0 || len(left) != 1 || !strings.Contains(left[0], "not taken along: /etc: ") {
+		t.Errorf("kept %v, left %q", kept, left)
+	}
+}
+
+// TestToolchainWithASocket is not taken along: read-only keeps nobody from
+// speaking to who listens there.
+func TestToolchainWithASocket(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root makes a directory that is not temporary")
+	}
+	dir, err := os.MkdirTemp("/opt", "claude-bottle-test-")
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+	check(t, err)
+	defer listener.Close()
+	tool := toolchain{Name: "pyenv", Dir: dir, Mounts: []bottle.HostMount{{Source: dir, Target: dir}}}
+	vet := platform.NewVetting("/nowhere", "")
+	kept, left := withoutForbidden(t.Context(), []toolchain{tool}, vet, 0, 0)
+	if len(kept) != 0 || len(left) != 1 || !strings.Contains(left[0], "is a socket") {
 		t.Errorf("kept %v, left %q", kept, left)
 	}
 }
