@@ -114,7 +114,10 @@ func (s *server) mediate(ctx context.Context, p policy.Request, to authority, pa
 		out.path = raw + "?" + result.RawQuery
 	}
 	if result.Chunks != nil {
-		out.through = piped(result.Chunks.Copy)
+		if len(s.signing) == cap(s.signing) {
+			return out, nil, tooManyHeld(to)
+		}
+		out.through = s.signChunks(result.Chunks)
 	}
 	out.used = result.Used
 	return out, result.Header, nil

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"compress/gzip"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"claude-bottle/internal/audit"
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/ca"
 	"claude-bottle/internal/policy"
 )
@@ -263,4 +265,23 @@ func TestBrokeredAnswersFlow(t *testing.T) {
 			more <- struct{}{}
 		}
 	})
+}
+
+// A placeholder has the form of a credential, and is none of somebody else's:
+// where those are refused, the secret is used all the same.
+func TestPlaceholdersAreNobodysCredential(t *testing.T) {
+	for _, mode := range []string{policy.ScanBlock, policy.ScanRedact} {
+		w := newWorld()
+		s := broker.Secret{Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, "glpat-"+rand.Text()[:20])}
+		f := brokerWorldWith(t, w, scanned(mode, "other.example"), []option{func(srv *server) { srv.watchFor(nil, srv.broker) }}, s)
+		f.serve(w, "api.example", checks(s.Value))
+		f.serve(w, "other.example", echo)
+		c := f.speak(protoHTTP1)
+		if got := fetch(t, c, "GET", "https://api.example/", nil, bearer(s.Placeholder)); got.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %q", mode, got.StatusCode, got.body)
+		}
+		if got := fetch(t, c, "POST", "https://other.example/", strings.NewReader(s.Placeholder)); got.StatusCode == http.StatusOK && strings.Contains(got.body, s.Placeholder) {
+			t.Errorf("%s: another host got the placeholder: %q", mode, got.body)
+		}
+	}
 }

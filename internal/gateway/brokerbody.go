@@ -11,14 +11,18 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"claude-bottle/internal/broker"
 )
 
 // maxSigned bounds a body that is held because a signature covers it, in
 // bytes: the largest of the AWS services that sign so take 16 MiB, most 1 MiB.
-// maxHolding is how many are held at a time.
+// maxHolding is how many are held at a time, and maxSigning how many bodies of
+// signed chunks are under way, of each of which a chunk is held.
 const (
 	maxSigned  = 4 << 20
 	maxHolding = 4
+	maxSigning = 32
 )
 
 func payloadHash(body []byte) string {
@@ -32,9 +36,7 @@ func (s *server) hold(to authority, read func() ([]byte, error)) ([]byte, *refus
 	case s.holding <- struct{}{}:
 		defer func() { <-s.holding }()
 	default:
-		why := malformed("too many bodies are held to be signed").at(to.host, to.port)
-		why.status = http.StatusServiceUnavailable
-		return nil, why
+		return nil, tooManyHeld(to)
 	}
 	data, err := read()
 	switch {
@@ -46,6 +48,29 @@ func (s *server) hold(to authority, read func() ([]byte, error)) ([]byte, *refus
 		return nil, malformed("the body broke off").at(to.host, to.port)
 	}
 	return data, nil
+}
+
+func tooManyHeld(to authority) *refusal {
+	why := malformed("too many bodies are held to be signed").at(to.host, to.port)
+	why.status = http.StatusServiceUnavailable
+	return why
+}
+
+var errSigning = errors.New("too many bodies are held to be signed")
+
+// signChunks is the filter of a body whose chunks are signed anew. Where too
+// many are under way already it fails, so that a bottle that begins thousands
+// and ends none does not fill the memory (TestSignedBodiesAreFew).
+func (s *server) signChunks(chunks *broker.ChunkSigner) filter {
+	return piped(func(out io.Writer, in io.Reader) error {
+		select {
+		case s.signing <- struct{}{}:
+			defer func() { <-s.signing }()
+		default:
+			return errSigning
+		}
+		return chunks.Copy(out, in)
+	})
 }
 
 var errBodySize = errors.New("the body is too large to be held")

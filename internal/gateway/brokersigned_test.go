@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"claude-bottle/internal/policy"
@@ -181,5 +182,62 @@ func TestBrokeredSignedBodies(t *testing.T) {
 				t.Errorf("%s: %d", what, answer.StatusCode)
 			}
 		}
+	})
+}
+
+// Bodies that are begun and never ended hold a bounded number of chunks; when
+// their clients have gone there is room again.
+func TestSignedBodiesAreFew(t *testing.T) {
+	eachPair(t, func(t *testing.T, client, origin string) {
+		const host = "s3.example"
+		w := newWorld()
+		s := secretFor(t, policy.Secret{Name: "AWS_SECRET_ACCESS_KEY", Hosts: []string{host}, SigV4: true})
+		var gateway *server
+		f := brokerWorldWith(t, w, policy.Egress{}, []option{func(srv *server) { gateway = srv }}, s)
+		inside := signer{s.KeyID.Placeholder, s.Placeholder, s.Token.Placeholder}
+		f.serve(w, host, func(w http.ResponseWriter, r *http.Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			fmt.Fprintf(w, "%d bytes", n)
+		}, originOf(origin)...)
+		c := f.speak(client)
+		put := func(body io.Reader) (int, error) {
+			r, err := http.NewRequestWithContext(t.Context(), "PUT", "https://"+host+"/o", body)
+			if err != nil {
+				return 0, err
+			}
+			r.Header = inside.header(host, chunkedBody, true)
+			answer, err := c.Do(r)
+			if err != nil {
+				return 0, err
+			}
+			return answer.StatusCode, answer.Body.Close()
+		}
+		chunked := inside.chunks(inside.seed(host, chunkedBody, true), "text")
+		var clients sync.WaitGroup
+		var bodies []*io.PipeWriter
+		leave := func() {
+			for _, out := range bodies {
+				out.CloseWithError(io.ErrUnexpectedEOF)
+			}
+		}
+		defer leave()
+		for range maxSigning {
+			in, out := io.Pipe()
+			bodies = append(bodies, out)
+			clients.Go(func() { _, _ = put(in) })
+			if _, err := io.WriteString(out, chunked[:len(chunked)/2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waitFor(t, "all places taken", func() bool { return len(gateway.signing) == maxSigning })
+		if status, err := put(strings.NewReader(chunked)); err != nil || status != http.StatusServiceUnavailable {
+			t.Errorf("one more: %d, %v", status, err)
+		}
+		leave()
+		clients.Wait()
+		waitFor(t, "room", func() bool {
+			status, err := put(strings.NewReader(chunked))
+			return err == nil && status == http.StatusOK
+		})
 	})
 }

@@ -43,6 +43,7 @@ type server struct {
 	slots    chan struct{} // one per client connection
 	large    chan struct{} // one per exchange with a large head
 	holding  chan struct{} // one per body that is held to be signed
+	signing  chan struct{} // one per body whose chunks are
 	conduits *conduits
 	clients  sync.WaitGroup
 
@@ -64,6 +65,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
 	s.large = make(chan struct{}, largeHeads)
 	s.holding = make(chan struct{}, maxHolding)
+	s.signing = make(chan struct{}, maxSigning)
 	s.conduits = newConduits()
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
