@@ -58,6 +58,7 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	if err := policy.Apply(); err != nil {
 		return err
 	}
+	makeThreads()
 	reaper, ended := newReaper(), make(chan os.Signal, 1)
 	reaper.first = first
 	defer listenToSignals(reaper, ended)()

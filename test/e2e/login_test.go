@@ -35,6 +35,20 @@ agents: {native: {bottle: local}}
 		return found
 	}
 	before := runs()
+	kept := func() []string { // others of this package log in, too
+		found, err := filepath.Glob(filepath.Join(p.state, "claude-bottle", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, path := range found {
+			if content, err := os.ReadFile(path); err == nil {
+				all = append(all, path+": "+string(content))
+			}
+		}
+		return all
+	}
+	had := kept()
 	cmd := p.command("login", "native", "--platform", "native")
 	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "DBUS_") || strings.HasPrefix(v, "XDG_RUNTIME_DIR=") })
 	s := onScreen(t, cmd)
@@ -52,9 +66,7 @@ agents: {native: {bottle: local}}
 	if got := runs(); len(got) != len(before) {
 		t.Errorf("runs: %q, before: %q", got, before)
 	}
-	for _, name := range []string{"secrets.json", "login.json"} {
-		if _, err := os.Stat(filepath.Join(p.state, "claude-bottle", name)); !os.IsNotExist(err) {
-			t.Errorf("%s: %v", name, err)
-		}
+	if got := kept(); !slices.Equal(got, had) {
+		t.Errorf("kept: %q, before: %q", got, had)
 	}
 }
