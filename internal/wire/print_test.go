@@ -18,7 +18,7 @@ func TestFramesPrintNoSecret(t *testing.T) {
 		Secrets: []broker.Secret{{Pair: pair, KeyID: pair, Token: pair, Renewal: &broker.Renewal{Token: value}}},
 		Watch:   []Watched{{Name: "TOKEN", Value: []byte(value)}},
 	}
-	decimal := strings.Trim(fmt.Sprint([]byte(value)), "[]")
+	decimal := strings.Trim(fmt.Sprintf("%d", []byte(value)), "[]")
 	shown := []string{value, hex.EncodeToString([]byte(value)), decimal}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
 		for _, holder := range []any{boot, &boot, boot.Secrets[0], boot.Secrets[0].Renewal, pair, login, Renewed{Name: "TOKEN", Login: login.Text()}} {

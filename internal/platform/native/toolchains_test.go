@@ -127,7 +127,7 @@ func TestToolchainWithASocket(t *testing.T) {
 	dir, err := os.MkdirTemp("/opt", "claude-bottle-test-")
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "s"))
 	check(t, err)
 	defer listener.Close()
 	tool := toolchain{Name: "pyenv", Dir: dir, Mounts: []bottle.HostMount{{Source: dir, Target: dir}}}
