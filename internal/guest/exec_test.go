@@ -179,8 +179,12 @@ func TestAllThatWasPrintedBeforeTheEndArrives(t *testing.T) {
 	}
 }
 
-// endless is as many bytes as asked for, and counts them.
-type endless struct{ left, read int64 }
+// endless is as many bytes as asked for, and counts them. A read may still be
+// under way when the process has ended.
+type endless struct {
+	left int64
+	read atomic.Int64
+}
 
 func (e *endless) Read(p []byte) (int, error) {
 	if e.left == 0 {
@@ -188,7 +192,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	n := min(int64(len(p)), e.left)
 	e.left -= n
-	e.read += n
+	e.read.Add(n)
 	return int(n), nil
 }
 
@@ -231,8 +235,8 @@ func TestInputThatNobodyReadsHoldsNothingUp(t *testing.T) {
 	if err != nil || exit.Code != 143 {
 		t.Errorf("%+v %v", exit, err)
 	}
-	if in.read > 2*wire.InputWindow {
-		t.Errorf("read %d bytes ahead of a process that takes none", in.read)
+	if in.read.Load() > 2*wire.InputWindow {
+		t.Errorf("read %d bytes ahead of a process that takes none", in.read.Load())
 	}
 	// What was not taken does not reach the next process.
 	if got := run(t, b.GuestClient, wire.Start{Argv: []string{"cat"}}, "mine"); got.stdout != "mine" {
@@ -260,8 +264,8 @@ func TestProcessThatClosesItsInputIsNotFed(t *testing.T) {
 	b := launch(t)
 	in := &endless{left: 1 << 30}
 	exit, err := b.Exec(deadline(t), sh("exec <&-; sleep 0.2; exit 3"), wire.Streams{Stdin: in})
-	if err != nil || exit.Code != 3 || in.read > 2*wire.InputWindow {
-		t.Errorf("%+v %v, %d bytes read", exit, err, in.read)
+	if err != nil || exit.Code != 3 || in.read.Load() > 2*wire.InputWindow {
+		t.Errorf("%+v %v, %d bytes read", exit, err, in.read.Load())
 	}
 }
 
