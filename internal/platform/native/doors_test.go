@@ -5,7 +5,6 @@ package native
 import (
 	"context"
 	"flag"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,11 +155,17 @@ func device(path string) error {
 	return unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 8))) //nolint:gosec // G115: a number
 }
 
-// socket is one that is there as long as its file: the kernel takes connections
-// for it.
+// socket is one that is there as long as the test's process: the kernel takes
+// connections for it. A listener of net's would close with its last reference.
 func socket(path string) error {
-	_, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	return err
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return err
+	}
+	return unix.Listen(fd, 1)
 }
 
 // withNetwork gives the bottle's namespace an interface whose other end is the
