@@ -161,7 +161,7 @@ func TestLargeOutputOfATerminal(t *testing.T) {
 	t.Parallel()
 	b := launch(t)
 	out := &counter{}
-	exit, err := b.Exec(deadline(t), onTerminal("stty raw; head -c 20000000 /dev/zero"), wire.Streams{Stdout: out})
+	exit, err := b.Exec(deadline(t), onTerminal("stty raw -echo; head -c 20000000 /dev/zero"), wire.Streams{Stdout: out})
 	if err != nil || exit.Code != 0 || out.n != 20_000_000 {
 		t.Errorf("%d bytes, %+v %v", out.n, exit, err)
 	}
