@@ -105,10 +105,7 @@ func (d *desk) serve(ctx context.Context) error {
 		conn := wire.NewConn(peer)
 		select {
 		case d.slots <- struct{}{}:
-			d.all.Go(func() {
-				defer func() { <-d.slots }()
-				d.converse(ctx, conn)
-			})
+			d.all.Go(func() { d.converse(ctx, conn) })
 		default:
 			_ = peer.SetDeadline(time.Now().Add(courtesy))
 			_ = conn.WriteError(fmt.Errorf("%d control conversations are open: end one first", maxControls))
@@ -117,11 +114,13 @@ func (d *desk) serve(ctx context.Context) error {
 	}
 }
 
-// converse serves one request to its end.
+// converse serves one request to its end. Its place is free before its peer
+// sees that end: who ends one conversation may begin the next.
 func (d *desk) converse(ctx context.Context, conn *wire.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer conn.Close()
+	defer func() { <-d.slots }()
 	defer conn.CloseOn(ctx)()
 	err := d.request(ctx, conn)
 	if err != nil && !errors.Is(err, io.EOF) {

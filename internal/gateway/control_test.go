@@ -256,6 +256,32 @@ func TestControlFrames(t *testing.T) {
 	}
 }
 
+// Who sees that a conversation has ended may begin the next one, however many
+// others are open.
+func TestControlPlacesAreFreeInTime(t *testing.T) {
+	f := startControlled(t, newWorld(), allow("a.example"))
+	for range maxControls - 1 {
+		conn, err := connect(t, "unix", f.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for n := range 200 {
+		conn, err := connect(t, "unix", f.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.(*net.UnixConn).CloseWrite()
+		said, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || len(said) > 0 {
+			t.Fatalf("conversation %d: %q, %v", n, said, err)
+		}
+	}
+}
+
 // The counters are there, in Prometheus' format, and not for the bottle.
 func TestCounters(t *testing.T) {
 	w := newWorld()
