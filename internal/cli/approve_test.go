@@ -118,6 +118,7 @@ func TestApprove(t *testing.T) {
 	}
 	asked := ask("new.example")
 	c.expect("shell asks for GET new.example:")
+	c.expect("  1  GET http://new.example:" + strconv.Itoa(int(port)) + "/x")
 	c.expect("  2  new.example:")
 	c.expect("? ")
 	c.types("s2\n")

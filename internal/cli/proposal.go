@@ -16,6 +16,7 @@ import (
 // proposal is one way to allow what is asked for: a rule, or a preset.
 type proposal struct {
 	rule policy.Rule
+	kind policy.Kind // of the request
 	// preset is the name of the preset whose rule for the host this is, and
 	// rest are its rules for other hosts.
 	preset string
@@ -24,7 +25,7 @@ type proposal struct {
 
 func (p proposal) text() string {
 	if p.preset == "" {
-		return p.rule.Text()
+		return p.rule.TextFor(p.kind)
 	}
 	hosts := []string{p.rule.Host}
 	for _, rule := range p.rest {
@@ -42,11 +43,10 @@ func proposals(q wire.Question, presets preset.Table) []proposal {
 	}
 	host := policy.Rule{Host: q.Host, Port: port}
 	all := []proposal{{rule: host}}
-	switch {
-	case q.Method != "" && strings.HasPrefix(q.Path, "/") && (q.Kind == string(policy.HTTP) || q.Kind == "https"):
-		one := policy.Rule{Host: q.Host, Port: q.Port, Methods: []string{q.Method}, Paths: []string{q.Path}}
-		all = []proposal{{rule: one}, {rule: host}}
-	case port != 0:
+	request := policy.Request{Kind: policy.Kind(q.Kind), Port: q.Port, Method: q.Method, Path: q.Path}
+	if one, ok := policy.Narrowest(q.Host, request); ok {
+		all = []proposal{{rule: one, kind: request.Kind}, {rule: host}}
+	} else if port != 0 && q.Method == "" {
 		all = append(all, proposal{rule: policy.Rule{Host: q.Host, Port: port, TCP: true}})
 	}
 	for _, name := range slices.Sorted(maps.Keys(presets)) {

@@ -86,8 +86,13 @@ func readRule(scheme, rest string) (Rule, error) {
 	return r, nil
 }
 
-// Text is the rule as [ParseRule] reads it.
-func (r Rule) Text() string {
+// Text is the rule as [ParseRule] reads it. A rule does not say whether TLS is
+// spoken at its port: https stands for both where that is not 80.
+func (r Rule) Text() string { return r.TextFor(HTTPS) }
+
+// TextFor is Text of a rule that was made from a request of a kind, which says
+// whether TLS is spoken.
+func (r Rule) TextFor(kind Kind) string {
 	host := r.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -103,11 +108,11 @@ func (r Rule) Text() string {
 		return at
 	}
 	u := url.URL{Scheme: "https", Host: at}
-	switch r.Port {
-	case 443:
+	if kind == HTTP && r.Port != 443 || r.Port == 80 {
+		u.Scheme = "http"
+	}
+	if r.Port == 443 || r.Port == 80 {
 		u.Host = host
-	case 80:
-		u.Scheme, u.Host = "http", host
 	}
 	text := u.Scheme + "://" + u.Host
 	if len(r.Paths) > 0 {

@@ -34,3 +34,24 @@ func TestParseRule(t *testing.T) {
 		}
 	}
 }
+
+// A rule made from a request reads as that request was, and back as it is.
+func TestRuleTextForARequest(t *testing.T) {
+	for want, test := range map[string]struct {
+		kind Kind
+		port int
+	}{
+		"GET http://a.example:8080/x":  {HTTP, 8080},
+		"GET https://a.example:8080/x": {HTTPS, 8080},
+		"GET http://a.example/x":       {HTTP, 80},
+		"GET https://a.example/x":      {HTTPS, 443},
+	} {
+		rule := Rule{Host: "a.example", Port: test.port, Methods: []string{"GET"}, Paths: []string{"/x"}}
+		if got := rule.TextFor(test.kind); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if again, err := ParseRule(want); err != nil || !reflect.DeepEqual(again, rule) {
+			t.Errorf("%s is read as %+v, %v", want, again, err)
+		}
+	}
+}
