@@ -10,8 +10,9 @@ import (
 const restPause = 2 * time.Second
 
 // rest gives memory back once a gateway has nothing to do: the runtime keeps
-// what it had at its peak up to 4 MiB, for work that may not come for hours.
-// The zero value does nothing.
+// what it had at its peak up to 4 MiB, and the kernel what the start needed of
+// the program, for work that may not come for hours. The zero value does
+// nothing.
 type rest struct {
 	mu    sync.Mutex // guards timer
 	timer *time.Timer

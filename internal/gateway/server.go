@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/broker"
+	"claude-bottle/internal/idle"
 	"claude-bottle/internal/policy"
 )
 
@@ -70,7 +70,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
-	defer s.rest.begin(debug.FreeOSMemory)()
+	defer s.rest.begin(idle.Release)()
 
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
