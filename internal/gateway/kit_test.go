@@ -49,6 +49,9 @@ type world struct {
 	asked   []string
 }
 
+// nowhere is a route to a host that answers no connection, and refuses none.
+const nowhere = "nowhere"
+
 func newWorld() *world {
 	return &world{names: map[string][]netip.Addr{}, routes: map[string]string{}}
 }
@@ -79,6 +82,10 @@ func (w *world) DialContext(ctx context.Context, network, address string) (net.C
 	w.dialled = append(w.dialled, address)
 	to := w.routes[address]
 	w.mu.Unlock()
+	if to == nowhere {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if to == "" {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}

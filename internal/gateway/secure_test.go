@@ -64,6 +64,12 @@ func TestUpstreamCertificates(t *testing.T) {
 				t.Errorf("%s: %d %q, want %q", origin.name, got.StatusCode, got.body, origin.want)
 			}
 		}
+		if origin.want == "" {
+			continue
+		}
+		f.eventually("the record of "+origin.name, func(e audit.Event) bool {
+			return e.Kind == policy.HTTPS && e.Decision == audit.Failed && e.Rule == ruleUpstream && strings.Contains(e.Reason, origin.want)
+		})
 	}
 }
 

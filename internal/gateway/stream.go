@@ -40,6 +40,7 @@ type stream struct {
 	mu         sync.Mutex // guards the rest, which net/http's callbacks change
 	connection *owned     // that carries it upstream
 	settled    bool       // interim answers come too late
+	interim    int        // answers so far
 }
 
 // ServeHTTP decides one request and carries it.
@@ -245,8 +246,9 @@ func (s *stream) carry() *refusal {
 	defer cancel()
 	s.expiry = expire(s.limits.idle, func() {
 		s.expired.Store(true)
+		answering := s.isSettled() // now: the end of the request settles it too
 		cancel()
-		if s.isSettled() { // a client that grants no window is written to no more
+		if answering { // a client that grants no window is written to no more
 			_ = http.NewResponseController(s.w).SetWriteDeadline(time.Unix(1, 0))
 		}
 	})
@@ -264,6 +266,9 @@ func (s *stream) carry() *refusal {
 	defer answer.Body.Close()
 	if why := s.pass.cutBy(); why != nil {
 		return why
+	}
+	if s.expired.Load() {
+		return s.noAnswer(os.ErrDeadlineExceeded)
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 599 {
 		return s.broken("upstream switched protocols unasked")
@@ -426,6 +431,9 @@ func (s *stream) trace(ctx context.Context) context.Context {
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if s.interim++; s.interim > maxInterim {
+				return errInterim
+			}
 			// net/http says 100 when the body is read first, but not behind
 			// another interim answer: none goes before it.
 			early := s.r.ContentLength != 0 && !s.reading.Load()
@@ -472,7 +480,8 @@ func (s *stream) roundTrip(r *http.Request) (*http.Response, error) {
 	return s.transport.RoundTrip(r.WithContext(ctx))
 }
 
-// noAnswer is why there is no response.
+// noAnswer is why there is no response. net/http has no errors to compare with:
+// what it says is looked at, and nothing of it is said to anybody.
 func (s *stream) noAnswer(err error) *refusal {
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		return refused
@@ -482,7 +491,13 @@ func (s *stream) noAnswer(err error) *refusal {
 	case s.r.Context().Err() != nil:
 		return gone(to)
 	case s.expired.Load():
-		return failure(to.host, to.port, "upstream gave no answer in time", os.ErrDeadlineExceeded)
+		return failure(to.host, to.port, noAnswerInTime, os.ErrDeadlineExceeded)
+	case strings.Contains(err.Error(), errInterim.Error()):
+		return s.broken(errInterim.Error())
+	case strings.Contains(err.Error(), "response header"): // "exceeded", "larger than"
+		return s.broken("upstream's answer is malformed: " + errHeadSize.Error())
+	case strings.HasPrefix(err.Error(), "connection error: "): // the head of many frames is one too
+		return s.broken("upstream's answer is malformed: HTTP/2 as it must not be, or " + errHeadSize.Error())
 	}
 	return failure(to.host, to.port, "upstream broke off without an answer", err)
 }
@@ -538,10 +553,12 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 				return gone(s.way.to)
 			}
 			return nil
+		case s.expired.Load() && err != nil:
+			return failure(s.way.to.host, s.way.to.port, brokeOff(os.ErrDeadlineExceeded), os.ErrDeadlineExceeded)
 		case err != nil && s.r.Context().Err() != nil:
 			return gone(s.way.to)
 		case err != nil:
-			return failure(s.way.to.host, s.way.to.port, "upstream broke off its answer", err)
+			return failure(s.way.to.host, s.way.to.port, brokeOff(err), err)
 		}
 	}
 }

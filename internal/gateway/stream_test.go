@@ -378,19 +378,6 @@ func TestInspectedClientStalls(t *testing.T) {
 	}
 }
 
-// An origin that accepts and never answers is a failure in time.
-func TestInspectedOriginIsSilent(t *testing.T) {
-	w := newWorld()
-	f := inspectWorld(t, w, everything("a.example"), func(s *server) { s.limits.idle = 200 * time.Millisecond })
-	f.serve(w, "a.example", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	for _, version := range versions {
-		got := fetch(t, f.speak(version), "GET", "https://a.example/", nil)
-		if got.StatusCode != http.StatusBadGateway && got.StatusCode != http.StatusGatewayTimeout {
-			t.Errorf("%s: %d %q", version, got.StatusCode, got.body)
-		}
-	}
-}
-
 // Heads that are too large, of an origin, fail the request and nothing else.
 func TestInspectedOriginHeaderBomb(t *testing.T) {
 	eachPair(t, func(t *testing.T, client, origin string) {

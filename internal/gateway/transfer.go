@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type transfer struct {
 	pass     *passage
 	guard    *guard // of the body; nil without one
 	up       *upstream
-	answered bool // a byte of the response went to the client
+	answered bool // a byte of the final response went to the client
 }
 
 // run sends the request, relays interim answers, the response and bodies. The
@@ -56,6 +57,7 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 			return false, t.broken("the answer cannot be looked into", err)
 		}
 	}
+	t.answered = true
 	if err := t.write(head); err != nil {
 		t.abort(up)
 		return false, t.gone()
@@ -71,7 +73,7 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 	if err != nil {
 		t.abort(up)
 		if source := (sourceError{}); errors.As(err, &source) {
-			return false, t.broken("upstream broke off its answer", err)
+			return false, t.broken(brokeOff(err), err)
 		}
 		return false, t.gone()
 	}
@@ -283,7 +285,21 @@ func (t *transfer) answer(u *upload) (answer response, stale bool, failed *refus
 			return response{}, false, t.gone()
 		}
 	}
-	return response{}, false, t.broken("upstream gives no final answer", nil)
+	return response{}, false, t.broken(errInterim.Error(), nil)
+}
+
+// errInterim ends a request whose origin answers and answers and never says the
+// last word.
+var errInterim = errors.New("upstream gives no final answer")
+
+const noAnswerInTime = "upstream gave no answer in time"
+
+// brokeOff is why the rest of an answer did not come.
+func brokeOff(err error) string {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "upstream fell silent in the middle of its answer"
+	}
+	return "upstream broke off its answer"
 }
 
 // noAnswer is why nothing came: the client's own body may be at fault.
@@ -298,6 +314,9 @@ func (t *transfer) noAnswer(u *upload, err error) *refusal {
 			}
 			return t.gone()
 		}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return t.broken(noAnswerInTime, err)
 	}
 	return t.broken("upstream closed the connection without an answer", err)
 }
@@ -317,7 +336,6 @@ func reasonOf(err error) string {
 
 // write sends bytes of a head to the client.
 func (t *transfer) write(b []byte) error {
-	t.answered = true
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.idle)); err != nil {
 		return err
 	}
@@ -388,6 +406,7 @@ func (t *transfer) upgraded(r response, u *upload) *refusal {
 	if resized { // frames say their lengths, and cannot be made longer on the way
 		return t.broken("a secret of this host is too short to be looked for in a WebSocket", nil)
 	}
+	t.answered = true
 	if err := t.write(t.incoming(r, framing{}, true)); err != nil {
 		return t.gone()
 	}

@@ -18,7 +18,7 @@ type end struct {
 }
 
 // tunnel carries bytes both ways until both sides have ended or nothing moved
-// for the idle limit. The end of one side is passed on and the other goes on
+// for the idle limit, which the record says. The end of one side is passed on and the other goes on
 // (TestHalfClose).
 func (s *server) tunnel(p *passage, client, upstream end) {
 	t := &tunnelled{idle: s.limits.idle, conduits: s.conduits}
@@ -27,6 +27,9 @@ func (s *server) tunnel(p *passage, client, upstream end) {
 	up.Go(func() { t.carry(upstream.conn, client, p.spend) })
 	t.carry(client.conn, upstream, p.receive)
 	up.Wait()
+	if t.silent.Load() {
+		p.cut(failure(p.host, p.port, "nothing moved in either direction for "+t.idle.String(), os.ErrDeadlineExceeded))
+	}
 }
 
 // errBulk says that a source has delivered as much as fits a buffer: there is
@@ -46,6 +49,7 @@ type tunnelled struct {
 	conduits *conduits
 	last     atomic.Int64 // when a byte last moved, in nanoseconds of the epoch
 	ended    atomic.Int32 // directions that came to their end
+	silent   atomic.Bool  // nothing moved for idle
 }
 
 func (t *tunnelled) moved() { t.last.Store(time.Now().UnixNano()) }
@@ -103,6 +107,9 @@ func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded) && t.quiet() < t.idle: // the other direction moved meanwhile
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.silent.Store(true)
+			return err
 		default:
 			return err
 		}
