@@ -52,6 +52,8 @@ type explained struct {
 	Port   int         `json:"port"`
 	Method string      `json:"method"`
 	Path   string      `json:"path"`
+	// Asked says that a person who runs approve is asked before it is refused.
+	Asked bool `json:"asked,omitempty"`
 }
 
 func runWhy(cmd *cobra.Command, opts *whyOptions) error {
@@ -67,10 +69,11 @@ func runWhy(cmd *cobra.Command, opts *whyOptions) error {
 	if err != nil {
 		return usagef(cmd, "URL %q: %w", opts.URL, err)
 	}
+	asked := compiled.AsksAbout(request, decision, func() ([]netip.Addr, error) { return own, nil })
 	if opts.Format == formatJSON {
-		err = writeJSON(opts.Out, explained{decision, request.Kind, request.Port, request.Method, request.Path})
+		err = writeJSON(opts.Out, explained{decision, request.Kind, request.Port, request.Method, request.Path, asked})
 	} else {
-		_, err = io.WriteString(opts.Out, explanation(request, decision))
+		_, err = io.WriteString(opts.Out, explanation(request, decision, asked))
 	}
 	if err == nil && !decision.Allow {
 		return codeError{code: exitFailure}
@@ -107,7 +110,7 @@ func scanned(request policy.Request, decision policy.Decision) string {
 	}
 }
 
-func explanation(request policy.Request, decision policy.Decision) string {
+func explanation(request policy.Request, decision policy.Decision, asked bool) string {
 	verdict := "denied"
 	if decision.Allow {
 		verdict = "allowed"
@@ -128,6 +131,9 @@ func explanation(request policy.Request, decision policy.Decision) string {
 	}
 	if decision.Budget > 0 {
 		text += fmt.Sprintf("budget: %d bytes\n", decision.Budget)
+	}
+	if asked {
+		text += "asked: while claude-bottle approve runs, a person is asked first\n"
 	}
 	if decision.Remedy != "" {
 		text += "remedy: " + term.Escape(decision.Remedy) + "\n"

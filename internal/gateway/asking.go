@@ -84,23 +84,9 @@ func (s *server) decide(
 	return rules, d, time.Since(began)
 }
 
-// mayAsk says whether a person may be asked about what d refuses. Never about
-// what a rule denies, about an address that is not public, or about a name
-// that carries what looks like data: asking would be a way to show it.
+// mayAsk says whether a person may be asked about what d refuses now.
 func (s *server) mayAsk(rules *policy.Policy, r policy.Request, d policy.Decision) bool {
-	if d.Rule != policy.RuleDefault || s.trial.on() || !rules.Asks() || !s.asking.attended() {
-		return false
-	}
-	if addr, literal := literalAddress(d.Host); literal {
-		own, err := s.own.all()
-		return err == nil && r.Kind != policy.DNS && rules.DecideAddress(d.Host, addr, own).Allow
-	}
-	if !policy.Askable(d.Host) {
-		return false
-	}
-	// A name that a rule lists is not unlisted, whatever that rule says of the
-	// port, the method or the path.
-	return !rules.Decide(policy.Request{Kind: policy.DNS, Host: d.Host}).Allow
+	return !s.trial.on() && s.asking.attended() && rules.AsksAbout(r, d, s.own.all)
 }
 
 func (a *asking) attended() bool {

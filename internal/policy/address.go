@@ -24,13 +24,16 @@ var wireServer = netip.AddrFrom4([4]byte{168, 63, 129, 16})
 // address judged here is the one dialled (TestAddresses, TestRebinding).
 func (p *Policy) DecideAddress(host string, addr netip.Addr, own []netip.Addr) Decision {
 	addr = addr.Unmap()
-	d := Decision{Host: host}
+	d, subject := Decision{Host: host}, fmt.Sprintf("%s resolves to %s, which ", host, addr)
+	if host == addr.String() {
+		subject = host + " "
+	}
 	if !addr.IsValid() || addr.Zone() != "" {
 		d.Rule, d.Reason = RuleSyntax, fmt.Sprintf("%s resolves to an address with a zone or to none", host)
 		return d
 	}
 	if e := p.deniesAddress(addr); e != nil {
-		d.Rule, d.Reason = e.name, fmt.Sprintf("%s resolves to %s, which is denied by a rule", host, addr)
+		d.Rule, d.Reason = e.name, subject+"is denied by a rule"
 		return d
 	}
 	if r, ok := p.privateRange(addr); ok {
@@ -43,11 +46,11 @@ func (p *Policy) DecideAddress(host string, addr netip.Addr, own []netip.Addr) D
 		}
 		if rule, why := judge(a, own); rule != "" {
 			d.Rule = rule
-			d.Reason = fmt.Sprintf("%s resolves to %s, which %s", host, addr, why)
+			d.Reason = subject + why
 			if a != addr {
-				d.Reason = fmt.Sprintf("%s resolves to %s, which carries %s, which %s", host, addr, a, why)
+				d.Reason = fmt.Sprintf("%scarries %s, which %s", subject, a, why)
 			}
-			d.Remedy = fmt.Sprintf("egress: {private: [%q]}", netip.PrefixFrom(addr, addr.BitLen()))
+			d.Remedy = "egress: {" + privately(addr) + "}"
 			return d
 		}
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"net/netip"
 	"strings"
 )
 
@@ -28,6 +29,23 @@ func Askable(host string) bool {
 		}
 	}
 	return true
+}
+
+// AsksAbout says whether a person who attends is asked about r, which d refuses.
+// Never about what a rule denies, about an address that is not public, or about
+// a name that carries what looks like data: asking would be a way to show it. own
+// are the host's own addresses.
+func (p *Policy) AsksAbout(r Request, d Decision, own func() ([]netip.Addr, error)) bool {
+	if d.Allow || d.Rule != RuleDefault || !p.asks {
+		return false
+	}
+	if addr, err := netip.ParseAddr(d.Host); err == nil {
+		list, err := own()
+		return err == nil && r.Kind != DNS && p.DecideAddress(d.Host, addr, list).Allow
+	}
+	// A name that a rule lists is not unlisted, whatever that rule says of the
+	// port, the method or the path.
+	return Askable(d.Host) && !p.Decide(Request{Kind: DNS, Host: d.Host}).Allow
 }
 
 // entropy is Shannon's, of the bytes of s, in bits each.

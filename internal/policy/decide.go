@@ -32,7 +32,7 @@ func (p *Policy) Decide(r Request) Decision {
 	case v.allow == nil:
 		return v.refusal()
 	case r.Kind == TCP && !v.tcp():
-		return Decision{Host: host, Rule: RuleDefault, Reason: "no tcp rule allows " + listing(host, r.Port)}
+		return Decision{Host: host, Rule: RuleDefault, Reason: "no tcp rule allows " + listing(host, r.Port), Remedy: remedy(host, r)}
 	}
 	return v.admission()
 }
@@ -49,7 +49,7 @@ func (p *Policy) decideName(host string) Decision {
 			blanket := p.blanket(host, port)
 			if blanket == nil {
 				return Decision{
-					Allow: true, Host: host, Rule: e.name, Reason: host + " is on the allowlist",
+					Allow: true, Host: host, Rule: e.name, Reason: host + " is allowed",
 					Scan: cmp.Or(e.scan, p.scan.Mode), Wildcard: e.below,
 				}
 			}
@@ -264,7 +264,7 @@ func (v *view) inspect() bool {
 }
 
 func (v *view) admission() Decision {
-	d := Decision{Allow: true, Host: v.host, Rule: v.allow.name, Reason: v.host + " is on the allowlist", Budget: v.allow.budget}
+	d := Decision{Allow: true, Host: v.host, Rule: v.allow.name, Reason: v.host + " is allowed", Budget: v.allow.budget}
 	switch {
 	case v.request.Kind.request():
 	case v.tcp():

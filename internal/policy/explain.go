@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -10,7 +11,8 @@ import (
 // Explain decides about rawURL as the gateway would, without sending
 // anything: "https://host/path", which is also what "host/path" means, is a
 // CONNECT tunnel and, where the policy opens it, an HTTPS request in it;
-// "http://" is a proxied request. The request that is returned is the one
+// "http://" is a proxied request, "tcp://host:port" a tunnel whatever is said
+// in it. The request that is returned is the one
 // that decided: of a tunnel that stays closed, method and path are not seen.
 // An address that is fixed (a literal or the policy's own) is judged too, with
 // own as the host's addresses; what a name resolves to is known only when it
@@ -54,8 +56,13 @@ func requestOf(rawURL, method string) (Request, error) {
 		r.Kind, r.Port = HTTP, 80
 	case "https", "wss":
 		r.Kind, r.Port = Connect, 443
+	case "tcp":
+		if u.Port() == "" {
+			return Request{}, errors.New("tcp:// needs a port")
+		}
+		r.Kind = TCP
 	default:
-		return Request{}, errors.New("a bottle reaches http and https only")
+		return Request{}, fmt.Errorf("a bottle reaches http and https, and the rest by a tcp rule: ask about tcp://%s:PORT", u.Host)
 	}
 	if s := u.Port(); s != "" {
 		if r.Port, err = ParsePort(s); err != nil {

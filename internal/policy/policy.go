@@ -163,9 +163,6 @@ func (p *Policy) Budget() int64 { return p.budget }
 // Scan is what becomes of secrets where no rule says it.
 func (p *Policy) Scan() Scan { return p.scan }
 
-// Asks says whether a person may be asked about names that nothing lists.
-func (p *Policy) Asks() bool { return p.asks }
-
 // Resolve is the fixed address of a normalised host: the one of the policy,
 // or what a literal address means by itself.
 func (p *Policy) Resolve(host string) (netip.Addr, bool) {

@@ -214,6 +214,7 @@ func TestParseIsStrict(t *testing.T) {
 func TestExplain(t *testing.T) {
 	p, err := Compile(Egress{
 		Allow:   []Allow{{Host: "api.example"}, {Host: "in.example"}, {Host: "h.example:8443"}, {Host: "127.0.0.1"}},
+		Rules:   []Rule{{Host: "db.example", Port: 5432, TCP: true}},
 		Resolve: map[string]netip.Addr{"in.example": netip.MustParseAddr("10.0.0.9")},
 	})
 	if err != nil {
@@ -233,15 +234,67 @@ func TestExplain(t *testing.T) {
 		{"https://in.example", false, Connect, 443}, // a private address
 		{"http://0x7f.1/", false, HTTP, 80},
 		{"https://evil.example", false, Connect, 443},
+		{"tcp://api.example:443", false, TCP, 443}, // no tcp rule
+		{"tcp://db.example:5432", true, TCP, 5432},
 	} {
 		r, d, err := p.Explain(tt.url, "", nil)
 		if err != nil || d.Allow != tt.allow || r.Kind != tt.kind || r.Port != tt.port {
 			t.Errorf("%s: %+v %+v %v", tt.url, r, d, err)
 		}
 	}
-	for _, bad := range []string{"ftp://a.example", "https://a.example:0/", "https://a.example:x/", "a:b:c:1"} {
+	for _, bad := range []string{"ftp://a.example", "tcp://db.example", "https://a.example:0/", "https://a.example:x/", "a:b:c:1"} {
 		if _, d, err := p.Explain(bad, "", nil); err == nil && d.Allow {
 			t.Errorf("%s: allowed", bad)
+		}
+	}
+}
+
+// What a refusal says would allow it does, whole.
+func TestRemediesOfAddressesAndTunnels(t *testing.T) {
+	for url, want := range map[string]struct {
+		remedy string
+		egress Egress
+	}{
+		"http://127.0.0.1:3000/": {
+			`egress: {allowlist: ["127.0.0.1:3000"], private: ["127.0.0.1/32"]}`,
+			Egress{Allow: []Allow{{Host: "127.0.0.1:3000"}}, Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
+		},
+		"https://93.184.216.34": {`egress: {allowlist: ["93.184.216.34"]}`, Egress{Allow: []Allow{{Host: "93.184.216.34"}}}},
+		"tcp://db.example:5432": {
+			`egress: {rules: [{host: "db.example", port: 5432, tcp: true}]}`,
+			Egress{Rules: []Rule{{Host: "db.example", Port: 5432, TCP: true}}},
+		},
+	} {
+		for _, egress := range []Egress{{}, want.egress} {
+			p, err := Compile(egress)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, d, err := p.Explain(url, "", []netip.Addr{netip.MustParseAddr("127.0.0.1")})
+			if allow := egress.Allow != nil || egress.Rules != nil; err != nil || d.Allow != allow || !allow && d.Remedy != want.remedy {
+				t.Errorf("%s with %+v: %+v, %v", url, egress, d, err)
+			}
+		}
+	}
+}
+
+// A person who attends is asked about what nothing lists, and is told so
+// beforehand.
+func TestAsksAbout(t *testing.T) {
+	p, err := Compile(Egress{
+		Unlisted: Ask, Allow: []Allow{{Host: "listed.example"}}, Rules: []Rule{{Host: "denied.example", Deny: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("93.184.216.1")}, nil }
+	for host, want := range map[string]bool{
+		"new.example": true, "listed.example": false, "denied.example": false, "printer.local": false,
+		"gj4k2lx9q0zr7vt1mw8c.example": false, "93.184.216.34": true, "93.184.216.1": false, "10.0.0.1": false,
+	} {
+		r := Request{Kind: Connect, Host: host, Port: 8443}
+		if got := p.AsksAbout(r, p.Decide(r), own); got != want {
+			t.Errorf("%s: %v", host, got)
 		}
 	}
 }

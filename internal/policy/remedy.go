@@ -2,15 +2,31 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
-// remedy is the line of manifest that would allow r.
+// remedy is the line of manifest that would allow r. An address that is not
+// public needs to be said to be meant, too.
 func remedy(host string, r Request) string {
+	entry, private := host, ""
 	if r.Kind != DNS && r.Port != 80 && r.Port != 443 {
-		host = listing(host, r.Port)
+		entry = listing(host, r.Port)
 	}
-	return fmt.Sprintf("egress: {allowlist: [%q]}", host)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if rule, _ := judge(addr, nil); rule != "" {
+			private = ", " + privately(addr)
+		}
+	}
+	if r.Kind == TCP {
+		return fmt.Sprintf("egress: {rules: [{host: %q, port: %d, tcp: true}]%s}", host, r.Port, private)
+	}
+	return fmt.Sprintf("egress: {allowlist: [%q]%s}", entry, private)
+}
+
+// privately is the setting that lifts the checks of an address.
+func privately(addr netip.Addr) string {
+	return fmt.Sprintf("private: [%q]", netip.PrefixFrom(addr, addr.BitLen()))
 }
 
 // Narrowest is the rule that allows r and hardly more: its method and its path

@@ -79,5 +79,5 @@ func unknown(infos []Info, arg string) error {
 	if near := hint.Closest(arg, names); len(near) > 0 {
 		return hint.With(err, "did you mean "+strings.Join(near, " or ")+"?")
 	}
-	return hint.With(err, "see which there are: claude-bottle ps")
+	return hint.With(err, "see which there are: claude-bottle ps --all")
 }

@@ -38,7 +38,7 @@ func TestFind(t *testing.T) {
 	}
 	for arg, near := range map[string]string{
 		"claude-bottle-dmeo": "did you mean claude-bottle-demo?", "aaab000000o03": "aaab000000003",
-		"zzz": "claude-bottle ps", "": "claude-bottle ps",
+		"zzz": "claude-bottle ps --all", "": "claude-bottle ps --all",
 	} {
 		_, err := s.Find(arg)
 		if !errors.Is(err, ErrNotFound) || !strings.Contains(hint.Of(err), near) {
