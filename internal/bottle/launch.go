@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/probe"
@@ -34,6 +36,9 @@ const IsolationFile = "isolation.json"
 type Launching struct {
 	Run  *runs.Run
 	Undo Undo
+	// Late says that something the launch asked for may still come to be although
+	// all was taken back: nobody knows whether it was heard.
+	Late bool
 	// Verdict is what the isolation probe found. No bottle is ready without
 	// one.
 	Verdict probe.Verdict
@@ -57,16 +62,28 @@ func Begin(store *runs.Store, plan Plan, at runs.Place, resources ...runs.Resour
 }
 
 // Fail takes everything back and returns cause, with what could not be undone
-// behind it. When all is undone the run is gone; else its ledger stays for the
-// next Sweep.
+// behind it. When all is undone the run is gone; else, and after what may be
+// Late, its ledger stays for the next Sweep.
 func (l *Launching) Fail(ctx context.Context, cause error) error {
 	if err := l.Undo.Run(ctx); err != nil {
 		return errors.Join(cause, err, l.Run.Release())
+	}
+	if l.Late {
+		return errors.Join(cause, l.outlast(), l.Run.Release())
 	}
 	if err := l.Run.Discard(); err != nil {
 		return errors.Join(cause, err, l.Run.Release())
 	}
 	return cause
+}
+
+// outlast has the ledger stay until nothing can come any more. No agent was
+// there: what was copied in is nobody's work.
+func (l *Launching) outlast() error {
+	if err := os.Remove(l.Run.Path(snapshotFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return l.Run.Update(func(info *runs.Info) { info.Ended = time.Now().UTC() })
 }
 
 // Ready marks the run as running: from here on its work is kept. On an error

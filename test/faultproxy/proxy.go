@@ -33,6 +33,9 @@ const (
 	// CutAfter ends the connection when the engine has answered: it did what
 	// it was asked to, and nobody learns of it.
 	CutAfter
+	// Late ends the connection at once, calls Rule.Held, and has the engine do
+	// what it was asked to when that returns; then it calls Rule.Done.
+	Late
 	// Hold calls Rule.Held, and forwards the request when that returns.
 	Hold
 	// Hang never answers, until the client goes away or the proxy ends.
@@ -51,6 +54,7 @@ type Rule struct {
 	Status  int
 	Message string
 	Held    func()
+	Done    func()
 }
 
 // Proxy is one socket.

@@ -2,6 +2,7 @@ package faultproxy
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,10 @@ func (p *Proxy) serve(client net.Conn) {
 // pass handles one request; false when the connection ends with it.
 func (c *conversation) pass(request *http.Request) bool {
 	rule := c.proxy.rule(request)
+	if rule.Fault == Late {
+		c.late(request, rule)
+		return false
+	}
 	c.proxy.wait(rule.Delay)
 	switch rule.Fault {
 	case Answer:
@@ -52,7 +57,7 @@ func (c *conversation) pass(request *http.Request) bool {
 		return false
 	case Hold:
 		rule.Held()
-	case Pass, CutAfter:
+	case Pass, CutAfter, Late:
 	}
 	next := c.forward(request)
 	response, err := http.ReadResponse(c.back, request)
@@ -73,6 +78,27 @@ func (c *conversation) pass(request *http.Request) bool {
 		return false
 	}
 	return response.Write(c.client) == nil && !response.Close && <-next
+}
+
+// late passes the request on when its client was told nothing, and is gone.
+func (c *conversation) late(request *http.Request, rule Rule) {
+	defer rule.Done()
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
+	}
+	request.Body = io.NopCloser(bytes.NewReader(body))
+	_ = c.client.Close()
+	rule.Held()
+	if err := request.Write(c.engine); err != nil {
+		return
+	}
+	response, err := http.ReadResponse(c.back, request)
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
 }
 
 // forward sends the request on, then watches for the client's going away,

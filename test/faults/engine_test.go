@@ -108,6 +108,29 @@ func TestEngineHangs(t *testing.T) {
 	}
 }
 
+// TestEngineLate loses the connection of each call that makes something, and
+// has the engine make it when the launcher has taken everything back and gone.
+func TestEngineLate(t *testing.T) {
+	p := newPlace(t).warm()
+	for _, call := range []string{"POST /networks/create", "POST /containers/create.*gateway", "POST /containers/create"} {
+		gone, made := make(chan struct{}), make(chan struct{})
+		p.proxy.Rules(faultproxy.Rule{
+			Match: match("^" + call), N: 1,
+			Fault: faultproxy.Late, Held: func() { <-gone }, Done: func() { close(made) },
+		})
+		got := p.life()
+		close(gone)
+		if p.proxy.Hits() == 0 || got.code == 0 {
+			t.Fatalf("%s is late: %+v", call, got)
+		}
+		tally.requests.Add(1)
+		<-made
+		p.proxy.Rules()
+		p.reports(call+" is late", got)
+		p.back(call+" is late", got.wrote())
+	}
+}
+
 // TestEngineDies takes the engine away at each call of a launch, with every
 // connection, and brings it back when the launcher has given up.
 func TestEngineDies(t *testing.T) {

@@ -260,7 +260,9 @@ func (e *engine) createContainer(ctx context.Context, call string, options clien
 		e.breach.container(call, &options)
 	}
 	result, err := askWhole(ctx, call, callLimit, func(ctx context.Context) (client.ContainerCreateResult, error) {
-		return e.ContainerCreate(ctx, options)
+		result, err := e.ContainerCreate(ctx, options)
+		e.heard(err)
+		return result, err
 	})
 	if err != nil {
 		err = fmt.Errorf("create container %s: %w", options.Name, err)

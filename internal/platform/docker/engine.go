@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,6 +40,16 @@ type engine struct {
 	apiVersion string
 	// breach is what a test opens on purpose, to see the probe find it.
 	breach breach
+	// lost says that a call which makes something got no answer: what it asked
+	// for may be there, or come.
+	lost atomic.Bool
+}
+
+// heard notes how a call that makes something ended.
+func (e *engine) heard(err error) {
+	if err != nil && !strings.HasPrefix(err.Error(), daemonPrefix) {
+		e.lost.Store(true)
+	}
 }
 
 // breach changes what the engine is asked for, and ends the host's canary. Only

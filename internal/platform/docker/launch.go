@@ -140,6 +140,9 @@ func (l *launch) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.Late = l.engine.lost.Load(); l.Late {
+		return nil
+	}
 	return l.Run.Forget(l.Run.Resources()...)
 }
 

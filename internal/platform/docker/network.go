@@ -53,7 +53,9 @@ func (e *engine) createNetwork(ctx context.Context, call, name string, options c
 		e.breach.network(call, &options)
 	}
 	return askWhole(ctx, call, callLimit, func(ctx context.Context) (client.NetworkCreateResult, error) {
-		return e.NetworkCreate(ctx, name, options)
+		result, err := e.NetworkCreate(ctx, name, options)
+		e.heard(err)
+		return result, err
 	})
 }
 
