@@ -94,8 +94,16 @@ bottles:
       resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
       private: [ADDRESS/32]
       ca: ca.pem
+  carried:
+    env: {CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", CLAUDE_CODE_OAUTH_TOKEN: "${CLAUDE_BOTTLE_OAUTH_TOKEN}"}
+    egress:
+      inspect: never
+      resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
+      private: [ADDRESS/32]
+      ca: ca.pem
 agents:
   native: {bottle: local, harness: claude}
+  carried: {bottle: carried, harness: claude}
   shell: {bottle: local, harness: {command: [bash, -c]}}
 `, "ADDRESS", listener.Addr().(*net.TCPAddr).IP.String())
 	if err := os.WriteFile(filepath.Join(p.home, "ca.pem"), authority.PEM(), 0o600); err != nil {
