@@ -26,7 +26,10 @@ type Input struct {
 	// Lookup reads the launcher's environment. A value that it returns for a
 	// secret is looked at for presence only.
 	Lookup func(string) (string, bool)
-	Host   Host
+	// Look says that the agent is looked at and not launched: variables need
+	// not be set.
+	Look bool
+	Host Host
 	// Presets are the hosts of those that the agent's bottle names.
 	Presets preset.Table
 	// Login is the name of the credential that `login` has kept; empty for
@@ -85,8 +88,10 @@ func Resolve(in Input) (Spec, error) {
 	if egress, err = withSecrets(egress, env); err != nil {
 		return Spec{}, fmt.Errorf("bottle %s: %w", from.Name, err)
 	}
-	if err := environ.Check(env, in.Lookup); err != nil {
-		return Spec{}, err
+	if !in.Look {
+		if err := environ.Check(env, in.Lookup); err != nil {
+			return Spec{}, err
+		}
 	}
 	files, env := readyFiles(row, in.Host, paths, agent.Prompt, token.name, env)
 	spec := Spec{

@@ -82,12 +82,9 @@ func (b *Broker) Apply(r Request) (Result, error) {
 	a.names, a.r.Header = slices.Sorted(maps.Keys(r.Header)), canonicalHeader(r.Header)
 	a.out = Result{Header: a.r.Header.Clone(), RawQuery: r.RawQuery}
 	if len(a.mine) > 0 {
-		if r.Method == http.MethodTrace {
-			return Result{}, &Refusal{Reason: "TRACE answers with the request's own header, which holds the secret"}
-		}
 		a.askPlain()
 	}
-	for _, step := range []func() error{a.sign, a.headers, a.query, a.leftovers, a.places, a.pinned} {
+	for _, step := range []func() error{a.traced, a.sign, a.headers, a.query, a.leftovers, a.places, a.pinned} {
 		if err := step(); err != nil {
 			return Result{}, err
 		}
@@ -97,6 +94,14 @@ func (b *Broker) Apply(r Request) (Result, error) {
 	}
 	a.askWhole()
 	return a.out, nil
+}
+
+// traced refuses TRACE (RFC 9110, 9.3.8) towards a host with a secret.
+func (a *attempt) traced() error {
+	if len(a.mine) > 0 && a.r.Method == http.MethodTrace {
+		return &Refusal{Reason: "TRACE answers with the request's own header, which holds the secret"}
+	}
+	return nil
 }
 
 // askPlain asks for an answer that can be searched for an echo of the value.

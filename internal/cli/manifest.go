@@ -58,7 +58,7 @@ func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string) (b
 	}
 	spec, err := bottle.Resolve(bottle.Input{
 		Manifest: m, Agent: agent, Host: host, Presets: presets, Login: a.keptLogin(root),
-		Lookup: func(name string) (string, bool) { return a.Getenv(name), true },
+		Lookup: a.Lookup, Look: true,
 	})
 	return spec, withCode(exitUsage, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/term"
 )
@@ -54,10 +55,12 @@ type explained struct {
 	Path   string      `json:"path"`
 	// Asked says that a person who runs approve is asked before it is refused.
 	Asked bool `json:"asked,omitempty"`
+	// Secrets are those that are brokered for the place.
+	Secrets []broker.Outlook `json:"secrets,omitempty"`
 }
 
 func runWhy(cmd *cobra.Command, opts *whyOptions) error {
-	compiled, _, err := opts.policyOf(cmd.Context(), opts.Agent)
+	compiled, egress, err := opts.policyOf(cmd.Context(), opts.Agent)
 	if err != nil {
 		return err
 	}
@@ -69,16 +72,52 @@ func runWhy(cmd *cobra.Command, opts *whyOptions) error {
 	if err != nil {
 		return usagef(cmd, "URL %q: %w", opts.URL, err)
 	}
+	outlooks, err := brokered(egress, request, &decision)
+	if err != nil {
+		return err
+	}
 	asked := compiled.AsksAbout(request, decision, func() ([]netip.Addr, error) { return own, nil })
 	if opts.Format == formatJSON {
-		err = writeJSON(opts.Out, explained{decision, request.Kind, request.Port, request.Method, request.Path, asked})
+		err = writeJSON(opts.Out, explained{decision, request.Kind, request.Port, request.Method, request.Path, asked, outlooks})
 	} else {
-		_, err = io.WriteString(opts.Out, explanation(request, decision, asked))
+		_, err = io.WriteString(opts.Out, explanation(request, decision, asked, outlooks))
 	}
 	if err == nil && !decision.Allow {
 		return codeError{code: exitFailure}
 	}
 	return err
+}
+
+// brokered is what becomes of a request for the secrets of its place. Where it
+// is refused with them and without, that is the decision.
+func brokered(egress policy.Egress, request policy.Request, decision *policy.Decision) ([]broker.Outlook, error) {
+	if !decision.Allow || request.Kind != policy.HTTP && request.Kind != policy.HTTPS {
+		return nil, nil
+	}
+	outlooks, err := broker.Explain(egress.Secrets, broker.Request{
+		Verified: request.Kind == policy.HTTPS, Method: request.Method, Host: decision.Host, Port: request.Port, Path: request.Path,
+	})
+	if refused, all := broker.Refused(outlooks); all {
+		*decision = refused.Decision(decision.Host)
+	}
+	return outlooks, err
+}
+
+// secretLines say it to people.
+func secretLines(outlooks []broker.Outlook) (text string) {
+	for _, o := range outlooks {
+		name := term.Escape(o.Secret)
+		with := "goes in for its placeholder"
+		if o.With != "" {
+			with = "is refused: " + o.With
+		}
+		without := "goes on"
+		if o.Without != "" {
+			without = "is refused"
+		}
+		text += fmt.Sprintf("secret: %s %s; a request without a credential %s\n", name, with, without)
+	}
+	return text
 }
 
 // hostAddresses are this machine's, which a gateway on it refuses to dial.
@@ -110,7 +149,7 @@ func scanned(request policy.Request, decision policy.Decision) string {
 	}
 }
 
-func explanation(request policy.Request, decision policy.Decision, asked bool) string {
+func explanation(request policy.Request, decision policy.Decision, asked bool, outlooks []broker.Outlook) string {
 	verdict := "denied"
 	if decision.Allow {
 		verdict = "allowed"
@@ -127,7 +166,7 @@ func explanation(request policy.Request, decision policy.Decision, asked bool) s
 		text += "tls: not opened: every method and path is allowed\n"
 	}
 	if decision.Allow {
-		text += "scan: " + scanned(request, decision) + "\n"
+		text += secretLines(outlooks) + "scan: " + scanned(request, decision) + "\n"
 	}
 	if decision.Budget > 0 {
 		text += fmt.Sprintf("budget: %d bytes\n", decision.Budget)
