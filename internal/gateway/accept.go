@@ -12,16 +12,21 @@ import (
 // a moment to end.
 func passing(ctx context.Context, err error) bool {
 	for _, reason := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if !errors.Is(err, reason) {
-			continue
+		if errors.Is(err, reason) {
+			pause(ctx)
+			return true
 		}
-		timer := time.NewTimer(10 * time.Millisecond)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		return true
 	}
 	return false
+}
+
+// pause keeps what fails at once from being tried without end
+// (TestFailingSocketsDoNotSpin).
+func pause(ctx context.Context) {
+	timer := time.NewTimer(10 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

@@ -47,7 +47,8 @@ func (d dnsServer) servePackets(ctx context.Context, pc net.PacketConn) error {
 			if errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("read DNS: %w", err)
 			}
-			continue // an error of one packet
+			pause(ctx) // an error of one packet, or want of memory
+			continue
 		}
 		reply := func(message []byte) {
 			if answer := d.answer(ctx, message); answer != nil {
