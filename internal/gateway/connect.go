@@ -86,22 +86,25 @@ type connection struct {
 	pass *passage
 	to   authority
 	say  tongue
+	// up carries what is not looked into; nil where there is none yet, or failed
+	// says why there is none.
+	up     *upstream
+	failed *refusal
 }
 
 // run dials before it says that the tunnel is there where only TLS may follow
-// that is carried as it is, so that a failure is one that the client can read;
-// elsewhere what follows decides.
+// that is carried as it is, so that a failure is one that the client can read.
+// Elsewhere what follows decides what a failure looks like; a connection for
+// what is carried as it is comes to be while the client's first bytes are on
+// their way.
 func (t *connection) run(ctx context.Context) *refusal {
-	var up *upstream
 	if t.to.port == 443 && !t.pass.inspect || t.pass.decision.TCP {
-		conn, failed := t.dial(ctx, t.pass)
-		if failed != nil {
+		if failed := t.reach(ctx); failed != nil {
 			t.say.refused(t.session, failed)
 			return failed
 		}
-		defer t.drop(conn)
-		up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 16)}
 	}
+	defer t.leave()
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.head)); err != nil {
 		return nil
 	}
@@ -110,8 +113,11 @@ func (t *connection) run(ctx context.Context) *refusal {
 		return nil
 	}
 	if t.pass.decision.TCP { // whoever speaks first, whatever is said
-		t.tunnel(t.pass, end{t.conn, t.br}, end{up.conn, up.br})
+		t.tunnel(t.pass, end{t.conn, t.br}, end{t.up.conn, t.up.br})
 		return nil
+	}
+	if t.up == nil && !t.pass.inspect {
+		t.failed = t.reach(ctx)
 	}
 	if err := t.conn.SetReadDeadline(time.Now().Add(t.limits.head)); err != nil {
 		return nil
@@ -125,7 +131,7 @@ func (t *connection) run(ctx context.Context) *refusal {
 	}
 	switch {
 	case first[0] == recordHandshake:
-		return t.tls(ctx, up)
+		return t.tls(ctx)
 	case t.to.port == 443:
 		why := denied(policy.Decision{
 			Host: t.to.host, Rule: policy.RuleSyntax, Reason: errNotTLS.Error() + ", which port 443 is for",
@@ -133,14 +139,44 @@ func (t *connection) run(ctx context.Context) *refusal {
 		t.refuse(policy.Request{Kind: t.pass.request.Kind, Host: t.to.host, Port: t.to.port}, request{}, why, true)
 		return nil
 	default:
-		inside := &session{server: t.server, conn: t.conn, br: t.br, way: way{to: t.to}}
+		inside := &session{server: t.server, conn: t.conn, br: t.br, way: way{to: t.to}, up: t.handOver()}
 		inside.serve(ctx)
 		return nil
 	}
 }
 
+// reach connects for what is carried as it is.
+func (t *connection) reach(ctx context.Context) *refusal {
+	conn, failed := t.dial(ctx, t.pass)
+	if failed != nil {
+		return failed
+	}
+	t.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 16)}
+	return nil
+}
+
+// handOver gives the connection to the first of requests in clear, or nil: they
+// go to a proxy in another way than tunnels do.
+func (t *connection) handOver() *upstream {
+	up := t.up
+	if up == nil || t.pass.policy.ProxyFor(t.pass.host) != nil {
+		return nil
+	}
+	t.up = nil
+	return &upstream{
+		to: t.to, conn: up.conn, br: bufio.NewReaderSize(up.conn, readerSize),
+		address: t.pass.event.Address, addrs: t.pass.addrs, reached: t.pass.to,
+	}
+}
+
+func (t *connection) leave() {
+	if t.up != nil {
+		t.drop(t.up.conn)
+	}
+}
+
 // tls carries a TLS connection whose name agrees with the CONNECT.
-func (t *connection) tls(ctx context.Context, up *upstream) *refusal {
+func (t *connection) tls(ctx context.Context) *refusal {
 	raw, h, err := readHello(t.br)
 	if why := agrees(h, err, t.to); why != "" {
 		d := policy.Decision{Host: t.to.host, Rule: policy.RuleSyntax, Reason: why}
@@ -149,19 +185,14 @@ func (t *connection) tls(ctx context.Context, up *upstream) *refusal {
 		t.alert(alertUnrecognizedName)
 		return nil
 	}
-	if t.pass.inspect {
+	switch {
+	case t.pass.inspect:
 		return t.inspect(ctx, t.pass, raw, t.to)
+	case t.failed != nil:
+		t.alert(alertInternalError)
+		return t.failed
 	}
-	if up == nil {
-		conn, failed := t.dial(ctx, t.pass)
-		if failed != nil {
-			t.alert(alertInternalError)
-			return failed
-		}
-		defer t.drop(conn)
-		up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 16)}
-	}
-	t.splice(t.pass, raw, up)
+	t.splice(t.pass, raw, t.up)
 	return nil
 }
 

@@ -28,32 +28,41 @@ const (
 	extESNI         = 0xffce // its predecessor in drafts
 )
 
+// usualHello has room for what a client says first, with what it may say right
+// behind it, in bytes.
+const usualHello = 2 << 10
+
 // readHello reads TLS records until they hold a whole ClientHello. raw is
 // everything that was read, to be sent on.
 func readHello(br *bufio.Reader) (raw []byte, h hello, err error) {
+	raw = make([]byte, 0, usualHello)
 	var message []byte
 	for {
-		var header [5]byte
-		if _, err := io.ReadFull(br, header[:]); err != nil {
-			return raw, hello{}, err
+		header := len(raw)
+		raw = append(raw, make([]byte, 5)...)
+		if _, err := io.ReadFull(br, raw[header:]); err != nil {
+			return raw[:header], hello{}, err
 		}
-		raw = append(raw, header[:]...)
-		if header[0] != recordHandshake || header[1] != 3 {
+		if raw[header] != recordHandshake || raw[header+1] != 3 {
 			return raw, hello{}, errNotTLS
 		}
-		size := int(binary.BigEndian.Uint16(header[3:]))
+		size := int(binary.BigEndian.Uint16(raw[header+3:]))
 		if size == 0 { // RFC 8446, 5.1: never for handshakes
 			return raw, hello{}, errHello
 		}
 		if len(message)+size > maxHello {
 			return raw, hello{}, errHelloSize
 		}
-		fragment := make([]byte, size)
+		raw = append(raw, make([]byte, size)...)
+		fragment := raw[header+5 : len(raw) : len(raw)]
 		if _, err := io.ReadFull(br, fragment); err != nil {
-			return raw, hello{}, fmt.Errorf("%w: %w", errHello, err)
+			return raw[:header+5], hello{}, fmt.Errorf("%w: %w", errHello, err)
 		}
-		raw = append(raw, fragment...)
-		message = append(message, fragment...)
+		if message == nil { // mostly all of it
+			message = fragment
+		} else {
+			message = append(message, fragment...)
+		}
 		if len(raw) > 2*maxHello { // many tiny records
 			return raw, hello{}, errHelloSize
 		}
