@@ -133,6 +133,9 @@ func TestConnectHTTPSecondRequest(t *testing.T) {
 			t.Errorf("%s: %d", tt.host, got.StatusCode)
 		}
 	}
+	if got := w.dials(); len(got) != 1 {
+		t.Errorf("dialled %v: the connection that was made for the tunnel is the first request's", got)
+	}
 }
 
 func TestConnectRefused(t *testing.T) {
