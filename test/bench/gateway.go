@@ -68,37 +68,61 @@ func measureGateway(ctx context.Context, b *bench, _ string) (err error) {
 }
 
 // signing is what is added to small posts over TLS that come at a fixed rate,
-// are scanned, and have a secret put in: beside one that only inspects and
-// scans, and beside nothing.
+// are scanned, and have a secret put in: beside a gateway that only inspects
+// and scans, beside squid, which inspects alone, and beside nothing.
 func (b *bench) signing(ctx context.Context, origin *traffic.Origin) (err error) {
 	var contenders []*proxy
-	for _, signing := range []bool{true, false} {
-		p, err := b.startGateway(ctx, origin, true, signing)
+	for _, start := range []func() (*proxy, error){
+		func() (*proxy, error) { return b.startGateway(ctx, origin, running{inspect: true, signing: true}) },
+		func() (*proxy, error) { return b.startGateway(ctx, origin, running{inspect: true}) },
+		func() (*proxy, error) { return b.startSquid(ctx, origin, true) },
+	} {
+		p, err := start()
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, p.stop()) }()
 		contenders = append(contenders, p)
 	}
-	contenders = append(contenders, direct(origin))
-	tails := make([][]float64, len(contenders))
+	halves, tails, err := b.paced(ctx, origin, append(contenders, direct(origin)), func(p *proxy) traffic.Kind {
+		return traffic.Signed(cmp.Or(p.placeholder, "a-token-of-its-own"))
+	})
+	if err != nil {
+		return err
+	}
+	none := len(contenders)
+	for i, what := range []string{"brokered and scanned", "scanned alone", "inspected by squid"} {
+		most := map[bool]float64{true: 2}[i == 0]
+		what = fmt.Sprintf("latency added to posts of 3 KiB, %s, at %d/s: ", what, pacedRate)
+		b.report.add(what+"p50", "ms", 0, differences(halves[i], halves[none]), "")
+		b.report.add(what+"p99", "ms", most, differences(tails[i], tails[none]), "")
+	}
+	return b.atRest(ctx, origin)
+}
+
+// paced lets contenders take turns at a fixed rate, and returns the p50 and the
+// p99 of each round, in milliseconds.
+func (b *bench) paced(ctx context.Context, origin *traffic.Origin, contenders []*proxy, kind func(*proxy) traffic.Kind) (halves, tails [][]float64, err error) {
+	halves, tails = make([][]float64, len(contenders)), make([][]float64, len(contenders))
 	rounds := b.rounds()
 	for rounds.next() {
-		for i, p := range contenders {
-			kind := traffic.Signed(cmp.Or(p.placeholder, "a-token-of-its-own"))
-			took, err := traffic.Paced(ctx, p.path(origin), kind, 64, pacedRate, pacedTime)
+		for i := range contenders {
+			which := (i + rounds.done) % len(contenders)
+			p := contenders[which]
+			took, err := traffic.Paced(ctx, p.path(origin), kind(p), 64, pacedRate, pacedTime)
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return nil, nil, fmt.Errorf("%s: %w", p.name, err)
 			}
-			if !rounds.warming() {
-				slices.Sort(took)
-				tails[i] = append(tails[i], milliseconds(took[len(took)*99/100 : len(took)*99/100+1])[0])
+			if rounds.warming() {
+				continue
 			}
+			slices.Sort(took)
+			times := milliseconds(took)
+			halves[which] = append(halves[which], times[len(times)/2])
+			tails[which] = append(tails[which], times[len(times)*99/100])
 		}
 	}
-	b.report.add(fmt.Sprintf("latency added to posts of 3 KiB, brokered and scanned, at %d/s: p99", pacedRate), "ms", 2, differences(tails[0], tails[2]), "")
-	b.report.add(fmt.Sprintf("latency added to posts of 3 KiB, scanned alone, at %d/s: p99", pacedRate), "ms", 0, differences(tails[1], tails[2]), "")
-	return b.atRest(ctx, origin)
+	return halves, tails, nil
 }
 
 // restTime is more than a gateway takes to give memory back once it has nothing
@@ -108,7 +132,7 @@ const restTime = 4 * time.Second
 // atRest is what a gateway with a secret has resident, before anything was
 // asked of it and once it has built what it scans with, after restTime each.
 func (b *bench) atRest(ctx context.Context, origin *traffic.Origin) (err error) {
-	p, err := b.startGateway(ctx, origin, true, true)
+	p, err := b.startGateway(ctx, origin, running{inspect: true, signing: true})
 	if err != nil {
 		return err
 	}
@@ -224,22 +248,9 @@ func (p *proxy) turn(ctx context.Context, origin *traffic.Origin, kind traffic.K
 // latency is what each adds to requests over TLS that come at a fixed rate.
 func (b *bench) latency(ctx context.Context, origin *traffic.Origin, ours, squid *proxy) error {
 	contenders := []*proxy{ours, squid, direct(origin)}
-	halves := make([][]float64, len(contenders))
-	tails := make([][]float64, len(contenders))
-	rounds := b.rounds()
-	for rounds.next() {
-		for i, p := range contenders {
-			took, err := traffic.Paced(ctx, p.path(origin), traffic.Secure, 64, pacedRate, pacedTime)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
-			if rounds.warming() {
-				continue
-			}
-			slices.Sort(took)
-			halves[i] = append(halves[i], milliseconds(took[len(took)/2 : len(took)/2+1])[0])
-			tails[i] = append(tails[i], milliseconds(took[len(took)*99/100 : len(took)*99/100+1])[0])
-		}
+	halves, tails, err := b.paced(ctx, origin, contenders, func(*proxy) traffic.Kind { return traffic.Secure })
+	if err != nil {
+		return err
 	}
 	for i, p := range contenders[:2] {
 		most := map[bool]float64{true: 2}[p == ours]

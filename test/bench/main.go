@@ -30,7 +30,11 @@ type options struct {
 
 func main() {
 	if role := os.Getenv(roleVariable); role != "" {
-		if err := confined(role); err != nil {
+		measured := func() error { return confined(role) }
+		if role == roleTraffic {
+			measured = func() error { return makeTraffic(os.Stdin, os.Stdout) }
+		}
+		if err := measured(); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			os.Exit(1)
 		}
@@ -78,6 +82,7 @@ func groups() []group {
 		group{"native", "", measureNative},
 		group{"native-memory", "", measureNativeMemory},
 		group{"native-trace", "", measureNativeTrace},
+		group{"native-gateway", "", measureWithin},
 		group{"native-fleet", "", measureNativeFleet})
 	return append(all,
 		group{"copy", "runc", func(ctx context.Context, b *bench, _ string) error { return measureCopy(ctx, b) }},

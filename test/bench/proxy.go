@@ -65,16 +65,18 @@ func (p *proxy) cpu() (time.Duration, error) {
 
 // startOurs runs the gateway by itself, with its record.
 func (b *bench) startOurs(ctx context.Context, origin *traffic.Origin, inspect bool) (*proxy, error) {
-	return b.startGateway(ctx, origin, inspect, false)
+	return b.startGateway(ctx, origin, running{inspect: inspect})
 }
 
-// startGateway is startOurs; signing has it put a secret into what goes to the
-// origin over TLS.
-func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, inspect, signing bool) (*proxy, error) {
-	dir, err := os.MkdirTemp(b.dir, "gateway-")
-	if err != nil {
-		return nil, err
-	}
+// running is how a gateway is run by itself.
+type running struct {
+	inspect bool // TLS
+	signing bool // a secret is put into what goes to the origin over TLS
+	apart   bool // in a session of its own
+}
+
+// startGateway runs one that lets everything through to the origin.
+func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, how running) (*proxy, error) {
 	var allow []map[string]any
 	for _, port := range []int{origin.Plain, origin.Secure, origin.Raw} {
 		allow = append(allow, map[string]any{"host": fmt.Sprintf("%s:%d", traffic.Name, port)})
@@ -83,29 +85,39 @@ func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, inspec
 		"allow": allow, "private": []string{"127.0.0.0/8"},
 		"resolve": map[string]string{traffic.Name: "127.0.0.1"}, "roots": string(origin.Roots),
 	}
-	if inspect {
+	if how.inspect {
 		policy["inspect"] = "always"
 	}
-	if signing {
+	if how.signing {
 		policy["secrets"] = []map[string]any{{"name": "BENCH_TOKEN", "hosts": []string{fmt.Sprintf("%s:%d", traffic.Name, origin.Secure)}}}
 	}
 	data, err := json.Marshal(policy)
 	if err != nil {
 		return nil, err
 	}
+	return b.startWith(ctx, data, how)
+}
+
+// startWith runs one by a policy.
+func (b *bench) startWith(ctx context.Context, policy []byte, how running) (*proxy, error) {
+	dir, err := os.MkdirTemp(b.dir, "gateway-")
+	if err != nil {
+		return nil, err
+	}
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(path("policy.json"), data, 0o600); err != nil {
+	if err := os.WriteFile(path("policy.json"), policy, 0o600); err != nil {
 		return nil, err
 	}
 	args := []string{"gateway", "--policy", path("policy.json"), "--listen", "127.0.0.1:0", "--record", path("record.jsonl")}
-	if inspect {
+	if how.inspect {
 		args = append(args, "--ca-cert", path("ca.pem"))
 	}
-	if signing {
+	if how.signing {
 		args = append(args, "--placeholders", path("placeholders"))
 	}
 	cmd := exec.CommandContext(ctx, b.binary, args...)
 	cmd.Env = append(os.Environ(), "BENCH_TOKEN=bench-0123456789abcdefABCDEF0123456789")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: how.apart}
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -130,14 +142,14 @@ func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, inspec
 			p.address = strings.Trim(word, ",")
 		}
 	}
-	if signing {
+	if how.signing {
 		text, err := os.ReadFile(path("placeholders"))
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		_, p.placeholder, _ = strings.Cut(strings.TrimSpace(string(text)), "=")
 	}
-	if inspect {
+	if how.inspect {
 		if p.roots, err = os.ReadFile(path("ca.pem")); err != nil {
 			return nil, errors.Join(err, stop())
 		}
