@@ -130,6 +130,26 @@ func reach() []Row {
 			"where pages of memory are", "of other processes too; whether two share a page tells what a neighbour runs",
 		},
 		{
+			"huge-pages", "mmap",
+			[]Condition{has(3, unix.MAP_HUGETLB)},
+			unix.ENOMEM,
+			"`mmap` of huge pages that the machine has set aside (MAP_HUGETLB)",
+			"no limit of memory counts them, and whoever set them aside needs them; huge pages that the kernel makes by itself are " +
+				"allowed, and counted",
+		},
+		{
+			"huge-page-files", "memfd_create",
+			[]Condition{has(1, unix.MFD_HUGETLB)},
+			unix.ENOMEM,
+			"`memfd_create` of them (MFD_HUGETLB)", "as `mmap`",
+		},
+		{
+			"huge-page-segments", "shmget",
+			[]Condition{has(2, shmHugeTLB)},
+			unix.ENOMEM,
+			"`shmget` of them (SHM_HUGETLB)", "as `mmap`",
+		},
+		{
 			"personality", "personality",
 			[]Condition{isNot(0, perLinux, addrNoRandomize, perQuery)},
 			unix.EPERM,
@@ -147,6 +167,9 @@ func reach() []Row {
 		},
 	}
 }
+
+// shmHugeTLB is SHM_HUGETLB of shmget(2).
+const shmHugeTLB = 0o4000
 
 // Of personality(2).
 const (

@@ -22,6 +22,9 @@ type call struct {
 	what   string
 	number uintptr
 	args   []uintptr
+	// answer is how the filter refuses it, when refusals do not list that: the
+	// kernel itself answers something else to these arguments.
+	answer unix.Errno
 }
 
 // refusals are how a call is refused before anything looks at it.
@@ -67,6 +70,9 @@ func calls() []call {
 		{name: "migrate_pages", what: "move another process' memory", number: unix.SYS_MIGRATE_PAGES, args: []uintptr{own, 0, 0, 0}},
 		{name: "vhangup", what: "hang up a terminal", number: unix.SYS_VHANGUP},
 		{name: "memfd_secret", what: "memory that the host cannot see", number: unix.SYS_MEMFD_SECRET, args: []uintptr{minusOne}},
+		{name: "huge_pages", what: "take huge pages that the machine has set aside, which no limit of memory counts", number: unix.SYS_MEMFD_CREATE, args: []uintptr{memory, unix.MFD_HUGETLB}, answer: unix.ENOMEM},
+		{name: "huge_pages_mmap", what: "map huge pages (of a size that no machine has)", number: unix.SYS_MMAP, args: []uintptr{0, 2 << 20, unix.PROT_READ, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_HUGETLB | 13<<unix.MAP_HUGE_SHIFT, minusOne, 0}, answer: unix.ENOMEM},
+		{name: "huge_pages_shmget", what: "share huge pages (none of them)", number: unix.SYS_SHMGET, args: []uintptr{0, 0, 0o4000 | unix.IPC_CREAT}, answer: unix.ENOMEM},
 		{name: "unassigned", what: "numbers that no kernel knows yet", number: 1 << 20},
 	}
 }
@@ -89,7 +95,7 @@ func (c call) make() result {
 	var args [6]uintptr
 	copy(args[:], c.args)
 	_, _, errno := unix.Syscall6(c.number, args[0], args[1], args[2], args[3], args[4], args[5])
-	if errno != 0 && slices.Contains(refusals, errno) {
+	if errno != 0 && (errno == c.answer || c.answer == 0 && slices.Contains(refusals, errno)) {
 		return stopped("%v", errno)
 	}
 	if errno == 0 {
