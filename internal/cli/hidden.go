@@ -12,6 +12,7 @@ import (
 	"claude-bottle/internal/guest"
 	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/probe"
+	"claude-bottle/internal/wire"
 )
 
 // serve runs the parts of the binary that platforms start inside their
@@ -19,10 +20,12 @@ import (
 // before the tree of commands is built: a bottle waits for them.
 func (a *App) serve(ctx context.Context, args []string) (code int, ok bool) {
 	switch {
-	case slices.Equal(args, []string{"guest", "init"}):
-		return guest.Init(ctx, a.In, a.Out, false), true
-	case slices.Equal(args, []string{"guest", "init", "nested"}):
-		return guest.Init(ctx, a.In, a.Out, true), true
+	case len(args) >= 2 && args[0] == "guest" && args[1] == "init":
+		bounds, ok := wire.ParseBounds(args[2:])
+		if !ok {
+			return 0, false
+		}
+		return guest.Init(ctx, a.In, a.Out, bounds), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return a.served(guest.Dial(ctx, a.In, a.Out)), true
 	case slices.Equal(args, guest.ProbeArgs()):

@@ -28,6 +28,12 @@ func TestDocsAreCurrent(t *testing.T) {
 		for _, row := range p.Refused {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Name, row.What, unix.ErrnoName(row.Errno), row.Why)
 		}
+		if p.Name == Bottle().Name {
+			b.WriteString("\nWhere `limits.disk` is set, these too:\n\n| name | what | answer | why |\n|---|---|---|---|\n")
+			for _, row := range p.Bounded().Refused[len(p.Refused):] {
+				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Name, row.What, unix.ErrnoName(row.Errno), row.Why)
+			}
+		}
 		b.WriteString("\n### Allowed\n\nExcept as above. What is in neither list answers ENOSYS.\n\n")
 		for _, family := range p.Allowed {
 			calls := strings.Fields(family.Calls)

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	case roleTry:
 		err = tryAll(os.Stdout)
 	case roleTryBound:
-		if err = Bottle().Apply(); err == nil {
+		if err = Bottle().Bounded().Apply(); err == nil {
 			err = tryAll(os.Stdout)
 		}
 	case roleGateway:

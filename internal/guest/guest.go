@@ -34,15 +34,9 @@ var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were ha
 // stream and the socket until the boot stream of an attached guest ends, ctx
 // ends or SIGTERM arrives; then it ends everything inside. The process must
 // exit with the code that is returned. What fails is said in an error frame.
-//
-// nested lifts the refusal of namespaces and mounts for what runs inside.
-func Init(ctx context.Context, stdin io.Reader, stdout io.Writer, nested bool) int {
+func Init(ctx context.Context, stdin io.Reader, stdout io.Writer, bounds wire.Bounds) int {
 	conn := wire.NewConn(stream{stdin, stdout})
-	policy := confine.Bottle()
-	if nested {
-		policy = confine.Nested()
-	}
-	if err := initialise(ctx, conn, policy); err != nil {
+	if err := initialise(ctx, conn, policyOf(bounds)); err != nil {
 		_ = conn.WriteError(err)
 		return 1
 	}
@@ -211,6 +205,17 @@ func (g *guest) start(conn *wire.Conn, start wire.Start, boot bool) (p *process,
 		return nil, errSecrets
 	}
 	return p, err
+}
+
+func policyOf(b wire.Bounds) confine.Policy {
+	policy := confine.Bottle()
+	if b.Nested {
+		policy = confine.Nested()
+	}
+	if b.Disk {
+		policy = policy.Bounded()
+	}
+	return policy
 }
 
 // stream makes one of a process's two standard streams.

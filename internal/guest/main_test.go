@@ -85,7 +85,7 @@ func guestMain(role string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 99
 	}
-	return Init(context.Background(), os.Stdin, os.Stdout, false)
+	return Init(context.Background(), os.Stdin, os.Stdout, wire.Bounds{})
 }
 
 // becomeTestUID drops root for the uid that the environment names, if any.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"claude-bottle/internal/wire"
 )
 
 // ErrPlatform is what every call answers where there are no bottles inside
@@ -16,7 +18,7 @@ var ErrPlatform = errors.New("a guest runs on Linux only")
 func ProbeArgs() []string { return []string{"guest", "probe"} }
 
 // Init refuses.
-func Init(context.Context, io.Reader, io.Writer, bool) int { return 1 }
+func Init(context.Context, io.Reader, io.Writer, wire.Bounds) int { return 1 }
 
 // Dial refuses.
 func Dial(context.Context, io.Reader, io.Writer) error { return ErrPlatform }

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"syscall"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/wire"
 )
 
 // Program is our own binary, installed where bottles can mount it from.
@@ -111,4 +113,9 @@ func copyInto(from io.Reader, path string) error {
 		return err
 	}
 	return os.Rename(temp.Name(), path)
+}
+
+// BoundsOf are those of a bottle's guest.
+func BoundsOf(spec bottle.Spec) wire.Bounds {
+	return wire.Bounds{Nested: spec.Nested, Disk: spec.Limits.Disk > 0}
 }

@@ -16,12 +16,15 @@ import (
 // kernel refuses too, should it get to see them, so that no call does anything
 // (TestCallsDoNoHarm). The row's own errno is the filter's; any other is the
 // kernel's, or that of another filter, and then ours is not there.
-func calls(nested bool) []wire.Finding {
+func calls(nested, bounded bool) []wire.Finding {
 	runtime.LockOSThread() // for good: some calls would change the thread
 	var findings []wire.Finding
 	policy := confine.Bottle()
 	if nested {
 		policy = confine.Nested()
+	}
+	if bounded {
+		policy = policy.Bounded()
 	}
 	for _, row := range policy.Refused {
 		c := check{kind: Call, target: strings.ReplaceAll(row.What, "`", "")}

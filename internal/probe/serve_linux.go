@@ -28,7 +28,7 @@ func Serve(_ context.Context, stdin io.Reader, stdout io.Writer) error {
 		func() []wire.Finding { return devices(p.Kernel) },
 		func() []wire.Finding { return []wire.Finding{parent()} },
 		func() []wire.Finding { return []wire.Finding{sockets()} },
-		func() []wire.Finding { return calls(p.Nested) },
+		func() []wire.Finding { return calls(p.Nested, p.Bounded) },
 	})
 	return json.NewEncoder(stdout).Encode(wire.Probed{Findings: findings})
 }

@@ -48,6 +48,8 @@ type Probe struct {
 	Everybody []netip.AddrPort `json:"everybody,omitempty"`
 	// Nested bottles may make namespaces and mounts.
 	Nested bool `json:"nested,omitempty"`
+	// Bounded ones have a limit of disk.
+	Bounded bool `json:"bounded,omitempty"`
 	// Program is looked for as Start.Argv[0] would be, in Dir.
 	Program string `json:"program,omitempty"`
 	Dir     string `json:"dir,omitempty"`

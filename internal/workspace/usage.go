@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 
 	"golang.org/x/sys/unix"
 
@@ -32,14 +33,27 @@ type Measure struct {
 // counts nothing. It costs about a microsecond an entry; ErrTooMany ends it
 // early, with what was found until then.
 func Usage(ctx context.Context, paths ...string) (Measure, error) {
-	m := meter{seen: map[file]struct{}{}}
+	return UsageUpTo(ctx, math.MaxInt64, paths...)
+}
+
+// UsageUpTo is Usage for who wants to know whether it is more than a number of
+// bytes, and as soon as it can be known: the rest is not counted then.
+func UsageUpTo(ctx context.Context, most int64, paths ...string) (Measure, error) {
+	m := meter{seen: map[file]struct{}{}, most: most}
 	for _, path := range paths {
-		if err := m.add(ctx, path); err != nil {
+		err := m.add(ctx, path)
+		if errors.Is(err, errEnough) {
+			break
+		}
+		if err != nil {
 			return m.Measure, fmt.Errorf("measure %s: %w", path, err)
 		}
 	}
 	return m.Measure, nil
 }
+
+// errEnough ends a walk that has counted all that anybody wants to know.
+var errEnough = errors.New("more than was asked for")
 
 // file is what the kernel knows a file by.
 type file struct{ dev, ino uint64 }
@@ -47,6 +61,7 @@ type file struct{ dev, ino uint64 }
 type meter struct {
 	Measure
 	seen map[file]struct{} // those with more than one name
+	most int64
 }
 
 func (m *meter) add(ctx context.Context, path string) error {
@@ -64,7 +79,9 @@ func (m *meter) add(ctx context.Context, path string) error {
 	}
 	m.Bytes += top.Blocks * 512
 	walk := tree.Walk{Limit: entriesMax - m.Entries, Enter: func(_ int, entry tree.Entry) (bool, error) {
-		m.count(&entry.Stat)
+		if m.count(&entry.Stat); m.Bytes > m.most {
+			return false, errEnough
+		}
 		return true, nil
 	}}
 	result, err := walk.Run(ctx, fd)

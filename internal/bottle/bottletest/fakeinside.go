@@ -17,6 +17,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/guest" //nolint:depguard // the fake runs the real guest
 	"claude-bottle/internal/probe"
+	"claude-bottle/internal/wire"
 )
 
 // insideName is argv[0] of a bottle's process 1.
@@ -75,7 +76,7 @@ func beInside(argument string) (int, error) {
 		return 1, fmt.Errorf("take over the socket: %w", err)
 	}
 	go answer(listener)
-	return guest.Init(context.Background(), os.Stdin, os.Stdout, false), nil
+	return guest.Init(context.Background(), os.Stdin, os.Stdout, wire.Bounds{}), nil
 }
 
 // answer carries conversations from the launcher's socket to the guest's, as

@@ -97,7 +97,7 @@ func agentOptions(plan bottle.Plan, b parts) client.ContainerCreateOptions {
 		Config: &container.Config{
 			Image: b.Image, User: userOf(spec), Labels: labels,
 			Hostname:   spec.Slug,
-			Entrypoint: []string{insideBinary, "guest", "init"}, Cmd: []string{},
+			Entrypoint: append([]string{insideBinary}, platform.BoundsOf(spec).Args()...), Cmd: []string{},
 			WorkingDir: spec.Workspace, StopSignal: "SIGTERM",
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,

@@ -128,7 +128,7 @@ func (p *proof) request() wire.Probe {
 		Gateway: addresses.Gateway, Ports: part.Ports,
 		Resolver: engineResolver, SilentServfail: !olderAPI(part.APIVersion, resolverForwardsNot),
 		UID: spec.UID, GID: spec.GID, Kernel: p.kernel(part.Runtime), Dir: spec.Workspace,
-		Alone: part.Alone, Everybody: p.hosts.Everybody(),
+		Alone: part.Alone, Everybody: p.hosts.Everybody(), Bounded: spec.Limits.Disk > 0,
 	}
 	if !part.Alone {
 		request.Own = []netip.Addr{addresses.Agent}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/provision"
 )
 
@@ -92,12 +93,9 @@ func arguments(plan bottle.Plan, at paths, written []content) (args []string, co
 	args = append(args,
 		"--remount-ro", "/",
 		"--chdir", spec.Workspace,
-		"--", bottle.Program, "guest", "init",
+		"--", bottle.Program,
 	)
-	if spec.Nested {
-		args = append(args, "nested")
-	}
-	return args, contents
+	return append(args, platform.BoundsOf(spec).Args()...), contents
 }
 
 // temporary are the bottle's own directories in memory. What is in them counts

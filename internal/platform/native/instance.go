@@ -120,10 +120,10 @@ func (b *instance) watch(limit int64, at paths) {
 	})
 	if limit > 0 {
 		b.watchers.Go(func() {
-			reason := platform.WatchDisk(ctx, limit, func(ctx context.Context) (workspace.Measure, error) {
-				return workspace.Usage(ctx, at.Work, at.Git, at.Home)
-			})
-			if reason != nil {
+			disk := platform.Disk{Limit: limit, Free: platform.FreeIn(at.Work), Measure: func(ctx context.Context, most int64) (workspace.Measure, error) {
+				return workspace.UsageUpTo(ctx, most, at.Work, at.Git, at.Home)
+			}}
+			if reason := disk.Watch(ctx); reason != nil {
 				b.Lose(reason)
 				_ = b.parts.cmd.Process.Kill()
 			}

@@ -93,7 +93,7 @@ func (l *launch) request(doors []wire.Door) wire.Probe {
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
 		Gateway: part.Address, Ports: part.Ports, UID: spec.UID, GID: spec.GID, Kernel: kernel(), Dir: spec.Workspace,
-		Nested: spec.Nested,
+		Nested: spec.Nested, Bounded: spec.Limits.Disk > 0,
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,6 +51,7 @@ func Hogs() []Hog {
 		{ID: "hog/processes", What: "a fork bomb", Limit: "pids: 200", take: forkBomb},
 		{ID: "hog/memory", Full: true, What: "memory, 1 GiB of it", Limit: "memory: 128MiB", take: fillMemory},
 		{ID: "hog/disk", Full: true, What: "disk: files of 512 MiB, and as many empty ones as fit", Limit: "disk: 64MiB", Ends: true, take: fillDisk},
+		{ID: "hog/reserved-disk", What: "disk, by reserving 16 GiB of it in one call", Limit: "disk: 64MiB", take: reserveDisk},
 		{ID: "hog/descriptors", Full: true, What: "descriptors of files, sockets and pipes, in many processes", take: openEverything},
 		{ID: "hog/connections", What: "connections to its gateway that say half of something, or nothing", take: connectOften},
 		{ID: "hog/requests", Full: true, What: "requests and questions of DNS that are refused, as fast as they can be said", take: askOften},
@@ -145,6 +147,38 @@ func fillDisk(ctx context.Context) (Taken, error) {
 	case <-time.After(time.Minute):
 	}
 	return Taken{512, "nobody minded"}, nil
+}
+
+// reserveDisk takes blocks by each of the calls that do so without writing.
+func reserveDisk(context.Context) (Taken, error) {
+	file, err := os.CreateTemp(".", "reserved-")
+	if err != nil {
+		return Taken{}, err
+	}
+	defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
+	const much = 16 << 30
+	fd := int(file.Fd()) //nolint:gosec // G115: a descriptor
+	for _, mode := range []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE} {
+		if err = unix.Fallocate(fd, mode, 0, much); err == nil {
+			break
+		}
+	}
+	// space_resv of linux/falloc.h, from the file's start.
+	space := struct {
+		kind, whence  int16
+		start, length int64
+		_             [6]uint32
+	}{length: much}
+	for _, request := range []uintptr{0x40305828, 0x4030582a, 0x40305839} {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), request, uintptr(unsafe.Pointer(&space))); errno == 0 {
+			err = nil
+		}
+	}
+	var stat unix.Stat_t
+	if got := unix.Fstat(fd, &stat); got != nil {
+		return Taken{}, got
+	}
+	return Taken{int(stat.Blocks * 512), errorText(err)}, nil
 }
 
 func openEverything(ctx context.Context) (Taken, error) {
