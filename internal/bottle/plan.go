@@ -80,10 +80,18 @@ type Gateway string
 // Pipelock is the program of that name, from an image of the person's.
 const Pipelock Gateway = "pipelock"
 
+// File is what the kernel knows a file or directory by, whatever its name.
+type File struct {
+	Dev uint64 `json:"dev"`
+	Ino uint64 `json:"ino"`
+}
+
 // HostMount is a file or directory of the host that a manifest has asked for.
 type HostMount struct {
 	Source string `json:"source"` // links resolved
 	Target string `json:"target"`
+	// File is which one Source was when the plan was made.
+	File File `json:"file,omitzero"`
 	// For says what asked for it: "mounts", or a toolchain.
 	For string `json:"for"`
 	// Hidden are files below Target that an empty one lies over.

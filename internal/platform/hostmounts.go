@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/wire"
 )
 
 // HostMounts are what a spec's mounts come to on this machine. What holds
@@ -51,24 +54,64 @@ func hostMount(ctx context.Context, path string, spec bottle.Spec, places []plac
 			return bottle.HostMount{}, errors.New("it would lie over the bottle's own " + inside)
 		}
 	}
+	file, err := FileOf(real)
+	if err != nil {
+		return bottle.HostMount{}, err
+	}
 	if err := plainTree(ctx, real, places); err != nil {
 		return bottle.HostMount{}, err
 	}
-	return bottle.HostMount{Source: real, Target: path, For: forMounts}, nil
+	return bottle.HostMount{Source: real, Target: path, File: file, For: forMounts}, nil
 }
 
-// CheckMounts says whether a plan's mounts are still what a person saw: what
-// was replaced since by something else is not taken along.
+// FileOf is which file or directory a path leads to now.
+func FileOf(path string) (bottle.File, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return bottle.File{}, err
+	}
+	return bottle.File{Dev: uint64(stat.Dev), Ino: stat.Ino}, nil //nolint:unconvert,gosec // int32 on some systems
+}
+
+// SameMounts says whether the sources of a plan's mounts are still the files and
+// directories that a person saw.
+func SameMounts(mounts []bottle.HostMount) error {
+	for _, m := range mounts {
+		if file, err := FileOf(m.Source); err != nil || file != m.File {
+			return errElsewhere(m.For)
+		}
+	}
+	return nil
+}
+
+func errElsewhere(what string) error {
+	return hint.With(fmt.Errorf("%s: they lead elsewhere than the plan says", what), "start again, and look at the plan")
+}
+
+// Mounted is what a guest is to find where a plan's mounts are.
+func Mounted(mounts []bottle.HostMount) []wire.Mounted {
+	var all []wire.Mounted
+	for _, m := range mounts {
+		all = append(all, wire.Mounted{Path: m.Target, Dev: m.File.Dev, Ino: m.File.Ino})
+	}
+	return all
+}
+
+// CheckMounts says whether a plan's mounts, those of toolchains among them, are
+// still what a person saw: what was replaced since by something else is not taken
+// along. Who replaces it later yet, while it is mounted, is found by the probe
+// (Mounted).
 func CheckMounts(ctx context.Context, plan bottle.Plan, home, stateRoot string) error {
 	mounts, err := HostMounts(ctx, plan.Spec, home, stateRoot)
 	if err != nil {
 		return err
 	}
 	asked := slices.DeleteFunc(slices.Clone(plan.Mounts), func(m bottle.HostMount) bool { return m.For != forMounts })
-	if !slices.EqualFunc(mounts, asked, func(a, b bottle.HostMount) bool { return a.Source == b.Source && a.Target == b.Target }) {
-		return errors.New("mounts: they lead elsewhere than the plan says")
+	same := func(a, b bottle.HostMount) bool { return a.Source == b.Source && a.Target == b.Target && a.File == b.File }
+	if !slices.EqualFunc(mounts, asked, same) {
+		return errElsewhere(forMounts)
 	}
-	return nil
+	return SameMounts(plan.Mounts)
 }
 
 // forMounts is what HostMount.For says of the manifest's mounts.

@@ -159,6 +159,23 @@ func files(nested bool) []wire.Finding {
 	}
 }
 
+// mounted compares what is there of the host with what the plan says: who can
+// replace it, or a link to it, could do so between the two.
+func mounted(list []wire.Mounted) (findings []wire.Finding) {
+	for _, m := range list {
+		var stat unix.Stat_t
+		found := closed("the same")
+		switch err := unix.Stat(m.Path, &stat); {
+		case err != nil:
+			found = open(err.Error())
+		case stat.Dev != m.Dev || stat.Ino != m.Ino:
+			found = open("another one")
+		}
+		findings = append(findings, found.in(check{kind: Mounted, target: m.Path}))
+	}
+	return findings
+}
+
 // readable says whether a file can be opened and holds anything.
 func readable(path string) bool {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

@@ -55,6 +55,7 @@ const (
 	Call         = "call"         // a system call that the filter refuses
 	Files        = "files"        // of the person's, by a gateway that is the person's process
 	Setting      = "setting"      // a file of the kernel's that sets something
+	Mounted      = "mounted"      // of the host, and what the plan says
 	Device       = "device"       // device nodes
 	EngineSocket = "socket"       // an engine's socket
 	Memory       = "memory"       // of the guest

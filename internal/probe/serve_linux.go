@@ -25,6 +25,7 @@ func Serve(_ context.Context, stdin io.Reader, stdout io.Writer) error {
 	findings := inTurn([]func() []wire.Finding{
 		func() []wire.Finding { return identity(p) },
 		func() []wire.Finding { return files(p.Nested) },
+		func() []wire.Finding { return mounted(p.Mounted) },
 		func() []wire.Finding { return devices(p.Kernel) },
 		func() []wire.Finding { return []wire.Finding{parent()} },
 		func() []wire.Finding { return []wire.Finding{sockets()} },

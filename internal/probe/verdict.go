@@ -105,6 +105,7 @@ var meanings = map[string]string{
 	Network:      "the bottle has an address that was not given to it",
 	Call:         "a system call is not refused",
 	Setting:      "the kernel's files are open",
+	Mounted:      "what is mounted of the host is not what the plan says",
 	Device:       "a device is open",
 	EngineSocket: "an engine's socket is open",
 	Memory:       "the guest can be read",
@@ -122,10 +123,10 @@ var meanings = map[string]string{
 	Control:      "the probe could not see an open door",
 }
 
-// Kinds are those of all checks, but for Neighbour, which wants another bottle.
+// Kinds are those of all checks that every launch makes.
 func Kinds() []string {
 	kinds := slices.Sorted(maps.Keys(meanings))
-	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == Neighbour || kind == Files })
+	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == Neighbour || kind == Files || kind == Mounted })
 }
 
 const (
@@ -143,6 +144,7 @@ var remedies = map[string]string{
 	Call:       engineRemedy,
 	Setting:    engineRemedy,
 	Device:     engineRemedy,
+	Mounted:    "something replaced it while the bottle was made: start again, and look at the plan",
 	Memory:     engineRemedy,
 	Privileges: engineRemedy, Capabilities: engineRemedy, Filter: engineRemedy, User: engineRemedy,
 	EngineSocket: "take the socket out of the image or the mounts",

@@ -50,9 +50,18 @@ type Probe struct {
 	Nested bool `json:"nested,omitempty"`
 	// Bounded ones have a limit of disk.
 	Bounded bool `json:"bounded,omitempty"`
+	// Mounted is what of the host must be there, and nothing in its place.
+	Mounted []Mounted `json:"mounted,omitempty"`
 	// Program is looked for as Start.Argv[0] would be, in Dir.
 	Program string `json:"program,omitempty"`
 	Dir     string `json:"dir,omitempty"`
+}
+
+// Mounted is a file or directory of the host's, as the kernel knows it.
+type Mounted struct {
+	Path string `json:"path"`
+	Dev  uint64 `json:"dev"`
+	Ino  uint64 `json:"ino"`
 }
 
 // Names are what a policy says of some; each is empty where it has none.

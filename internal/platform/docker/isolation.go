@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
 )
@@ -37,10 +38,13 @@ func (p *proof) kernel(runtime string) wire.Kernel {
 		// Its own fuse and tun are files of the sandbox's own kernel.
 		return wire.Kernel{Name: "gVisor", Seccomp: "2", NoNewPrivs: "1", Devices: []string{"fuse", "net/tun"}}
 	case p.plan.Docker.EngineFilter:
-		return wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 2}
+		return wire.Kernel{Name: linux, Seccomp: "2", NoNewPrivs: "1", Filters: 2}
 	}
-	return wire.Kernel{Name: "Linux", Seccomp: "2", NoNewPrivs: "1", Filters: 1}
+	return wire.Kernel{Name: linux, Seccomp: "2", NoNewPrivs: "1", Filters: 1}
 }
+
+// linux is a kernel's name where it is the host's own.
+const linux = "Linux"
 
 // proof is one launch's probe.
 type proof struct {
@@ -83,6 +87,9 @@ func (l *launch) prove(ctx context.Context, b *instance, others *promise[[]neigh
 	}
 	p.verdict.Took = time.Since(began)
 	if err := p.verdict.Err(); err != nil {
+		return err
+	}
+	if err := platform.SameMounts(l.plan.Mounts); err != nil { // before a container of gVisor's had started, it was
 		return err
 	}
 	l.Verdict = p.verdict
@@ -132,6 +139,9 @@ func (p *proof) request() wire.Probe {
 	}
 	if !part.Alone {
 		request.Own = []netip.Addr{addresses.Agent}
+	}
+	if request.Kernel.Name == linux { // gVisor has numbers of its own
+		request.Mounted = platform.Mounted(p.plan.Mounts)
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]

@@ -11,6 +11,7 @@ import (
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/wire"
 )
@@ -93,7 +94,7 @@ func (l *launch) request(doors []wire.Door) wire.Probe {
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
 		Gateway: part.Address, Ports: part.Ports, UID: spec.UID, GID: spec.GID, Kernel: kernel(), Dir: spec.Workspace,
-		Nested: spec.Nested, Bounded: spec.Limits.Disk > 0,
+		Nested: spec.Nested, Bounded: spec.Limits.Disk > 0, Mounted: platform.Mounted(l.plan.Mounts),
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]

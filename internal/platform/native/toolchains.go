@@ -5,11 +5,13 @@ package native
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/platform"
 )
 
@@ -50,7 +52,11 @@ func toolchains(home string, getenv func(string) string) []toolchain {
 func withoutForbidden(ctx context.Context, all []toolchain, vet *platform.Vetting, uid, gid int) (kept []toolchain, left []string) {
 	for _, t := range all {
 		why := ""
-		for _, mount := range t.Mounts {
+		for i, mount := range t.Mounts {
+			var err error
+			if t.Mounts[i].File, err = platform.FileOf(mount.Source); err != nil {
+				why = err.Error()
+			}
 			if dir := closedTo(mount.Source, uid, gid); dir != "" {
 				why = "the bottle's user may not pass " + dir
 			}
@@ -69,6 +75,30 @@ func withoutForbidden(ctx context.Context, all []toolchain, vet *platform.Vettin
 	}
 	return kept, left
 }
+
+// checkToolchains says whether those of a plan are still what a person saw: their
+// directories, and what of them is hidden.
+func (p *Platform) checkToolchains(plan bottle.Plan) error {
+	if !plan.Spec.Toolchains {
+		return nil
+	}
+	var now []bottle.HostMount
+	for _, t := range toolchains(p.config.Home, p.config.Getenv) {
+		now = append(now, t.Mounts...)
+	}
+	for _, m := range plan.Mounts {
+		same := func(other bottle.HostMount) bool {
+			return m.For == other.For && m.Source == other.Source && m.Target == other.Target && slices.Equal(m.Hidden, other.Hidden)
+		}
+		if strings.HasPrefix(m.For, forToolchains) && !slices.ContainsFunc(now, same) {
+			return hint.With(fmt.Errorf("%s: what is in %s is not what the plan says", m.For, m.Target), "start again, and look at the plan")
+		}
+	}
+	return nil
+}
+
+// forToolchains begins what HostMount.For says of theirs.
+const forToolchains = "toolchains: "
 
 // addToolchains makes them seen inside, where they are not already.
 func addToolchains(plan *bottle.Plan, tools []toolchain) {
@@ -124,7 +154,7 @@ func mounted(name string, dirs ...string) []bottle.HostMount {
 		if err != nil {
 			continue
 		}
-		mounts = append(mounts, bottle.HostMount{Source: real, Target: dir, For: "toolchains: " + name})
+		mounts = append(mounts, bottle.HostMount{Source: real, Target: dir, For: forToolchains + name})
 	}
 	return mounts
 }
