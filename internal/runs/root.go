@@ -51,8 +51,8 @@ const none = -1
 
 // Open opens the store below root, an absolute path. One that is missing has
 // no runs, and is made with the first: to look leaves no trace. Open refuses a
-// state directory that belongs to somebody else, and closes one that others
-// could write to.
+// state directory that belongs to somebody else, or that somebody else could put
+// another in the place of, and closes one that others could write to.
 func Open(root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("open the state directory %q: not an absolute path", root)
@@ -102,6 +102,11 @@ func (s *Store) establish(create bool) (int, error) {
 	if err := s.own(root, real); err != nil {
 		return none, err
 	}
+	for _, path := range []string{s.root, real} {
+		if err := way(path); err != nil {
+			return none, err
+		}
+	}
 	if _, err := tree.Stat(root, "runs"); !create && errors.Is(err, fs.ErrNotExist) {
 		return none, nil
 	}
@@ -134,6 +139,28 @@ func (s *Store) own(fd int, path string) error {
 		return &fs.PathError{Op: "chmod", Path: path, Err: err}
 	}
 	return nil
+}
+
+// way refuses a path that somebody else can lead elsewhere: what a bottle is made
+// of is named by it, to bubblewrap and to engines. Of a directory that everybody
+// may write to, such as /tmp, its sticky bit keeps others from moving what is
+// not theirs.
+func way(path string) error {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		var stat unix.Stat_t
+		if err := unix.Stat(dir, &stat); err != nil {
+			return &fs.PathError{Op: "stat", Path: dir, Err: err}
+		}
+		own := stat.Uid == 0 || int(stat.Uid) == os.Geteuid()
+		group := stat.Mode&0o020 != 0 && stat.Gid != 0 && int(stat.Gid) != os.Getegid()
+		if !own || stat.Mode&unix.S_ISVTX == 0 && (group || stat.Mode&0o002 != 0) {
+			return hint.With(fmt.Errorf("%s: others can put something else in its place, by %s", path, dir),
+				"take the right to write to "+dir+" from others (chmod go-w), or set XDG_STATE_HOME to a directory in your home")
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
 }
 
 // Root is the state directory.

@@ -132,6 +132,21 @@ func (r *Run) MakeDir(name string, mode fs.FileMode, uid, gid int) error {
 	return unix.Close(fd)
 }
 
+// Numbers are what the kernel knows a directory of the run's by, which is looked
+// for by the run's descriptor: its path may lead elsewhere by now.
+func (r *Run) Numbers(name string) (dev, ino uint64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dir < 0 {
+		return 0, 0, fmt.Errorf("look at %s of run %s: %w", name, r.id, ErrReleased)
+	}
+	stat, err := tree.Stat(r.dir, name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at %s of run %s: %w", name, r.id, err)
+	}
+	return uint64(stat.Dev), stat.Ino, nil //nolint:unconvert,gosec // int32 on some systems
+}
+
 // Release gives the lock up. What is on the disk stays. Releasing twice is
 // fine.
 func (r *Run) Release() error {

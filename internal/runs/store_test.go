@@ -42,9 +42,9 @@ func TestDefaultRoot(t *testing.T) {
 
 func TestModes(t *testing.T) {
 	treetest.EachUser(t, func(t *testing.T) {
+		s := open(t) // below a directory that is made before the umask is gone
 		old := unix.Umask(0)
 		defer unix.Umask(old)
-		s := open(t)
 		run := create(t, s, Info{})
 		if err := run.MakeDir("record", 0o700, os.Geteuid(), os.Getegid()); err != nil {
 			t.Fatal(err)
@@ -119,6 +119,50 @@ func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 	}
 	if _, err := Open(link); err == nil {
 		t.Error("a link leads around the refusal")
+	}
+}
+
+// TestStateDirectoryThatOthersCanReplace: whoever may write to a directory on the
+// way can put another in its place.
+func TestStateDirectoryThatOthersCanReplace(t *testing.T) {
+	for what, test := range map[string]struct {
+		mode os.FileMode
+		uid  int
+		gid  int
+		good bool
+	}{
+		"closed":             {0o755, -1, -1, true},
+		"open to all":        {0o757, -1, -1, false},
+		"open, but sticky":   {0o777 | os.ModeSticky, -1, -1, true},
+		"its own group's":    {0o775, -1, -1, true},
+		"another group's":    {0o775, -1, 64123, false},
+		"another's":          {0o755, 64123, -1, false},
+		"another's, sticky":  {0o755 | os.ModeSticky, 64123, -1, false},
+		"another's to read":  {0o755, -1, 64123, true},
+		"sticky for a group": {0o775 | os.ModeSticky, -1, 64123, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if os.Geteuid() != 0 && test.uid+test.gid > 0 {
+				t.Skip("only root gives a directory away")
+			}
+			way := filepath.Join(t.TempDir(), "way")
+			if err := errors.Join(os.MkdirAll(filepath.Join(way, "more"), 0o755), os.Chown(way, test.uid, test.gid), os.Chmod(way, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(filepath.Join(way, "more"), link); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{filepath.Join(way, "state"), filepath.Join(way, "more", "state"), link} {
+				store, err := Open(path)
+				if err == nil {
+					_, err = store.Create(Info{})
+				}
+				if (err == nil) != test.good || err != nil && (!strings.Contains(err.Error(), "in its place, by "+way) || hint.Of(err) == "") {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+		})
 	}
 }
 

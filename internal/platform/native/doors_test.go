@@ -205,6 +205,16 @@ func withNameServer(t *testing.T, b *breach) {
 	}
 }
 
+// withDirectories has somebody else's directories where the run's are expected.
+func withDirectories(t *testing.T, b *breach) {
+	dir := reachableDir(t)
+	below := strings.TrimPrefix(bottle.Workspace, bottle.DefaultHome)
+	if err := os.MkdirAll(filepath.Join(dir, below, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before("--remount-ro", "/dev", "--bind", dir, bottle.DefaultHome)(t, b)
+}
+
 func muteHost(_ *testing.T, b *breach) {
 	b.hosts = func(hosts *probe.Hosts) { _ = hosts.Close() }
 }
@@ -215,6 +225,9 @@ var doors = map[string]door{
 		"network: no interface but loopback", "network: no address but the bottle's", "network: no IPv6", "far side: no route",
 		"host: HOST tcp", "host: HOST udp", "host: HOST6 tcp", "host: HOST6 udp",
 		"broadcast: 255.255.255.255 udp", "broadcast: 224.0.0.1 udp", "broadcast: datagrams to everybody, at the host",
+	}},
+	"other directories in place of the run's": {open: withDirectories, want: []string{
+		"mounted: " + bottle.DefaultHome, "mounted: " + bottle.Workspace, "mounted: " + bottle.Workspace + "/.git",
 	}},
 	"root": {
 		open: before("--hostname", "test", "--uid", "0", "--gid", "0"), want: []string{"user: uid N, gid N and no other"},

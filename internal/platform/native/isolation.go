@@ -61,8 +61,11 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 	}
 	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
+	request, err := l.request(doors)
+	if err != nil {
+		return err
+	}
 	group.Go(func() (err error) {
-		request := l.request(doors)
 		request.Alone, request.Everybody = true, hosts.Everybody()
 		inside, err = b.guest.Probe(together, request)
 		return err
@@ -89,7 +92,7 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 }
 
 // request is what the guest is asked to try.
-func (l *launch) request(doors []wire.Door) wire.Probe {
+func (l *launch) request(doors []wire.Door) (wire.Probe, error) {
 	part, spec := l.plan.Native, l.plan.Spec
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
@@ -100,7 +103,15 @@ func (l *launch) request(doors []wire.Door) wire.Probe {
 		request.Program = spec.Argv[0]
 	}
 	request.Names = probe.NamesFor(spec.Egress, l.word)
-	return request
+	// Bubblewrap was told paths of the run's, too.
+	for name, target := range map[string]string{bottle.HomeDir: spec.Home, bottle.WorkDir: spec.Workspace, bottle.GitDir: spec.Workspace + "/.git"} {
+		dev, ino, err := l.Run.Numbers(name)
+		if err != nil {
+			return request, err
+		}
+		request.Mounted = append(request.Mounted, wire.Mounted{Path: target, Dev: dev, Ino: ino})
+	}
+	return request, nil
 }
 
 // personsFiles are files that the gateway's user can open, and the gateway

@@ -3,6 +3,13 @@
 package native
 
 import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,22 +100,62 @@ func TestMountedAt(t *testing.T) {
 	}
 }
 
-// TestScopeOfAnotherOwner has the plan say where what runs inside could write
-// its own limits: in a scope of an ordinary user's manager, with nested.
-func TestScopeOfAnotherOwner(t *testing.T) {
-	systemd := []hierarchy{{Version: 2, Parent: "/s", Bus: "unix:path=/b", Controllers: []string{"memory"}}}
-	for _, test := range []struct {
-		uid    int
-		nested bool
-		want   bool
-	}{{1000, true, true}, {1000, false, false}, {0, true, false}} {
-		spec := bottle.Spec{Slug: "test", Home: bottle.DefaultHome, UID: 1000, Nested: test.nested, Limits: bottle.Limits{Memory: 1 << 30}}
-		made, err := plan(spec, observed{UID: test.uid, Bubblewrap: "/usr/bin/bwrap", Hierarchies: systemd})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(strings.Join(made.Warnings, "\n"), "may lift them"); got != test.want {
-			t.Errorf("uid %d, nested %v: warnings %q", test.uid, test.nested, made.Warnings)
+// TestScopeIsDelegated: with nested the bottle is in a group within the scope,
+// which systemd must know of; without it systemd keeps the scope to itself.
+func TestScopeIsDelegated(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		delegated := slices.ContainsFunc(properties(1, "test", bottle.Limits{Memory: 1 << 30}, nested), func(p property) bool {
+			return p.Name == "Delegate" && p.Value.Value() == true
+		})
+		if delegated != nested {
+			t.Errorf("nested %v: delegated %v", nested, delegated)
 		}
 	}
+}
+
+// TestScopeIsOutOfReach moves a process into a leaf of the scope that it is in,
+// and no process that is in another group.
+func TestScopeIsOutOfReach(t *testing.T) {
+	root := unifiedRoot(t)
+	s := scope{Unit: "claude-bottle-" + strconv.Itoa(os.Getpid()) + ".scope"}
+	dir := filepath.Join(root, s.Unit)
+	check(t, os.Mkdir(dir, 0o755))
+	t.Cleanup(func() { check(t, removeGroup(context.Background(), dir)) })
+	cmd := exec.CommandContext(t.Context(), "cat")
+	stdin, err := cmd.StdinPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	defer func() { check(t, errors.Join(stdin.Close(), cmd.Wait())) }()
+	pid := cmd.Process.Pid
+	if err := s.descend(pid); err == nil {
+		t.Error("a process of another group was moved")
+	}
+	check(t, writeSetting(filepath.Join(dir, "cgroup.procs"), itoa(pid)))
+	check(t, s.descend(pid))
+	group, err := os.ReadFile(filepath.Join("/proc", itoa(pid), "cgroup"))
+	check(t, err)
+	if !strings.Contains(string(group)+"\n", "/"+s.Unit+"/"+leaf+"\n") {
+		t.Errorf("it is in %s", group)
+	}
+}
+
+// unifiedRoot is where this test may make a group of version 2.
+func unifiedRoot(t *testing.T) string {
+	t.Helper()
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	check(t, err)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	check(t, err)
+	for line := range strings.Lines(string(groups)) {
+		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			if root, own := mountedAt(string(mounts), "cgroup2", "", group); root != "" && closedGroup(own) == "" {
+				return own
+			}
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("no control group of version 2 can be made here")
+	}
+	t.Skip("no control group of version 2 can be made here")
+	return ""
 }

@@ -95,10 +95,6 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	if part.Groups, part.Scope, err = groupsFor(spec.Limits, seen.Hierarchies); err != nil {
 		return bottle.Plan{}, err
 	}
-	var more []string
-	if spec.Nested && part.Scope != "" && seen.UID != 0 {
-		more = []string{"nested: systemd's scope holds limits, and its group is your own user's: what runs inside may lift them"}
-	}
 	if !spec.Bare {
 		part.Mounts, part.Copies, part.Links = seen.System.Mounts, seen.System.Copies, seen.System.Links
 		addHarness(part, seen.Harness, seen.Closed)
@@ -106,7 +102,7 @@ func plan(spec bottle.Spec, seen observed) (bottle.Plan, error) {
 	}
 	made := bottle.Plan{
 		Run: seen.Run, Dir: seen.Dir, Name: name, Platform: Name, Spec: spec,
-		Warnings: slices.Concat(spec.Warnings, warnings(spec, seen), more), Mounts: seen.Added, Native: part,
+		Warnings: slices.Concat(spec.Warnings, warnings(spec, seen)), Mounts: seen.Added, Native: part,
 	}
 	if !spec.Bare {
 		addToolchains(&made, seen.Tools)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,10 +71,42 @@ func (l *launch) enterScope(ctx context.Context) error {
 	if err := failpoint.Hit("native.scope"); err != nil {
 		return err
 	}
-	if err := s.start(ctx, l.object.Inside.PID, l.plan.Name, l.plan.Spec.Limits); err != nil {
+	pid, nested := l.object.Inside.PID, l.plan.Spec.Nested
+	if err := s.start(ctx, pid, properties(pid, l.plan.Name, l.plan.Spec.Limits, nested)); err != nil {
 		return fmt.Errorf("have systemd make %s: %w", s.Unit, err)
 	}
+	if !nested {
+		return nil
+	}
+	if err := s.descend(pid); err != nil {
+		return fmt.Errorf("keep the limits of %s out of the bottle's reach: %w", s.Unit, err)
+	}
 	return nil
+}
+
+// descend moves the process, which has started nothing yet, into a leaf within
+// the scope. An ordinary user's manager has that user's scopes, whose limits what
+// runs inside could write if it could mount them: see leaf.
+func (s scope) descend(pid int) error {
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return err
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	_, unified, _ := strings.Cut("\n"+string(groups), "\n0::")
+	group, _, _ := strings.Cut(unified, "\n")
+	root, dir := mountedAt(string(mounts), "cgroup2", "", group)
+	if root == "" || filepath.Base(dir) != s.Unit {
+		return fmt.Errorf("process %d is in %q", pid, group)
+	}
+	inner := filepath.Join(dir, leaf)
+	if err := os.Mkdir(inner, 0o755); err != nil {
+		return err
+	}
+	return writeSetting(filepath.Join(inner, "cgroup.procs"), strconv.Itoa(pid))
 }
 
 const (
@@ -88,12 +121,16 @@ type property struct {
 }
 
 // properties are a scope's. One that runs out of memory loses the program that
-// took it, not all that is in it; and one that is over is forgotten.
-func properties(pid int, name string, limits bottle.Limits) []property {
+// took it, not all that is in it; and one that is over is forgotten. One that is
+// delegated may have groups within.
+func properties(pid int, name string, limits bottle.Limits, delegated bool) []property {
 	all := []property{
 		{"Description", dbus.MakeVariant("bottle " + name)},
 		{"PIDs", dbus.MakeVariant([]uint32{uint32(pid)})}, //nolint:gosec // G115: a process
 		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+	}
+	if delegated {
+		all = append(all, property{"Delegate", dbus.MakeVariant(true)})
 	}
 	if limits.Memory > 0 {
 		all = append(all, property{"MemoryMax", dbus.MakeVariant(uint64(limits.Memory))}, //nolint:gosec // G115: positive
@@ -113,13 +150,12 @@ func properties(pid int, name string, limits bottle.Limits) []property {
 const oomPolicy = "OOMPolicy"
 
 // start returns when the process is in the scope.
-func (s scope) start(ctx context.Context, pid int, name string, limits bottle.Limits) error {
+func (s scope) start(ctx context.Context, pid int, wanted []property) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	wanted := properties(pid, name, limits)
 	err = s.ask(ctx, conn, wanted)
 	if err != nil && strings.Contains(err.Error(), oomPolicy) {
 		err = s.ask(ctx, conn, slices.DeleteFunc(wanted, func(p property) bool { return p.Name == oomPolicy }))
