@@ -37,6 +37,7 @@ func Declared() []Declaration {
 	list := []Declaration{
 		{Place: DockerGvisor, Row: "teardown/children do not outlive the bottle", Why: "the host does not see the processes inside"},
 		{Place: OnFake, Row: "killed/the gateway", Why: "it has no gateway"},
+		{Place: OnFake, Row: "standing still/the gateway", Why: "it has no gateway"},
 		{Place: OnFake, Row: "secrets/do not leave", Why: "it has no gateway"},
 		{Place: OnFake, Row: "isolation/attacks from inside", Why: "it has no isolation: it is for tests of what is above platforms"},
 	}
@@ -55,7 +56,8 @@ func Declared() []Declaration {
 	}
 	list = append(list, Declaration{OnFake, "limits/disk", "it enforces nothing", false})
 	for _, place := range []Place{DockerRunc, DockerGvisor, OnFake} {
-		list = append(list, Declaration{Place: place, Row: "killed/every other process", Why: "it has no others of its own; test/faults kills the engine"})
+		list = append(list, Declaration{Place: place, Row: "killed/every other process", Why: "it has no others of its own; test/faults kills the engine"},
+			Declaration{Place: place, Row: "standing still/every other process", Why: "it has no others of its own"})
 	}
 	return append(list, unprobed()...)
 }

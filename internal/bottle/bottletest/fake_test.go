@@ -27,11 +27,11 @@ func TestFake(t *testing.T) {
 			return NewFake(store, lookup)
 		},
 		Observe: insideProcesses,
-		Kill: func(t *testing.T, b bottle.Bottle, part Part) {
+		Signal: func(t *testing.T, b bottle.Bottle, part Part, signal unix.Signal) {
 			if part != Guest {
 				t.Fatalf("a fake bottle has no %s", part)
 			}
-			if err := unix.Kill(b.(*fakeBottle).inside.cmd.Process.Pid, unix.SIGKILL); err != nil {
+			if err := unix.Kill(b.(*fakeBottle).inside.cmd.Process.Pid, signal); err != nil {
 				t.Fatal(err)
 			}
 		},

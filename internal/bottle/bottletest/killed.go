@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
 )
 
 // killedRows end each process of a bottle in turn, as a crash would. What is
@@ -76,7 +77,13 @@ func (s *suite) endsWhole(t *testing.T, b bottle.Bottle) {
 		t.Errorf("close a lost bottle: %v", err)
 	}
 	s.expectStopped(t, b.Run())
-	if data, err := os.ReadFile(filepath.Join(s.store.Dir(b.Run()), bottle.WorkDir, "file")); err != nil || string(data) != "done\n" {
+	s.expectFile(t, b.Run())
+}
+
+// expectFile looks for the work of a bottle that said "done" in a file.
+func (s *suite) expectFile(t *testing.T, id runs.ID) {
+	t.Helper()
+	if data, err := os.ReadFile(filepath.Join(s.store.Dir(id), bottle.WorkDir, "file")); err != nil || string(data) != "done\n" {
 		t.Errorf("the work: %q, %v", data, err)
 	}
 }

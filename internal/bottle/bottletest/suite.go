@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
@@ -47,11 +48,12 @@ type Config struct {
 	// Inspect returns all that the platform keeps of a running bottle
 	// outside the run's directory: engine objects, logs. Nil for nothing.
 	Inspect func(t *testing.T, b bottle.Bottle) []byte
-	// Kill breaks a part of a bottle, as a crash would.
-	Kill func(t *testing.T, b bottle.Bottle, part Part)
+	// Signal sends a signal to a part of a bottle: one that kills it, as a crash
+	// would, or has it stand still.
+	Signal func(t *testing.T, b bottle.Bottle, part Part, signal unix.Signal)
 	// Place says what of Declared is this one's.
 	Place Place
-	// Others are the processes of a bottle on the host beside those of Kill,
+	// Others are the processes of a bottle on the host beside those of Signal,
 	// always in the same order; nil where that is declared.
 	Others func(t *testing.T, b bottle.Bottle) []int
 	// Writable are directories of the tests' image that anybody inside may write
@@ -95,6 +97,7 @@ func groups() []group {
 		{"secrets", true, false, secretRows()},
 		{"teardown", true, false, teardownRows()},
 		{"killed", true, false, killedRows()},
+		{"standing still", true, false, stillRows()},
 		{"sweep", true, false, sweepRows()},
 		{"crash", true, false, crashRows()},
 	}

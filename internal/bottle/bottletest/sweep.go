@@ -2,7 +2,6 @@ package bottletest
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -106,21 +105,29 @@ const storeVariable = "CLAUDE_BOTTLE_TEST_LAUNCHER_STORE"
 // orphan launches a bottle in another process and kills that.
 func (s *suite) orphan(t *testing.T) runs.ID {
 	t.Helper()
+	id, launcher := s.elsewhere(t)
+	_ = launcher.Process.Kill()
+	_ = launcher.Wait()
+	return id
+}
+
+// elsewhere launches a bottle in another process, which ends with this one at the
+// latest.
+func (s *suite) elsewhere(t *testing.T) (runs.ID, *exec.Cmd) {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	name, _, _ := strings.Cut(t.Name(), "/")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+name+"$", "-test.timeout="+patience.String())
+	cmd := exec.CommandContext(bounded(t), binary, "-test.run=^"+name+"$", "-test.timeout="+patience.String())
 	cmd.Env = append(os.Environ(), storeVariable+"="+s.store.Root())
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe() // the launcher waits on it, so it ends with this process
+	stdin, err := cmd.StdinPipe() // the launcher waits on it
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = stdin.Close() }()
+	t.Cleanup(func() { _ = stdin.Close() })
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -128,21 +135,15 @@ func (s *suite) orphan(t *testing.T) runs.ID {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var id string
-	lines := bufio.NewScanner(stdout)
-	for id == "" && lines.Scan() {
-		id = strings.TrimPrefix(lines.Text(), launchedPrefix)
-		if id == lines.Text() {
-			t.Logf("launcher: %s", id)
-			id = ""
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if id, ok := strings.CutPrefix(lines.Text(), launchedPrefix); ok {
+			return runs.ID(id), cmd
 		}
+		t.Logf("launcher: %s", lines.Text())
 	}
-	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	if id == "" {
-		t.Fatal("the launcher started no bottle")
-	}
-	return runs.ID(id)
+	t.Fatal("the launcher started no bottle")
+	return "", nil
 }
 
 const launchedPrefix = "launched "

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/wire"
@@ -213,7 +215,7 @@ func lostPart(t *testing.T, s *suite, part Part) {
 	if err := b.Err(); err != nil {
 		t.Errorf("nothing is lost: %v", err)
 	}
-	s.config.Kill(t, b, part)
+	s.config.Signal(t, b, part, unix.SIGKILL)
 	select {
 	case <-b.Lost():
 	case <-bounded(t).Done():

@@ -11,6 +11,7 @@ import (
 
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/bottle/bottletest"
@@ -65,12 +66,12 @@ func conformance(t *testing.T, isolation bottle.Isolation, place bottletest.Plac
 			return found
 		},
 		Inspect: func(t *testing.T, b bottle.Bottle) []byte { return inspectAll(t, api, b) },
-		Kill: func(t *testing.T, b bottle.Bottle, part bottletest.Part) {
+		Signal: func(t *testing.T, b bottle.Bottle, part bottletest.Part, signal unix.Signal) {
 			id := b.(*instance).made.Agent
 			if part == bottletest.Gateway {
 				id = b.(*instance).made.Gateway
 			}
-			if _, err := api.ContainerKill(t.Context(), id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
+			if _, err := api.ContainerKill(t.Context(), id, client.ContainerKillOptions{Signal: unix.SignalName(signal)}); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 		},
 		Root:    reachableDir,
 		Observe: observe,
-		Kill: func(t *testing.T, b bottle.Bottle, part bottletest.Part) {
+		Signal: func(t *testing.T, b bottle.Bottle, part bottletest.Part, signal unix.Signal) {
 			object, err := b.(*instance).platform.objects().find(b.Run())
 			if err != nil || object == nil {
 				t.Fatalf("find the bottle: %v", err)
@@ -46,7 +46,7 @@ func TestConformance(t *testing.T) {
 			if part == bottletest.Guest {
 				pid = object.Inside.PID
 			}
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			if err := unix.Kill(pid, signal); err != nil {
 				t.Fatal(err)
 			}
 		},
