@@ -3,7 +3,6 @@
 package escape_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -112,45 +111,18 @@ func markProcess(t *testing.T) string {
 
 // bottleNext is another bottle, which is attacked.
 type bottleNext struct {
+	*beside
 	addresses []netip.AddrPort
 	abstract  string
-	lines     *bufio.Scanner
-	end       func()
 }
 
 func startNeighbour(t *testing.T, p *person) *bottleNext {
 	t.Helper()
 	next := &bottleNext{abstract: "@escape-neighbour-" + p.agent}
-	cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "neighbour", next.abstract)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	next.end = func() {
-		if !ended {
-			ended = true
-			_ = stdin.Close()
-			_ = cmd.Wait() // by then all that it said is read
-		}
-	}
-	t.Cleanup(next.end)
-	next.lines = bufio.NewScanner(stdout)
-	if !next.lines.Scan() {
-		_ = cmd.Wait()
-		t.Fatalf("the neighbour does not start:\n%s", stderr.String())
-	}
-	if err := json.Unmarshal(next.lines.Bytes(), &next.addresses); err != nil {
-		t.Fatalf("the neighbour says %q: %v", next.lines.Text(), err)
+	var first string
+	next.beside, first = p.startBeside(t, "the neighbour", "neighbour", next.abstract)
+	if err := json.Unmarshal([]byte(first), &next.addresses); err != nil {
+		t.Fatalf("the neighbour says %q: %v", first, err)
 	}
 	return next
 }
@@ -158,16 +130,7 @@ func startNeighbour(t *testing.T, p *person) *bottleNext {
 // heardNothing ends it and looks at what else it said.
 func (n *bottleNext) heardNothing(t *testing.T) {
 	t.Helper()
-	rest := make(chan []string, 1)
-	go func() {
-		var lines []string
-		for n.lines.Scan() {
-			lines = append(lines, n.lines.Text())
-		}
-		rest <- lines
-	}()
-	n.end()
-	for _, line := range <-rest {
+	for line := range strings.Lines(string(n.end(t))) {
 		t.Errorf("the neighbour heard: %s", line)
 	}
 }

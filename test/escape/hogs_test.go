@@ -3,10 +3,7 @@
 package escape_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -114,43 +111,15 @@ func (p *person) took(t *testing.T, hog attacks.Hog, got result) {
 // is returned is called.
 func (p *person) beating(t *testing.T) func(t *testing.T) attacks.Pulse {
 	t.Helper()
-	cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "pulse", allowedName)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	b, first := p.startBeside(t, "the neighbour", "pulse", allowedName)
+	if first != "beating\n" {
+		t.Errorf("the neighbour says %q", first)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(stdout)
-	if line, err := lines.ReadString('\n'); line != "beating\n" {
-		_ = cmd.Wait()
-		t.Fatalf("the neighbour says %q, %v:\n%s", line, err, stderr.String())
-	}
-	ended := false
-	end := func(t *testing.T) (pulse attacks.Pulse) {
+	return func(t *testing.T) (pulse attacks.Pulse) {
 		t.Helper()
-		if ended {
-			return
-		}
-		ended = true
-		_ = stdin.Close()
-		said, _ := io.ReadAll(lines) // what is missing is seen below
-		err := cmd.Wait()
-		if err := json.Unmarshal(said, &pulse); err != nil {
-			t.Errorf("the neighbour says %q: %v", said, err)
-		}
-		if err != nil {
-			t.Errorf("the neighbour: %v\n%s", err, stderr.String())
+		if said := b.end(t); json.Unmarshal(said, &pulse) != nil {
+			t.Errorf("the neighbour says %q", said)
 		}
 		return pulse
 	}
-	t.Cleanup(func() { end(t) })
-	return end
 }

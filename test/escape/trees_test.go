@@ -5,7 +5,6 @@ package escape_test
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -223,39 +222,15 @@ func rounds() int {
 // called.
 func (p *person) racing(t *testing.T, v *victim) func(t *testing.T) {
 	t.Helper()
-	cmd := p.command("start", p.agent, "--cwd", "--yes", "--", "race", v.dir)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	b, first := p.startBeside(t, "the racer", "race", v.dir)
+	if first != "racing\n" {
+		t.Errorf("the racer says %q", first)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(stdout, make([]byte, len("racing\n"))); err != nil {
-		_ = cmd.Wait()
-		t.Fatalf("it does not race:\n%s", stderr.String())
-	}
-	ended := false
-	end := func(t *testing.T) {
+	return func(t *testing.T) {
 		t.Helper()
-		if ended {
-			return
-		}
-		ended = true
-		_ = stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the racer: %v\n%s", err, stderr.String())
-		}
-		result{stderr: stderr.String()}.clean(t, "start")
+		b.end(t)
+		result{stderr: b.stderr.String()}.clean(t, "start")
 	}
-	t.Cleanup(func() { end(t) })
-	return end
 }
 
 // works are the work directories of the person's runs.

@@ -28,6 +28,7 @@ type order struct {
 	Args       []string   `json:"args"`
 	Contents   []content  `json:"contents"`
 	PIDs       int64      `json:"pids"`
+	Nested     bool       `json:"nested,omitempty"`
 }
 
 // maxOrder bounds an order, in bytes.
@@ -46,6 +47,9 @@ func Inside(ctx context.Context, args []string) error {
 	}
 	if err := raiseLoopback(); err != nil {
 		return fmt.Errorf("bring up loopback: %w", err)
+	}
+	if err := boundShared(); err != nil {
+		return fmt.Errorf("bound what the bottle shares with its user: %w", err)
 	}
 	ports := wire.StandardPorts
 	sockets, err := handover.Open(handover.Address(), ports)
@@ -139,6 +143,11 @@ func raiseLoopback() error {
 // become gives up what let this process make the ways in, and executes
 // bubblewrap. It returns an error or not at all.
 func become(o order) error {
+	if o.Nested {
+		if err := boundNamespaces(); err != nil {
+			return fmt.Errorf("limit the number of namespaces: %w", err)
+		}
+	}
 	// Counted in this user namespace and those below it: outside, the person's
 	// other processes would count (getrlimit(2), Linux 5.14).
 	limit := uint64(o.PIDs) //nolint:gosec // G115: a positive number

@@ -218,7 +218,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	}
 	args, contents := arguments(l.plan, at, l.written())
 	made := order{
-		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: args, Contents: contents, PIDs: part.PIDs,
+		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: args, Contents: contents, PIDs: part.PIDs, Nested: l.plan.Spec.Nested,
 	}
 	if open := l.platform.breach.order; open != nil {
 		open(&made, l.object.Inside.PID)

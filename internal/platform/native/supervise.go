@@ -139,8 +139,8 @@ func tell(pid int) error {
 }
 
 // fork starts our program in a user, a network and a process namespace of its
-// own, where it has the caller's ids and what it takes to bring up loopback and
-// to listen on low ports. The kernel kills it when the thread that forked ends:
+// own, where it has the caller's ids and what it takes to bring up loopback, to
+// listen on low ports and to set limits of the namespace. The kernel kills it when the thread that forked ends:
 // the caller stays on its thread as long as the process lives. With it ends all
 // that is in its namespace: bubblewrap alone leaves a child that waits for good
 // when it is killed while it starts.
@@ -157,7 +157,7 @@ func fork(argv []string, files []uintptr) (child, error) {
 			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
-			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
+			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_RESOURCE},
 			Pdeathsig:   syscall.SIGKILL,
 			PidFD:       &fd,
 		},

@@ -30,6 +30,8 @@ func processAttacks() []Attack {
 			return readable(t, "fdinfo/0", "fdinfo/1", "fdinfo/3")
 		}},
 		{ID: "processes/guest-rest", What: "read what else /proc has of it: auxv, stack, syscall, io, pagemap", try: guestRest},
+		{ID: "processes/guest-threads", What: "reach all that by each of its threads", try: guestThreads},
+		{ID: "processes/guest-settings", What: "write what /proc lets be set of it: comm, score, filters, maps of ids, attributes", try: guestSettings},
 		{ID: "processes/guest-ptrace", What: "trace it: ATTACH, SEIZE", try: tracing},
 		{ID: "processes/guest-write", What: "write its memory: mem, process_vm_writev", try: guestWrite},
 		{ID: "processes/guest-descriptors", What: "take its descriptors: pidfd_open, pidfd_getfd", try: takeDescriptors},
@@ -85,6 +87,50 @@ func readable(t Targets, names ...string) result {
 		}
 	}
 	return stopped("closed to its own user")
+}
+
+// guestThreads: each thread has files of its own in /proc, those that the guest
+// has made to spare among them.
+func guestThreads(_ context.Context, t Targets) result {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*", t.guest()))
+	if err != nil || len(threads) == 0 {
+		return result{"", "it has no threads"}
+	}
+	for _, thread := range threads {
+		for _, name := range []string{"root", "cwd", "exe", "fd/0", "fd/1", "fd/3", "ns/net"} {
+			if to, err := os.Readlink(thread + "/" + name); err == nil {
+				return through("%s/%s is %s", thread, name, to)
+			}
+		}
+		for _, name := range []string{"mem", "environ", "auxv", "stack", "syscall", "io", "pagemap", "personality", "smaps"} {
+			file, err := os.Open(thread + "/" + name)
+			if err != nil {
+				continue
+			}
+			n, _ := file.Read(make([]byte, 8))
+			_ = file.Close()
+			if n > 0 || name == "mem" {
+				return through("%s/%s can be read", thread, name)
+			}
+		}
+	}
+	return stopped("%d threads, all closed to their own user", len(threads))
+}
+
+// guestSettings opens them for writing, and writes nothing.
+func guestSettings(_ context.Context, t Targets) result {
+	settings := []string{
+		"comm", "oom_score_adj", "oom_adj", "coredump_filter", "autogroup", "timerslack_ns", "timens_offsets", "clear_refs", "sched",
+		"uid_map", "gid_map", "projid_map", "setgroups", "loginuid", "attr/current", "attr/exec", "attr/fscreate", "make-it-fail", "fail-nth",
+	}
+	for _, name := range settings {
+		path := fmt.Sprintf("/proc/%d/%s", t.guest(), name)
+		if file, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+			_ = file.Close()
+			return through("%s can be written to", path)
+		}
+	}
+	return stopped("%d files", len(settings))
 }
 
 func tracing(_ context.Context, t Targets) result {
