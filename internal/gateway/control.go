@@ -19,6 +19,9 @@ import (
 // maxControls bounds the conversations at one time.
 const maxControls = 16
 
+// asksWithin is how long a peer may take to say what it wants.
+const asksWithin = 10 * time.Second
+
 // courtesy is how long a peer that is turned away may take to read why.
 const courtesy = time.Second
 
@@ -29,6 +32,7 @@ type desk struct {
 	*server
 	listener *net.UnixListener
 	uid      int
+	asks     time.Duration // asksWithin, but for tests
 	slots    chan struct{}
 	all      sync.WaitGroup
 }
@@ -51,7 +55,7 @@ func (s *server) openDesk(socket string, uid int) (*desk, error) {
 
 // newDesk takes a socket over that listens already.
 func (s *server) newDesk(listener *net.UnixListener, uid int) *desk {
-	return &desk{server: s, listener: listener, uid: uid, slots: make(chan struct{}, maxControls)}
+	return &desk{server: s, listener: listener, uid: uid, asks: asksWithin, slots: make(chan struct{}, maxControls)}
 }
 
 // closeToOthers sets the mode of a socket's file. A gateway that is confined
@@ -103,9 +107,10 @@ func (d *desk) serve(ctx context.Context) error {
 			continue
 		}
 		conn := wire.NewConn(peer)
+		_ = peer.SetReadDeadline(time.Now().Add(d.asks)) // until request has read the first frame
 		select {
 		case d.slots <- struct{}{}:
-			d.all.Go(func() { d.converse(ctx, conn) })
+			d.all.Go(func() { d.converse(ctx, peer, conn) })
 		default:
 			_ = peer.SetDeadline(time.Now().Add(courtesy))
 			_ = conn.WriteError(fmt.Errorf("%d control conversations are open: end one first", maxControls))
@@ -114,25 +119,26 @@ func (d *desk) serve(ctx context.Context) error {
 	}
 }
 
-// converse serves one request to its end. Its place is free before its peer
-// sees that end: who ends one conversation may begin the next.
-func (d *desk) converse(ctx context.Context, conn *wire.Conn) {
+// converse serves one request to its end. A peer that asks nothing keeps no other
+// from asking for good. Its place is free before its peer sees that end: who ends
+// one conversation may begin the next.
+func (d *desk) converse(ctx context.Context, peer *net.UnixConn, conn *wire.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer conn.Close()
 	defer func() { <-d.slots }()
 	defer conn.CloseOn(ctx)()
-	err := d.request(ctx, conn)
+	f, err := conn.Read()
+	if err == nil {
+		_ = peer.SetReadDeadline(time.Time{})
+		err = d.request(ctx, conn, f)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		_ = conn.WriteError(err)
 	}
 }
 
-func (d *desk) request(ctx context.Context, conn *wire.Conn) error {
-	f, err := conn.Read()
-	if err != nil {
-		return err
-	}
+func (d *desk) request(ctx context.Context, conn *wire.Conn, f wire.Frame) error {
 	if d.trial.on() {
 		return errors.New("the bottle is not ready yet")
 	}

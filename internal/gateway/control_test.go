@@ -282,6 +282,30 @@ func TestControlPlacesAreFreeInTime(t *testing.T) {
 	}
 }
 
+// Who says nothing, or half of something, is let go: others come to speak.
+func TestControlWaitsForNobody(t *testing.T) {
+	w := newWorld()
+	f := &fixture{t: t, record: filepath.Join(t.TempDir(), "record")}
+	f.run(w, allow("a.example"), controlled(t, f), func(s *server) { s.desk.asks = 50 * time.Millisecond })
+	for i := range maxControls {
+		conn, err := connect(t, "unix", f.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if i%2 == 0 {
+			_, _ = io.WriteString(conn, "\x20\x00\x00")
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadAll(conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("conversation %d goes on: %v", i, err)
+		}
+	}
+	if counters, err := f.control().Counters(t.Context()); err != nil || counters == "" {
+		t.Errorf("who asks: %v, %v", counters, err)
+	}
+}
+
 // The counters are there, in Prometheus' format, and not for the bottle.
 func TestCounters(t *testing.T) {
 	w := newWorld()

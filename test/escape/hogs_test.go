@@ -96,6 +96,10 @@ func (p *person) took(t *testing.T, hog attacks.Hog, got result) {
 		if taken.Count > 200 || taken.Error == "closed" {
 			t.Errorf("%d processes, and one more: %s", taken.Count, taken.Error)
 		}
+	case "hog/orphans":
+		if taken.Count > 0 || taken.Error != "closed" {
+			t.Errorf("%d dead processes are left: %s", taken.Count, taken.Error)
+		}
 	case "hog/reserved-disk":
 		if taken.Count > 0 || taken.Error != "operation not supported" {
 			t.Errorf("%d bytes were reserved: %s", taken.Count, taken.Error)

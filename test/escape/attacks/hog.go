@@ -11,11 +11,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +47,7 @@ const hogTime = 3 * time.Second
 func Hogs() []Hog {
 	return []Hog{
 		{ID: "hog/processes", What: "a fork bomb", Limit: "pids: 200", take: forkBomb},
+		{ID: "hog/orphans", What: "processes whose parents are gone, thousands of them, for the guest to reap", Limit: "pids: 200", take: leaveOrphans},
 		{ID: "hog/memory", Full: true, What: "memory, 1 GiB of it", Limit: "memory: 128MiB", take: fillMemory},
 		{ID: "hog/disk", Full: true, What: "disk: files of 512 MiB, and as many empty ones as fit", Limit: "disk: 64MiB", Ends: true, take: fillDisk},
 		{ID: "hog/reserved-disk", What: "disk, by reserving 16 GiB of it in one call", Limit: "disk: 64MiB", take: reserveDisk},
@@ -68,42 +67,6 @@ func Take(ctx context.Context, id string) (Taken, error) {
 	return Taken{}, fmt.Errorf("no hog %q", id)
 }
 
-// Bomb starts itself, again and again, and is started likewise.
-func Bomb(ctx context.Context) error {
-	for again := time.NewTicker(time.Millisecond); ; {
-		select {
-		case <-ctx.Done():
-			again.Stop()
-			return nil
-		case <-again.C:
-		}
-		_ = exec.CommandContext(ctx, "/proc/self/exe", "bomb").Start() // refused in the end: that is what is tried
-	}
-}
-
-func forkBomb(ctx context.Context) (Taken, error) {
-	ctx, cancel := context.WithTimeout(ctx, hogTime)
-	defer cancel()
-	for range 3 {
-		if err := exec.Command("/proc/self/exe", "bomb").Start(); err != nil { //nolint:noctx // it ends with the bottle
-			return Taken{}, err
-		}
-	}
-	<-ctx.Done()
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return Taken{}, err
-	}
-	// One more cannot be made, most times that it is tried.
-	last := error(nil)
-	for range 20 {
-		if err := exec.Command("/proc/self/exe", "version").Run(); err != nil { //nolint:noctx // it ends by itself
-			last = err
-		}
-	}
-	return Taken{len(processes), errorText(last)}, nil
-}
-
 // fillMemory does it in another process, which is killed for it.
 func fillMemory(ctx context.Context) (Taken, error) {
 	err := exec.CommandContext(ctx, "/proc/self/exe", "fill").Run()
@@ -121,64 +84,6 @@ func Fill() {
 		kept = append(kept, piece)
 	}
 	_ = kept
-}
-
-func fillDisk(ctx context.Context) (Taken, error) {
-	dir, err := os.MkdirTemp(".", "disk-")
-	if err != nil {
-		return Taken{}, err
-	}
-	piece := make([]byte, 1<<20)
-	for i := range piece {
-		piece[i] = byte(i * 7)
-	}
-	for i := range 512 {
-		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), piece, 0o600); err != nil {
-			return Taken{i, err.Error()}, nil
-		}
-	}
-	for i := range 20000 {
-		if err := os.WriteFile(filepath.Join(dir, "empty-"+strconv.Itoa(i)), nil, 0o600); err != nil {
-			return Taken{i, err.Error()}, nil
-		}
-	}
-	select { // until somebody has measured it
-	case <-ctx.Done():
-	case <-time.After(time.Minute):
-	}
-	return Taken{512, "nobody minded"}, nil
-}
-
-// reserveDisk takes blocks by each of the calls that do so without writing.
-func reserveDisk(context.Context) (Taken, error) {
-	file, err := os.CreateTemp(".", "reserved-")
-	if err != nil {
-		return Taken{}, err
-	}
-	defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
-	const much = 16 << 30
-	fd := int(file.Fd()) //nolint:gosec // G115: a descriptor
-	for _, mode := range []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_ZERO_RANGE, unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE} {
-		if err = unix.Fallocate(fd, mode, 0, much); err == nil {
-			break
-		}
-	}
-	// space_resv of linux/falloc.h, from the file's start.
-	space := struct {
-		kind, whence  int16
-		start, length int64
-		_             [6]uint32
-	}{length: much}
-	for _, request := range []uintptr{0x40305828, 0x4030582a, 0x40305839} {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), request, uintptr(unsafe.Pointer(&space))); errno == 0 {
-			err = nil
-		}
-	}
-	var stat unix.Stat_t
-	if got := unix.Fstat(fd, &stat); got != nil {
-		return Taken{}, got
-	}
-	return Taken{int(stat.Blocks * 512), errorText(err)}, nil
 }
 
 func openEverything(ctx context.Context) (Taken, error) {

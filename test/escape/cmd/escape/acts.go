@@ -29,6 +29,7 @@ func acts() map[string]act {
 		"shout":       shout,
 		"hog":         hog,
 		"bomb":        simple(attacks.Bomb),
+		"orphan":      simple(attacks.Orphan),
 		"fill":        simple(func(context.Context) error { attacks.Fill(); return nil }),
 		"descriptors": simple(func(context.Context) error { return attacks.Descriptors() }),
 		"pulse":       pulse,
