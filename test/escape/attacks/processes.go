@@ -31,7 +31,7 @@ func processAttacks() []Attack {
 		}},
 		{ID: "processes/guest-rest", What: "read what else /proc has of it: auxv, stack, syscall, io, pagemap", try: guestRest},
 		{ID: "processes/guest-threads", What: "reach all that by each of its threads", try: guestThreads},
-		{ID: "processes/guest-settings", What: "write what /proc lets be set of it: comm, score, filters, maps of ids, attributes", try: guestSettings},
+		{ID: "processes/guest-settings", What: "write what /proc lets be set of it: comm, score, filters, maps of ids", try: guestSettings},
 		{ID: "processes/guest-ptrace", What: "trace it: ATTACH, SEIZE", try: tracing},
 		{ID: "processes/guest-write", What: "write its memory: mem, process_vm_writev", try: guestWrite},
 		{ID: "processes/guest-descriptors", What: "take its descriptors: pidfd_open, pidfd_getfd", try: takeDescriptors},
@@ -117,16 +117,24 @@ func guestThreads(_ context.Context, t Targets) result {
 	return stopped("%d threads, all closed to their own user", len(threads))
 }
 
-// guestSettings opens them for writing, and writes nothing.
+// guestSettings opens them for writing, and writes nothing but what is there by
+// default, where a file opens for everybody and asks who writes.
 func guestSettings(_ context.Context, t Targets) result {
 	settings := []string{
 		"comm", "oom_score_adj", "oom_adj", "coredump_filter", "autogroup", "timerslack_ns", "timens_offsets", "clear_refs", "sched",
-		"uid_map", "gid_map", "projid_map", "setgroups", "loginuid", "attr/current", "attr/exec", "attr/fscreate", "make-it-fail", "fail-nth",
+		"uid_map", "gid_map", "projid_map", "setgroups", "loginuid", "make-it-fail", "fail-nth",
 	}
 	for _, name := range settings {
 		path := fmt.Sprintf("/proc/%d/%s", t.guest(), name)
-		if file, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
-			_ = file.Close()
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			continue
+		}
+		if name == "timerslack_ns" {
+			_, err = file.WriteString("50000")
+		}
+		_ = file.Close()
+		if err == nil {
 			return through("%s can be written to", path)
 		}
 	}
