@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long a screen may take to show something. Under gVisor and
@@ -36,6 +37,9 @@ func onScreen(t *testing.T, cmd *exec.Cmd) *screen {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if file, err = closable(file); err != nil {
+		t.Fatal(err)
+	}
 	s := &screen{t: t, cmd: cmd, file: file, changed: make(chan struct{}, 1), ended: make(chan struct{})}
 	go s.read()
 	t.Cleanup(func() {
@@ -44,6 +48,20 @@ func onScreen(t *testing.T, cmd *exec.Cmd) *screen {
 		<-s.ended
 	})
 	return s
+}
+
+// closable is a person's end of a terminal that is gone when it is closed, also
+// while it is read from.
+func closable(file *os.File) (*os.File, error) {
+	defer func() { _ = file.Close() }()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
 func (s *screen) read() {
