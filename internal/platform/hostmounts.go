@@ -107,7 +107,9 @@ func CheckMounts(ctx context.Context, plan bottle.Plan, home, stateRoot string) 
 		return err
 	}
 	asked := slices.DeleteFunc(slices.Clone(plan.Mounts), func(m bottle.HostMount) bool { return m.For != forMounts })
-	same := func(a, b bottle.HostMount) bool { return a.Source == b.Source && a.Target == b.Target && a.File == b.File }
+	same := func(a, b bottle.HostMount) bool {
+		return a.Source == b.Source && a.Target == b.Target && a.File == b.File
+	}
 	if !slices.EqualFunc(mounts, asked, same) {
 		return errElsewhere(forMounts)
 	}
