@@ -319,7 +319,7 @@ func TestRenew(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var body strings.Builder
-	w := b.Echo(&body)
+	w := b.Answer(&body)
 	_, _ = w.Write([]byte(real + " " + fresh))
 	if err := w.Close(); err != nil || body.String() != fake+" "+fake {
 		t.Errorf("%q %v", body.String(), err)

@@ -10,16 +10,13 @@ import (
 	"claude-bottle/internal/scan"
 )
 
-// Echo returns a writer for the body of an answer: each real value in it comes
+// Answer returns a writer for the body of an answer: each real value in it comes
 // out as its placeholder, and one that is encoded or cut, so that no
 // placeholder could stand in its place, as asterisks. Unless a placeholder had
 // to be longer than its value (see [Placeholder]), no length changes: SameLength
 // says which. The answer must be in no content coding; see [scan.Decode].
 //
 // A piece shorter than the scanner knows by itself passes: see docs/secrets.md.
-func (b *Broker) Echo(out io.Writer) io.WriteCloser { return b.Answer(out) }
-
-// Answer is Echo, as what it is.
 func (b *Broker) Answer(out io.Writer) *Answer {
 	now := b.now.Load()
 	outside, err := now.outside()
@@ -27,12 +24,14 @@ func (b *Broker) Answer(out io.Writer) *Answer {
 		return &Answer{err: err}
 	}
 	gate := outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
-	r := &Answer{out: gate}
-	r.pairs = now.pairs()
+	r := &Answer{out: gate, pairs: now.pairs()}
+	for _, p := range r.pairs {
+		r.hold = max(r.hold, len(p.Value)-1)
+	}
 	return r
 }
 
-// SameLength says whether Echo never changes the length of a body.
+// SameLength says whether an [Answer] never changes the length of a body.
 func (b *Broker) SameLength() bool {
 	return !slices.ContainsFunc(b.now.Load().pairs(), func(p Pair) bool { return len(p.Value) != len(p.Placeholder) })
 }
@@ -46,7 +45,7 @@ func (v *values) pairs() []Pair {
 	return all
 }
 
-// EchoHeader does in place for an answer's header what Echo does for its body.
+// EchoHeader does in place for an answer's header what Answer does for its body.
 // A field whose name holds a value, in whatever case, goes.
 func (b *Broker) EchoHeader(h http.Header) {
 	b.dropNamed(h)
@@ -56,7 +55,7 @@ func (b *Broker) EchoHeader(h http.Header) {
 	var out bytes.Buffer
 	restored := func(text string) string {
 		out.Reset()
-		w := b.Echo(&out)
+		w := b.Answer(&out)
 		// Neither of the two can fail on a buffer.
 		_, _ = io.WriteString(w, text)
 		_ = w.Close()
@@ -108,52 +107,53 @@ func (b *Broker) inHeader(h http.Header) bool {
 	return false
 }
 
-// Answer replaces values by placeholders, across the borders of writes.
+// Answer replaces values by placeholders, across the borders of writes. What it
+// holds back for that is as much whatever comes: who has a server say what may
+// be the beginning of a value, and sees how much of it arrives, learns nothing
+// (TestAnswerTellsNothing).
 type Answer struct {
 	out   *scan.Gate
 	pairs []Pair
+	hold  int // bytes: one less than the longest value
 	held  []byte
-	err   error // of what cannot be searched
+	fresh []byte // scratch
+	err   error  // of what cannot be searched
 }
 
 func (r *Answer) Write(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	text := p
-	if len(r.held) > 0 {
-		r.held = append(r.held, p...)
-		text = r.held
-	}
-	rest, err := r.replace(text)
-	if err != nil {
+	r.held = append(r.held, p...)
+	if err := r.release(len(r.held) - r.hold); err != nil {
 		return 0, err
 	}
-	keep := r.begun(rest)
-	if _, err := r.out.Write(rest[:len(rest)-keep]); err != nil {
-		return 0, err
-	}
-	r.held = append(r.held[:0], rest[len(rest)-keep:]...)
 	return len(p), nil
 }
 
-// flushed is how many bytes Flush lets out: less than tells anything of a value.
-const flushed = 4
+// FlushLine lets out what is held back of lines that have ended, for a reader
+// who waits for what has come so far.
+func (r *Answer) FlushLine() error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.release(scan.Line(r.held)); err != nil {
+		return err
+	}
+	return r.out.PauseLine()
+}
 
-// Flush lets out a few bytes that are held back because a value may begin with
-// them, for a reader who waits for what has come so far. See [scan.Gate.Flush].
+// Flush lets out all that is held back. A server that stops within a value has
+// told what came before, so it should have been silent for longer than any
+// network is.
 func (r *Answer) Flush() error {
 	if r.err != nil {
 		return r.err
 	}
-	if n := len(r.held); n > 0 && n <= flushed {
-		held := r.held
-		r.held = nil
-		if _, err := r.out.Write(held); err != nil {
-			return err
-		}
+	if err := r.release(len(r.held)); err != nil {
+		return err
 	}
-	return r.out.Flush(flushed)
+	return r.out.Pause()
 }
 
 // Close writes what was held back; it does not close the destination.
@@ -161,47 +161,47 @@ func (r *Answer) Close() error {
 	if r.err != nil {
 		return r.err
 	}
-	if _, err := r.out.Write(r.held); err != nil {
+	if err := r.release(len(r.held)); err != nil {
 		return err
 	}
-	clear(r.held)
-	r.held = nil
+	r.held, r.fresh = nil, nil
 	return r.out.Close()
 }
 
-// replace writes text up to the end of its last value, and returns the rest.
-func (r *Answer) replace(text []byte) ([]byte, error) {
-	for {
-		at, found := -1, Pair{}
-		for _, p := range r.pairs {
-			i := bytes.Index(text, []byte(p.Value))
-			if i >= 0 && (at < 0 || i < at || i == at && len(p.Value) > len(found.Value)) {
-				at, found = i, p
-			}
-		}
-		if at < 0 {
-			return text, nil
-		}
-		if _, err := r.out.Write(text[:at]); err != nil {
-			return nil, err
-		}
-		if _, err := io.WriteString(r.out, found.Placeholder); err != nil {
-			return nil, err
-		}
-		text = text[at+len(found.Value):]
+// release lets out the first n bytes that are held back, and all of a value
+// that begins in them.
+func (r *Answer) release(n int) error {
+	if n <= 0 {
+		return nil
 	}
+	from := 0
+	r.fresh = r.fresh[:0]
+	for {
+		at, found := r.first(r.held[from:])
+		if at < 0 || from+at >= n {
+			break
+		}
+		r.fresh = append(append(r.fresh, r.held[from:from+at]...), found.Placeholder...)
+		from += at + len(found.Value)
+	}
+	if from < n {
+		r.fresh = append(r.fresh, r.held[from:n]...)
+		from = n
+	}
+	r.held = r.held[:copy(r.held, r.held[from:])]
+	_, err := r.out.Write(r.fresh)
+	return err
 }
 
-// begun is how many bytes at the end of text may be the beginning of a value.
-func (r *Answer) begun(text []byte) int {
-	most := 0
+// first is where the first value in text begins, and which that is; the longest
+// of those that begin there. Without one it is -1.
+func (r *Answer) first(text []byte) (int, Pair) {
+	at, found := -1, Pair{}
 	for _, p := range r.pairs {
-		for n := min(len(p.Value)-1, len(text)); n > most; n-- {
-			if bytes.HasSuffix(text, []byte(p.Value[:n])) {
-				most = n
-				break
-			}
+		i := bytes.Index(text, []byte(p.Value))
+		if i >= 0 && (at < 0 || i < at || i == at && len(p.Value) > len(found.Value)) {
+			at, found = i, p
 		}
 	}
-	return most
+	return at, found
 }

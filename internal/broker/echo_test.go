@@ -29,7 +29,7 @@ func TestEcho(t *testing.T) {
 	} {
 		for _, step := range []int{1, 7, 1000} {
 			var out bytes.Buffer
-			w := b.Echo(&out)
+			w := b.Answer(&out)
 			for part := range slices.Chunk([]byte(body), step) {
 				if n, err := w.Write(part); n != len(part) || err != nil {
 					t.Fatal(n, err)
@@ -54,7 +54,8 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestEchoDrips has a server send a value bit by bit, and wait in between.
+// TestEchoDrips has a server send a value bit by bit, and wait in between for
+// less than a network may.
 func TestEchoDrips(t *testing.T) {
 	const most = 8 // of what must not be told at a stretch
 	for _, value := range []string{"Zq8wLx3vTn5kRb2mYc9pDf4h", "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"} {
@@ -64,13 +65,16 @@ func TestEchoDrips(t *testing.T) {
 		for step := 1; step <= most; step++ {
 			var out bytes.Buffer
 			w := b.Answer(&out)
-			for part := range slices.Chunk([]byte("it is "+value+"."), step) {
+			for part := range slices.Chunk([]byte("a line\nit is "+value+"."), step) {
 				if _, err := w.Write(part); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.Flush(); err != nil {
+				if err := w.FlushLine(); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if out.String() != "a line\n" {
+				t.Errorf("%d at a time: %q left early", step, out.String())
 			}
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
@@ -78,6 +82,36 @@ func TestEchoDrips(t *testing.T) {
 			for i := range len(value) - most {
 				if strings.Contains(out.String(), value[i:i+most]) {
 					t.Fatalf("%d at a time: %q", step, out.String())
+				}
+			}
+		}
+	}
+}
+
+// TestAnswerTellsNothing has a server say what the bottle chose: what leaves of
+// it, and when, is the same for the beginning of a value and for anything else.
+func TestAnswerTellsNothing(t *testing.T) {
+	b := broker(t, github(), other())
+	tell := func(text string) (left [4]int) {
+		var out bytes.Buffer
+		w := b.Answer(&out)
+		for i, step := range []func() error{
+			func() error { _, err := w.Write([]byte(text)); return err }, w.FlushLine, w.Flush,
+			func() error { _, err := w.Write([]byte("#")); return err },
+		} {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+			left[i] = out.Len()
+		}
+		return left
+	}
+	for _, before := range []string{"", "a line\nand ", strings.Repeat("more than is ever held back ", 100)} {
+		for _, value := range []string{real, real2, hex.EncodeToString([]byte(real)), base64.StdEncoding.EncodeToString([]byte(real2))} {
+			for n := 1; n < 16; n++ {
+				right, wrong := tell(before+value[:n]), tell(before+value[:n-1]+"~")
+				if right != wrong {
+					t.Fatalf("%q: %d left of a right guess, %d of a wrong one", value[:n], right, wrong)
 				}
 			}
 		}

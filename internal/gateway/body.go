@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,28 +152,24 @@ func (c *carrier) pieces(n int64, chunked bool) error {
 	defer buffers.Put(buffer)
 	const room = chunkRoom // for a chunk's size line in front, two bytes behind
 	for toEnd || n > 0 {
-		if err := c.await(); err != nil {
-			return err
-		}
 		part := buffer[room : len(buffer)-2]
 		if !toEnd && int64(len(part)) > n {
 			part = part[:n]
 		}
-		got, err := c.src.Read(part)
+		got, err := c.read(part)
 		if got > 0 {
 			n -= int64(got)
 			if werr := c.piece(buffer[:], got, chunked); werr != nil {
 				return werr
 			}
 		}
-		if errors.Is(err, io.EOF) && toEnd {
-			break
-		}
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return sourceError{err}
+		switch {
+		case errors.Is(err, io.EOF) && toEnd:
+			return nil
+		case errors.Is(err, io.EOF):
+			return sourceError{io.ErrUnexpectedEOF}
+		case err != nil:
+			return err
 		}
 	}
 	return nil
@@ -209,15 +206,57 @@ func asChunk(buffer []byte, n int) []byte {
 
 // await gives the source idle time for its next byte, unless one is there.
 func (c *carrier) await() error {
+	return c.patiently(func() error {
+		_, err := c.src.Peek(1)
+		return err
+	})
+}
+
+// read reads what is there next. An error that is the source's is a
+// sourceError.
+func (c *carrier) read(p []byte) (int, error) {
+	n := 0
+	try := func() (err error) { //nolint:nonamedreturns // n and err belong together
+		n, err = c.src.Read(p)
+		return err
+	}
+	if err := c.patiently(try); err != nil || n > 0 {
+		return n, err
+	}
+	if err := try(); err != nil {
+		return n, sourceError{err}
+	}
+	return n, nil
+}
+
+// patiently gives the source idle time for its next byte, unless one is there.
+// While a guard holds something back it is tried to have the byte within a
+// moment; without one what is held back goes on.
+func (c *carrier) patiently(try func() error) error {
 	if c.src.Buffered() > 0 {
 		return nil
 	}
-	if c.guard != nil {
+	if c.guard != nil && c.guard.Holds() {
+		if err := c.within(guardPatience); err != nil {
+			return err
+		}
+		err := try()
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return sourceError{err}
+		}
 		if err := c.guard.Pause(); err != nil {
 			return err
 		}
 	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+	return c.within(c.idle)
+}
+
+// within has the source's next read end in time.
+func (c *carrier) within(d time.Duration) error {
+	if err := c.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return sourceError{err}
 	}
 	if c.stopped.Load() {

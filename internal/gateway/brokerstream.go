@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
@@ -83,27 +84,31 @@ type readCloser struct {
 	io.Closer
 }
 
-// screened is what the body of an answer is written to, each piece as it comes.
-func (s *stream) screened() io.WriteCloser {
+// screened is what the body of an answer is written to, and the sink below
+// that, nil where there is none.
+func (s *stream) screened() (io.WriteCloser, *streamSink) {
 	if !s.use.echo {
-		return unscreened{s.w}
+		return unscreened{s.w}, nil
 	}
-	return s.echoes(streamSink{s.w, http.NewResponseController(s.w)})
+	sink := &streamSink{Writer: s.w, flush: http.NewResponseController(s.w)}
+	return s.echoes(sink), sink
 }
 
 type unscreened struct{ io.Writer }
 
 func (unscreened) Close() error { return nil }
 
-// streamSink sends each write at once, whoever's turn it is.
+// streamSink sends each write at once, whoever's turn it is, but for those at
+// the end of a body, which leave together with the stream's end.
 type streamSink struct {
 	io.Writer
 	flush *http.ResponseController
+	last  atomic.Bool // what is written ends a body
 }
 
-func (s streamSink) Write(p []byte) (int, error) {
+func (s *streamSink) Write(p []byte) (int, error) {
 	n, err := s.Writer.Write(p)
-	if err == nil {
+	if err == nil && !s.last.Load() {
 		err = s.flush.Flush()
 	}
 	return n, err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"time"
 )
@@ -93,50 +92,29 @@ func (s bodySink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// filteredConn is a connection to which bytes go through a filter, for what has
-// no framing that the gateway knows.
-type filteredConn struct {
-	net.Conn
-	into io.WriteCloser
-}
+// How long bytes of an answer are held back that might begin a secret, whether
+// they do or not: those of lines that have ended until nothing has followed for
+// patience, all of them for longPatience, within which a network delivers what a
+// server has sent at once.
+const (
+	patience     = 10 * time.Millisecond
+	longPatience = time.Second
+)
 
-func throughFilter(conn net.Conn, f filter) net.Conn {
-	if f == nil {
-		return conn
-	}
-	return &filteredConn{Conn: conn, into: f(conn)}
-}
-
-func (f *filteredConn) Write(p []byte) (int, error) { return f.into.Write(p) }
-
-// CloseWrite ends one direction, after what was held back.
-func (f *filteredConn) CloseWrite() error {
-	if err := f.into.Close(); err != nil {
-		return err
-	}
-	return closeWrite(f.Conn)
-}
-
-func (f *filteredConn) Close() error {
-	abort(f.into, net.ErrClosed)
-	return f.Conn.Close()
-}
-
-// patience is how long bytes are held back that only might begin a secret.
-const patience = 50 * time.Millisecond
-
-// settling is a filter that lets go of a few bytes when nothing follows them:
-// a line of a log, a message of a WebSocket, that a person waits for.
+// settling is a filter that lets go of what it holds when nothing follows: an
+// event, a line of a log, that a person waits for.
 type settling struct {
 	mu    sync.Mutex // guards the rest
 	to    withholder
 	timer *time.Timer
+	lines bool // those that have ended were let go
 	over  bool
 }
 
-// withholder is a writer that may keep bytes back, until Flush.
+// withholder is a writer that keeps bytes back, until FlushLine or Flush.
 type withholder interface {
 	io.WriteCloser
+	FlushLine() error
 	Flush() error
 }
 
@@ -146,6 +124,7 @@ func (s *settling) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, err := s.to.Write(p)
+	s.lines = false
 	switch {
 	case err != nil:
 	case s.timer == nil:
@@ -159,9 +138,22 @@ func (s *settling) Write(p []byte) (int, error) {
 func (s *settling) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.over {
-		_ = s.to.Flush() // an error is the next write's too
+	switch { // an error is the next write's too
+	case s.over:
+	case s.lines:
+		_ = s.to.Flush()
+	default:
+		s.lines = true
+		_ = s.to.FlushLine()
+		s.timer.Reset(longPatience - patience)
 	}
+}
+
+// letGo lets go of all that it holds.
+func (s *settling) letGo() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to.Flush()
 }
 
 func (s *settling) Close() error {

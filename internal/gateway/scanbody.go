@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
@@ -14,9 +15,14 @@ import (
 // [scan.Coded].
 type gate interface {
 	io.Writer
+	Holds() bool
 	Pause() error
 	Close() error
 }
+
+// guardPatience is how long a client may have nothing to say before it counts
+// as waiting for an answer to what it has said.
+const guardPatience = 20 * time.Millisecond
 
 // guard looks at the body and trailers of one request on their way out.
 type guard struct {

@@ -4,12 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
-	"os"
-	"sync"
-	"time"
 
-	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
 )
 
@@ -39,7 +34,8 @@ var errFrame = errors.New("the WebSocket frames are malformed")
 // message is looked at by itself, and the payloads of all of them as one, so
 // that a value in pieces is found (TestSplitOverFrames). What a message ends
 // with is not held back for what the next one may bring: whoever gets it may
-// have to answer first.
+// have to answer first. Within a message as much is held back of whatever it
+// says: a ping behind it is answered as soon or as late (TestFramesTellNothing).
 type frames struct {
 	out     io.Writer
 	notes   bool // see scan.Gate
@@ -166,12 +162,14 @@ func (f *frames) body(p []byte) (int, error) {
 		stream = f.message
 		f.payload += int64(n)
 	}
-	f.marks = append(f.marks, frameMark{f.base + int64(len(f.held)), f.payload})
 	if err := f.report(stream.Write(f.plain), false); err != nil {
 		return 0, err
 	}
 	if err := f.report(f.joined.Write(f.plain), true); err != nil {
 		return 0, err
+	}
+	if f.opcode < opClose {
+		f.mark()
 	}
 	if f.left == 0 {
 		return n, f.end()
@@ -179,9 +177,18 @@ func (f *frames) body(p []byte) (int, error) {
 	return n, nil
 }
 
+// mark notes that the wire may leave up to here together with the payload.
+func (f *frames) mark() {
+	if last := len(f.marks) - 1; last >= 0 && f.marks[last].payload == f.payload {
+		f.marks = f.marks[:last]
+	}
+	f.marks = append(f.marks, frameMark{f.base + int64(len(f.held)), f.payload})
+}
+
 // end is that of a frame.
 func (f *frames) end() error {
 	f.whole = false
+	f.mark()
 	if f.opcode >= opClose {
 		return f.report(f.control.Close(), false)
 	}
@@ -206,34 +213,25 @@ func (f *frames) report(found []scan.Finding, split bool) error {
 	return nil
 }
 
-// release lets out what can be part of nothing, and all that is there when what
-// has begun is shorter than any value, since the client may wait for an answer.
+// release lets out what can be part of nothing, and all that is there when no
+// message and no frame is under way.
 func (f *frames) release() error {
-	pending := max(f.message.Pending(f.notes), f.control.Pending(f.notes))
-	if f.inside || f.whole {
-		pending = max(pending, f.joined.Pending(f.notes))
-	}
-	all := f.base + int64(len(f.held)-f.have)
 	to := f.base
 	kept := f.marks[:0]
+	safe := f.payload
+	if f.inside || f.whole {
+		safe -= max(f.message.Pending(f.notes), f.joined.Pending(f.notes))
+	}
 	for _, mark := range f.marks {
-		if pending <= scan.Slack || mark.payload <= f.payload-pending {
+		if mark.payload <= safe {
 			to = mark.wire
 			continue
 		}
 		kept = append(kept, mark)
 	}
 	f.marks = kept
-	if pending <= scan.Slack {
-		to = all
-	}
-	n := int(to - f.base)
-	if n > 0 {
-		if _, err := f.out.Write(f.held[:n]); err != nil {
-			return err
-		}
-		f.held = f.held[:copy(f.held, f.held[n:])]
-		f.base = to
+	if err := f.let(to); err != nil {
+		return err
 	}
 	if len(f.held) > maxHeldFrames {
 		return errFrame // of a few bytes of payload in very many frames
@@ -241,76 +239,30 @@ func (f *frames) release() error {
 	return nil
 }
 
-// messages carries a WebSocket: what the client says passes frames, and what
-// it hears through, if that is not nil.
-func (t *transfer) messages(through filter) *refusal {
-	scanner, err := t.watch.scanner()
-	if err != nil {
-		return blind(err)
-	}
-	b := t.pass.bearing(t.up.secure)
-	both := &tunnelled{idle: t.limits.idle, conduits: t.conduits}
-	both.moved()
-	notes := b.Scan != policy.ScanBlock && b.Scan != policy.ScanRedact
-	var refused *refusal
-	looked := newFrames(scanner, counted{both, t.up.conn, t.pass.spend}, notes, func(f scan.Finding, split bool) error {
-		_, refused = t.handle(t.pass.asked(), t.pass, sighting{Finding: f, at: inMessage, split: split}, b)
-		if refused != nil {
-			return refused
-		}
+// Holds says whether anything of a payload is held back.
+func (f *frames) Holds() bool { return len(f.marks) > 0 }
+
+// Pause lets out all that was looked at, when the client has had nothing to say
+// for a while.
+func (f *frames) Pause() error {
+	if len(f.marks) == 0 {
 		return nil
-	})
-	var up sync.WaitGroup
-	up.Go(func() {
-		err := both.through(looked, end{t.conn, t.br})
-		if errors.Is(err, errFrame) && refused == nil {
-			refused = unscanned(b, errFrame.Error())
-		}
-		if refused != nil {
-			t.pass.cut(refused)
-		}
-		if err == nil {
-			err = closeWrite(t.up.conn)
-		}
-		if err != nil {
-			t.up.conn.Close()
-			t.conn.Close()
-		}
-	})
-	both.carry(throughFilter(t.conn, through), end{t.up.conn, t.up.br}, t.pass.receive)
-	up.Wait()
-	return refused
-}
-
-// counted writes to one end of a tunnel.
-type counted struct {
-	tunnel *tunnelled
-	dst    net.Conn
-	count  func(int) error
-}
-
-func (c counted) Write(p []byte) (int, error) { return len(p), c.tunnel.write(c.dst, p, c.count) }
-
-// through copies one direction into out, to its end.
-func (t *tunnelled) through(out io.Writer, src end) error {
-	buffer := make([]byte, readerSize)
-	for {
-		if err := src.conn.SetReadDeadline(time.Now().Add(t.idle - t.quiet())); err != nil {
-			return err
-		}
-		n, err := src.br.Read(buffer)
-		if n > 0 {
-			if _, werr := out.Write(buffer[:n]); werr != nil {
-				return werr
-			}
-			t.moved()
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded) && t.quiet() < t.idle: // the other direction moved meanwhile
-		case err != nil:
-			return err
-		}
 	}
+	to := f.marks[len(f.marks)-1].wire
+	f.marks = f.marks[:0]
+	return f.let(to)
+}
+
+// let lets out the wire up to there.
+func (f *frames) let(to int64) error {
+	n := int(to - f.base)
+	if n <= 0 {
+		return nil
+	}
+	if _, err := f.out.Write(f.held[:n]); err != nil {
+		return err
+	}
+	f.held = f.held[:copy(f.held, f.held[n:])]
+	f.base = to
+	return nil
 }

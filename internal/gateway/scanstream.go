@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
+	"time"
 )
 
 // scan acts on what is left of what was seen in the head of an HTTP/2 request,
@@ -31,14 +33,26 @@ func (s *stream) guarded(body io.ReadCloser) io.ReadCloser {
 	return g
 }
 
-// guarded is a body of an HTTP/2 request that passes a guard.
+// guarded is a body of an HTTP/2 request that passes a guard. One goroutine
+// reads it; another may close it meanwhile (TestGivenUpWhileDecoding).
 type guarded struct {
 	io.ReadCloser
-	guard *guard
-	out   bytes.Buffer
-	err   error
 	// trailer is filled in when the body ends.
 	trailer http.Header
+	ahead   chan piece // of a read under way; nil without one
+	out     bytes.Buffer
+	err     error
+
+	mu     sync.Mutex // guards the rest
+	guard  *guard
+	closed bool
+}
+
+// piece is what a read gave.
+type piece struct {
+	buffer *[bufferSize]byte
+	n      int
+	err    error
 }
 
 func (b *guarded) Read(p []byte) (int, error) {
@@ -46,33 +60,86 @@ func (b *guarded) Read(p []byte) (int, error) {
 		if b.err != nil {
 			return 0, b.err
 		}
-		b.err = b.fill(p[:min(len(p), bufferSize)])
+		b.err = b.fill()
 	}
 	return b.out.Read(p)
 }
 
-// fill reads the next piece, by way of room.
-func (b *guarded) fill(room []byte) error {
-	n, err := b.ReadCloser.Read(room)
-	_, kept := b.guard.Write(room[:n])
-	if kept == nil && err == nil {
-		kept = b.guard.Pause()
+// fill takes the next piece of the body. When none comes for a moment, what is
+// held back goes on.
+func (b *guarded) fill() error {
+	if b.ahead == nil {
+		b.ahead = make(chan piece, 1)
+		go b.readAhead(b.ahead) // ends with its read, which Close ends
 	}
-	if kept == nil && errors.Is(err, io.EOF) {
-		kept = b.guard.end(fieldsOf(b.trailer))
+	var quiet <-chan time.Time
+	if b.holds() {
+		timer := time.NewTimer(guardPatience)
+		defer timer.Stop()
+		quiet = timer.C
 	}
-	if kept == nil {
+	select {
+	case <-quiet:
+		return b.guardedly(b.guard.Pause)
+	case next := <-b.ahead:
+		b.ahead = nil
+		defer buffers.Put(next.buffer)
+		return b.take(next)
+	}
+}
+
+func (b *guarded) readAhead(to chan<- piece) {
+	next := piece{buffer: buffers.Get().(*[bufferSize]byte)}
+	next.n, next.err = b.ReadCloser.Read(next.buffer[:])
+	to <- next
+}
+
+func (b *guarded) holds() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.guard.Holds()
+}
+
+// take has the guard look at a piece.
+func (b *guarded) take(next piece) error {
+	err := b.guardedly(func() error {
+		if _, err := b.guard.Write(next.buffer[:next.n]); err != nil || !errors.Is(next.err, io.EOF) {
+			return err
+		}
+		return b.guard.end(fieldsOf(b.trailer))
+	})
+	if err != nil {
 		return err
 	}
-	if why := b.guard.explain(kept); why != nil {
+	return next.err
+}
+
+// guardedly uses the guard, and says why the body goes no further.
+func (b *guarded) guardedly(use func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return io.ErrClosedPipe
+	}
+	err := use()
+	if err == nil {
+		return nil
+	}
+	if why := b.guard.explain(err); why != nil {
 		b.guard.pass.cut(why)
 		return why
 	}
-	return kept
+	return err
 }
 
 // Close gives up what was not read to its end.
 func (b *guarded) Close() error {
-	b.guard.stop()
-	return b.ReadCloser.Close()
+	err := b.ReadCloser.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		b.guard.stop()
+	}
+	return err
 }

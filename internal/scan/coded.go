@@ -39,13 +39,18 @@ type Coded struct {
 	resume  func() (struct{}, bool)
 	stop    func()
 	held    []byte
-	took    int64 // of the body, in all
-	left    int64 // of it, let out
-	clean   int64 // of it, up to which all that it decodes to was seen
+	took    int64       // of the body, in all
+	left    int64       // of it, let out
+	clean   int64       // of it, up to which all that it decodes to may leave
+	marks   []codedMark // behind clean
 	decoded int64
 	ended   bool // the coding
 	err     error
 }
+
+// codedMark says that the body up to here decodes to so much, which was seen,
+// and to nothing else.
+type codedMark struct{ body, decoded int64 }
 
 // Coded makes one for a body in the coding that encoding names, or fails with
 // [ErrEncoding].
@@ -75,10 +80,8 @@ func (c *Coded) decode(r io.Reader) {
 		n, err := r.Read(buffer)
 		c.judge(c.plain.Write(buffer[:n]))
 		c.decoded += int64(n)
-		// What was read of the body so far has decoded to what was seen, and to
-		// nothing else.
-		if n < len(buffer) && c.decoded-c.plain.Safe() <= Slack {
-			c.clean = c.feed.read
+		if n < len(buffer) {
+			c.mark()
 		}
 		if errors.Is(err, io.EOF) {
 			c.ended = true
@@ -93,6 +96,25 @@ func (c *Coded) decode(r io.Reader) {
 			return
 		}
 	}
+}
+
+// mark notes how far the body was seen, and what of it may leave.
+func (c *Coded) mark() {
+	if last := len(c.marks) - 1; last >= 0 && c.marks[last].decoded == c.decoded {
+		c.marks = c.marks[:last]
+	}
+	c.marks = append(c.marks, codedMark{c.feed.read, c.decoded})
+	c.advance(c.plain.Safe(false))
+}
+
+// advance lets out what decodes to the first safe bytes.
+func (c *Coded) advance(safe int64) {
+	n := 0
+	for n < len(c.marks) && c.marks[n].decoded <= safe {
+		c.clean = c.marks[n].body
+		n++
+	}
+	c.marks = c.marks[:copy(c.marks, c.marks[n:])]
 }
 
 func (c *Coded) judge(found []Finding) {
@@ -122,7 +144,7 @@ func (c *Coded) Write(p []byte) (int, error) {
 	case len(c.feed.text) > 0:
 		return 0, c.fail(ErrBehind)
 	}
-	if err := c.release(min(c.clean, c.raw.Safe())); err != nil {
+	if err := c.release(min(c.clean, c.raw.Safe(false))); err != nil {
 		return 0, err
 	}
 	if len(c.held) > maxHeld {
@@ -131,8 +153,18 @@ func (c *Coded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Pause does nothing: what is held back has not been seen.
-func (c *Coded) Pause() error { return c.err }
+// Holds says whether anything is held back that Pause would let out.
+func (c *Coded) Holds() bool { return len(c.marks) > 0 || c.clean > c.left }
+
+// Pause is [Gate.Pause], for what was seen: a decompressor may not have said
+// yet what the last bytes decode to.
+func (c *Coded) Pause() error {
+	if c.err != nil {
+		return c.err
+	}
+	c.advance(c.decoded)
+	return c.release(c.clean)
+}
 
 // Close ends the body, and lets out the rest of it.
 func (c *Coded) Close() error {

@@ -22,7 +22,7 @@ var ErrBlocked = errors.New("the scanner found what must not leave")
 
 // Gate is a writer that lets bytes through once it is certain that they are
 // no part of anything that is looked for. It holds back [Scanner.Lookback]
-// bytes at most, and nothing at all when nothing has begun.
+// bytes at most, as many of whatever is written: see [Stream.Safe].
 type Gate struct {
 	// Notes says that credentials of others are let through whatever decide
 	// says, so that nothing is held back for them.
@@ -33,7 +33,6 @@ type Gate struct {
 	held   []byte // what was written and has not left
 	base   int64  // the offset of held's first byte
 	marks  []span // in held, to be redacted
-	hidden int64  // where the last of what was redacted ended
 	err    error
 }
 
@@ -61,42 +60,41 @@ func (g *Gate) Write(p []byte) (int, error) {
 	return len(p), g.release(g.safe())
 }
 
-// Slack is how many bytes of something that has begun may leave when the source
-// has no more to say for now. All of them are less than any value.
-const Slack = MinValue - 1
+// Holds says whether anything is held back.
+func (g *Gate) Holds() bool { return len(g.held) > 0 }
 
-// Pause says that the source waits, perhaps for an answer to what it has said
-// so far: the last bytes of an ordinary message, which might begin something,
-// are let out. Who cuts a value there could as well send its parts by
-// themselves.
+// Pause says that the source has had nothing to say for a while, and perhaps
+// waits for an answer: all that is held back is let out. Who pauses within a
+// value has its beginning leave, and could as well send its parts by
+// themselves; what goes on from it is still found.
 func (g *Gate) Pause() error {
-	end := g.base + int64(len(g.held))
-	if g.err != nil || end-g.safe() > Slack {
+	if g.err != nil {
 		return g.err
 	}
-	return g.release(end)
+	return g.release(g.base + int64(len(g.held)))
 }
 
-// safe is Stream.Safe, for what can be refused.
-func (g *Gate) safe() int64 {
-	if g.Notes {
-		return g.stream.safeValues()
-	}
-	return g.stream.Safe()
-}
-
-// Flush lets out what is held, if what has begun is at most so many bytes,
-// those that left before included: so little would keep somebody waiting who
-// reads as it comes. What goes on from it is still found, but for these bytes.
-// Right behind what was redacted nothing leaves early: a long value is looked
-// for by pieces, and would lose the beginning of each (TestGateFlushes).
-func (g *Gate) Flush(most int) error {
-	safe, end := g.safe(), g.base+int64(len(g.held))
-	if g.err != nil || end-safe > int64(most) || g.hidden > 0 && safe-g.hidden < MinValue {
+// PauseLine is Pause for what ends with the last line: a byte that is in no
+// value that a header can carry.
+func (g *Gate) PauseLine() error {
+	if g.err != nil {
 		return g.err
 	}
-	return g.release(end)
+	return g.release(g.base + int64(Line(g.held)))
 }
+
+// Line is how much of text is there up to the end of its last line, or to the
+// last byte that is no printable ASCII.
+func Line(text []byte) int {
+	n := len(text)
+	for n > 0 && text[n-1] >= ' ' && text[n-1] <= '~' {
+		n--
+	}
+	return n
+}
+
+// safe is how much may leave.
+func (g *Gate) safe() int64 { return g.stream.Safe(g.Notes) }
 
 // Close lets the rest out. It does not close the destination.
 func (g *Gate) Close() error {
@@ -120,8 +118,7 @@ func (g *Gate) judge(found []Finding) bool {
 		switch g.decide(f) {
 		case Pass:
 		case Redact:
-			g.hidden = f.Offset + int64(f.Length)
-			g.marks = append(g.marks, span{f.Offset, g.hidden})
+			g.marks = append(g.marks, span{f.Offset, f.Offset + int64(f.Length)})
 		default:
 			clear(g.held)
 			g.held = nil

@@ -80,6 +80,7 @@ type Scanner struct {
 	rows     []row
 	allowed  map[[sha256.Size]byte]bool
 	lookback int // bytes that a stream keeps
+	window   int // bytes that are held back, always; 0 without values
 }
 
 // New builds a scanner. A value that is too short to be told from ordinary
@@ -114,6 +115,9 @@ func New(o Options) (*Scanner, error) {
 		return nil, err
 	}
 	s.filter = g.filter()
+	if len(s.values) > 0 {
+		s.window = s.machine.longest
+	}
 	s.lookback = max(s.machine.longest, maxCredential) + beforeToken
 	return s, nil
 }

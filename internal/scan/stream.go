@@ -53,33 +53,36 @@ func (t *Stream) Close() []Finding {
 	return found
 }
 
-// Safe is the offset before which nothing will be found any more: bytes from
-// there on may yet turn out to be part of something.
-func (t *Stream) Safe() int64 {
-	safe := t.safeValues()
+// Safe is the offset before which all may leave: bytes from there on may yet
+// turn out to be part of something. Where values are looked for it is behind by
+// the length of the longest of their forms, whatever was written: who chose the
+// bytes, and sees which are held back, learns nothing of a value that they may
+// begin (TestGateTellsNothing). With notes, credentials do not count; their
+// forms are public.
+func (t *Stream) Safe(notes bool) int64 {
+	safe := max(0, t.total-int64(t.s.window))
+	if notes {
+		return safe
+	}
+	if t.s.window == 0 {
+		safe = t.begun()
+	}
 	for _, c := range t.candidates {
 		safe = min(safe, c.start)
 	}
 	return safe
 }
 
-// safeValues is Safe without the credentials whose keyword was seen already.
-func (t *Stream) safeValues() int64 {
+// begun is where the longest form begins that may be under way.
+func (t *Stream) begun() int64 {
 	if t.state == 0 {
 		return t.total
 	}
 	return max(t.run, t.total-int64(t.s.machine.states[t.state].deep))
 }
 
-// Pending is how many of the last bytes that were written may be part of
-// something that is not complete; with notes, credentials whose keyword was
-// seen do not count.
-func (t *Stream) Pending(notes bool) int64 {
-	if notes {
-		return t.total - t.safeValues()
-	}
-	return t.total - t.Safe()
-}
+// Pending is how many of the last bytes that were written are not safe.
+func (t *Stream) Pending(notes bool) int64 { return t.total - t.Safe(notes) }
 
 // Lookback is how many bytes Safe may be behind, at most.
 func (s *Scanner) Lookback() int { return s.lookback }
