@@ -87,6 +87,11 @@ func runLogin(ctx context.Context, opts *loginOptions) error {
 		return withCode(exitUsage, err)
 	}
 	logins := opts.logins(root)
+	release, err := loginTurn(ctx, logins)
+	if err != nil {
+		return err
+	}
+	defer release()
 	kept, err := logins.Keep(ctx, token.From, secret, opts.File)
 	if err != nil {
 		if !opts.File {
@@ -193,6 +198,11 @@ func runLogout(ctx context.Context, app *App) error {
 		return err
 	}
 	logins := app.logins(root)
+	release, err := loginTurn(ctx, logins)
+	if err != nil {
+		return err
+	}
+	defer release()
 	login, found, err := logins.Forget(ctx)
 	switch {
 	case err != nil:

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/hint"
@@ -37,26 +36,6 @@ func (a *App) sources(stateRoot string) environ.Sources {
 			}
 			return value, err
 		},
-	}
-}
-
-// keepTime bounds the keeping of a login, for which nobody may be there to
-// unlock anything.
-const keepTime = 20 * time.Second
-
-// keepRenewed keeps a login that the gateway renewed where it was kept before.
-func (a *App) keepRenewed(stateRoot string) func(name, login string) {
-	return func(_, login string) {
-		logins := a.logins(stateRoot)
-		kept, found, err := logins.Kept()
-		if err == nil && found {
-			ctx, cancel := context.WithTimeout(context.Background(), keepTime)
-			defer cancel()
-			_, err = logins.Keep(ctx, kept.Name, login, kept.Place == keychain.InFile)
-		}
-		if err != nil {
-			a.note("warning: the renewed login is not kept, so that you will have to log in again: %v", err)
-		}
 	}
 }
 

@@ -117,7 +117,7 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	for _, name := range bottle.TooShort(plan.Spec, secrets) {
 		opts.note("claude-bottle: warning: the secret %s is too short to be looked for in what leaves", name)
 	}
-	secrets = secrets.Keeping(opts.keepRenewed(h.store.Root()))
+	secrets = secrets.Keeping(opts.keeper(h.store.Root()))
 	opts.progress.Show("launching " + plan.Name)
 	b, err := h.platform.Launch(ctx, plan, secrets)
 	opts.progress.Done()

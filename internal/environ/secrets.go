@@ -23,20 +23,37 @@ type Secrets struct {
 	// the fields then, and of a function only its address.
 	reveal func() []string
 	broker func() []broker.Secret
-	keep   func(name, login string)
+	keeper Keeper
 }
 
-// Keeping is s whose logins, when they are renewed, go to keep, by the name of
-// the secret.
-func (s Secrets) Keeping(keep func(name, login string)) Secrets {
-	s.keep = keep
+// Keeper is where logins that a gateway renews are kept, for all of a person's
+// runs. Nil functions keep nothing, and let everybody renew.
+type Keeper struct {
+	// Turn waits, until ctx ends, for the turn to renew the login of a secret,
+	// and returns it as it is kept now; empty when it is kept no more.
+	Turn func(ctx context.Context, name string) (login string, err error)
+	// Renewed ends the turn. A login that is not empty is kept.
+	Renewed func(name, login string)
+}
+
+// Keeping is s whose logins, when they are renewed, go to keeper.
+func (s Secrets) Keeping(keeper Keeper) Secrets {
+	s.keeper = keeper
 	return s
 }
 
-// Renewed keeps a login that was renewed.
+// Turn is the keeper's.
+func (s Secrets) Turn(ctx context.Context, name string) (login string, err error) {
+	if s.keeper.Turn == nil {
+		return "", nil
+	}
+	return s.keeper.Turn(ctx, name)
+}
+
+// Renewed is the keeper's.
 func (s Secrets) Renewed(name, login string) {
-	if s.keep != nil {
-		s.keep(name, login)
+	if s.keeper.Renewed != nil {
+		s.keeper.Renewed(name, login)
 	}
 }
 

@@ -80,7 +80,8 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 	if s.broker, err = newBroker(boot.Policy.Secrets, boot.Secrets); err != nil {
 		return errors.Join(err, s.close())
 	}
-	s.newRenewers(boot.Secrets, func(renewed wire.Renewed) error { return conn.WriteJSON(wire.KindRenewed, renewed) })
+	turns := newTurns(conn.WriteJSON)
+	s.newRenewers(boot.Secrets, turns)
 	s.watchFor(boot.Watch, s.broker)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -92,8 +93,12 @@ func serve(ctx context.Context, conn *wire.Conn, out outside, open opener) error
 		ready.Canaries = s.trial.canaries
 	}
 	defer s.trial.end()
+	if boot.Word == "" {
+		close(turns.settled)
+	}
 	go func() { // ends with stdin, or with the process
-		err := s.control(ctx, conn)
+		err := s.control(ctx, conn, turns)
+		turns.left()
 		if boot.Attached || errors.Is(err, wire.ErrProtocol) {
 			cancel()
 		}

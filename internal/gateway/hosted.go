@@ -75,7 +75,7 @@ func host(ctx context.Context, conn *wire.Conn, stderr io.Writer) error {
 	defer program.end(cancel)
 	s.trial.process = strconv.Itoa(program.cmd.Process.Pid)
 	go func() { // ends with stdin, or with the process
-		err := s.control(ctx, conn)
+		err := s.control(ctx, conn, newTurns(conn.WriteJSON)) // it renews nothing
 		if boot.Attached || errors.Is(err, wire.ErrProtocol) {
 			cancel()
 		}

@@ -15,7 +15,6 @@ import (
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
-	"claude-bottle/internal/wire"
 )
 
 // A secret is renewed renewalLead before it expires. A failure is tried again
@@ -25,8 +24,6 @@ const (
 	renewalPause    = 5 * time.Second
 	renewalPatience = 5 * time.Minute
 	renewalAnswer   = 64 << 10 // bytes
-	// trialPause is how long a gateway on trial waits before it looks again.
-	trialPause = 20 * time.Millisecond
 )
 
 // renewer keeps one secret from expiring. The refresh token goes to the
@@ -36,20 +33,19 @@ type renewer struct {
 	*server
 	name    string
 	renewal broker.Renewal
-	// tell has the launcher keep what was renewed.
-	tell func(wire.Renewed) error
+	turns   *turns
 
 	mu    sync.Mutex // guards fresh
 	fresh chan struct{}
 }
 
 // newRenewers are those of the secrets that expire.
-func (s *server) newRenewers(secrets []broker.Secret, tell func(wire.Renewed) error) {
+func (s *server) newRenewers(secrets []broker.Secret, turns *turns) {
 	for _, secret := range secrets {
 		if secret.Renewal == nil {
 			continue
 		}
-		r := &renewer{server: s, name: secret.Name, renewal: *secret.Renewal, tell: tell, fresh: make(chan struct{})}
+		r := &renewer{server: s, name: secret.Name, renewal: *secret.Renewal, turns: turns, fresh: make(chan struct{})}
 		if time.Until(r.renewal.Expires) > renewalLead {
 			close(r.fresh)
 		}
@@ -77,8 +73,13 @@ func (s *server) awaitFresh(ctx context.Context, to authority) {
 	}
 }
 
-// run renews until ctx ends.
+// run renews until ctx ends, once the bottle is proved.
 func (r *renewer) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-r.turns.settled:
+	}
 	pause := time.Duration(0) // after a failure
 	for {
 		wait := max(time.Until(r.renewal.Expires)-renewalLead, pause, 0)
@@ -89,36 +90,51 @@ func (r *renewer) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		switch {
-		case r.trial.on(): // nothing leaves yet
-			pause = trialPause
-		case r.renew(ctx) == nil:
+		if r.renew(ctx) == nil {
 			pause = 0
-		default:
-			pause = min(max(2*pause, renewalPause), renewalPatience)
+			continue
 		}
+		pause = min(max(2*pause, renewalPause), renewalPatience)
 	}
 }
 
-// renew asks for another value once and puts it in place. The record has a line
-// of it before anything leaves, and of its failure one more. Once the endpoint
-// has answered the former refresh token may be worth nothing, so what it gave
-// is handed on before all else that can fail (TestRenewalNeedsTheRecord,
-// TestRenewalOutlivesTheRecord).
+// renew asks for another value once and puts it in place. It waits for its turn
+// among the runs that have this login, and where one of them has renewed it
+// meanwhile takes what that got. The record has a line of what is asked before
+// anything leaves, and of its failure one more. Once the endpoint has answered
+// the former refresh token may be worth nothing, so what it gave is handed on
+// before all else that can fail, also when the gateway is told to end meanwhile
+// (TestRenewalNeedsTheRecord, TestRenewalOutlivesTheRecord, TestRenewalHasGrace).
 func (r *renewer) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*r.limits.dial)
-	defer cancel()
 	u, err := url.Parse(r.renewal.URL)
 	if err != nil || u.Scheme != "https" {
 		return errors.New("renew: the endpoint is no https URL")
 	}
 	p := policy.Request{Kind: policy.HTTPS, Host: u.Hostname(), Port: 443, Method: http.MethodPost, Path: u.EscapedPath()}
-	login, err := r.ask(ctx, r.policy(), p)
+	turn, err := r.turns.take(ctx, r.name)
 	if err != nil {
 		return r.failed(p, err)
 	}
+	ctx, cancel := r.turns.grace(2 * r.limits.dial)
+	defer cancel()
+	if kept, is := broker.ParseLogin(turn.Login); is && kept.Refresh != r.renewal.Token {
+		r.renewal.Token = kept.Refresh
+		if time.Until(kept.Expires) > renewalLead {
+			told := r.turns.give(r.name, "")
+			return errors.Join(r.hold(p, kept, "another run renewed it"), told)
+		}
+	}
+	login, err := r.ask(ctx, r.policy(), p)
+	if err != nil {
+		return errors.Join(r.failed(p, err), r.turns.give(r.name, ""))
+	}
+	told := r.turns.give(r.name, login.Text())
+	return errors.Join(r.hold(p, login, "it was renewed"), told)
+}
+
+// hold puts a login in place of the one before, and says in the record why.
+func (r *renewer) hold(p policy.Request, login broker.Login, why string) error {
 	r.renewal.Token = login.Refresh
-	told := r.tell(wire.Renewed{Name: r.name, Login: login.Text()})
 	r.watch.renewed(r.name, login.Value) // before anything holds it
 	if err := r.broker.Renew(r.name, login.Value); err != nil {
 		return r.failed(p, err)
@@ -131,7 +147,10 @@ func (r *renewer) renew(ctx context.Context) error {
 		close(r.fresh)
 	}
 	r.mu.Unlock()
-	return told
+	e := r.line(p, why)
+	e.Decision, e.Phase = audit.Allowed, audit.Close
+	_ = r.journal.append(e) // nothing depends on it any more
+	return nil
 }
 
 // line is the record's about a renewal.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -21,8 +22,28 @@ import (
 // renewing is a gateway with one login that has expired.
 type renewing struct {
 	*brokered
+	world   *world
 	secret  broker.Secret
 	renewed chan wire.Renewed
+	turn    wire.Turn // what byHand's launcher answers
+	turns   *turns
+}
+
+// launcher answers whoever wants to renew, and notes what it is told.
+func (r *renewing) launcher(answer func() wire.Turn) *turns {
+	r.turns = newTurns(func(kind wire.Kind, v any) error {
+		if kind == wire.KindRenewed {
+			r.renewed <- v.(wire.Renewed)
+			return nil
+		}
+		payload, err := json.Marshal(answer())
+		if err == nil {
+			err = r.turns.granted(wire.Frame{Kind: wire.KindTurn, Payload: payload})
+		}
+		return err
+	})
+	close(r.turns.settled)
+	return r.turns
 }
 
 const (
@@ -46,10 +67,9 @@ func newRenewing(t *testing.T, w *world, e policy.Egress, endpoint http.HandlerF
 		Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, firstValue),
 		Renewal: &broker.Renewal{URL: "https://login.example/v1/oauth/token", ClientID: "client", Token: firstRefresh, Expires: time.Now().Add(-time.Second)},
 	}
-	r := &renewing{secret: s, renewed: make(chan wire.Renewed, 4)}
-	tell := func(renewed wire.Renewed) error { r.renewed <- renewed; return nil }
+	r := &renewing{world: w, secret: s, renewed: make(chan wire.Renewed, 4)}
 	r.brokered = brokerWorldWith(t, w, e, []option{func(srv *server) {
-		srv.newRenewers([]broker.Secret{s}, tell)
+		srv.newRenewers([]broker.Secret{s}, r.launcher(func() wire.Turn { return wire.Turn{Name: "TOKEN"} }))
 		srv.watchFor(nil, srv.broker)
 		srv.inspector.strict = trust{system: person.pem()}.config
 		srv.inspector.upstream = trust{system: person.pem(), extra: project.pem()}.config
@@ -150,14 +170,15 @@ func byHand(t *testing.T, endpoint http.HandlerFunc, opts ...option) (*renewing,
 		Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, firstValue),
 		Renewal: &broker.Renewal{URL: "https://login.example/v1/oauth/token", ClientID: "client", Token: firstRefresh},
 	}
-	r := &renewing{secret: s, renewed: make(chan wire.Renewed, 4)}
+	r := &renewing{world: w, secret: s, renewed: make(chan wire.Renewed, 4), turn: wire.Turn{Name: "TOKEN"}}
 	var one *renewer
 	opts = append(opts, func(srv *server) {
-		srv.newRenewers([]broker.Secret{s}, func(renewed wire.Renewed) error { r.renewed <- renewed; return nil })
+		srv.newRenewers([]broker.Secret{s}, r.launcher(func() wire.Turn { return r.turn }))
 		one, srv.renewers = srv.renewers[0], nil
 		srv.inspector.strict = trust{system: person.pem()}.config
 	})
 	r.brokered = brokerWorldWith(t, w, allow("login.example"), opts, s)
+	r.notary = person
 	say(t, r.proxy, "GET http://other.example/ HTTP/1.1\r\nHost: other.example\r\n\r\n") // it serves
 	return r, one
 }
@@ -230,4 +251,81 @@ func TestRenewalOutlivesTheRecord(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// Of all runs that have a login one renews it: a gateway whose turn shows that
+// another has, goes on with what that got, and with its refresh token when that
+// is about to expire too. One that gets no turn asks nobody.
+func TestRenewalTakesTurns(t *testing.T) {
+	const thirdValue, thirdRefresh = "sk-ant-oat01-thirdthirdthirdthirdthirdthird", "sk-ant-ort01-thirdthirdthird"
+	keeps := func(expires time.Time) wire.Turn {
+		return wire.Turn{Name: "TOKEN", Login: broker.Login{Value: secondValue, Refresh: secondRefresh, Expires: expires}.Text()}
+	}
+	for what, test := range map[string]struct {
+		turn              wire.Turn
+		asked, value, say string
+	}{
+		"nobody has renewed it":        {wire.Turn{Name: "TOKEN", Login: broker.Login{Value: firstValue, Refresh: firstRefresh}.Text()}, firstRefresh, thirdValue, "it was renewed"},
+		"another run has":              {keeps(time.Now().Add(time.Hour)), "", secondValue, "another run renewed it"},
+		"another has, long ago":        {keeps(time.Now().Add(time.Minute)), secondRefresh, thirdValue, "it was renewed"},
+		"nothing is kept any more":     {wire.Turn{Name: "TOKEN"}, firstRefresh, thirdValue, "it was renewed"},
+		"the keychain does not answer": {wire.Turn{Name: "TOKEN", Refused: "it is locked"}, "", firstValue, "could not be renewed: it is locked"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			asked := ""
+			r, one := byHand(t, func(w http.ResponseWriter, q *http.Request) {
+				var body map[string]string
+				_ = json.NewDecoder(q.Body).Decode(&body)
+				asked = body["refresh_token"]
+				fmt.Fprintf(w, `{"access_token": %q, "refresh_token": %q, "expires_in": 28800}`, thirdValue, thirdRefresh)
+			})
+			r.turn = test.turn
+			if err := one.renew(t.Context()); (err != nil) != (test.turn.Refused != "") {
+				t.Error(err)
+			}
+			if asked != test.asked {
+				t.Errorf("the endpoint is asked with %q", asked)
+			}
+			r.eventually("its line", func(e audit.Event) bool { return strings.Contains(e.Reason, test.say) })
+			if test.turn.Refused != "" {
+				if len(r.renewed) > 0 {
+					t.Error("a turn that there was not is given back")
+				}
+				return
+			}
+			if got := <-r.renewed; (got.Login != "") != (asked != "") {
+				t.Errorf("the turn ends with a login: %v", got.Login != "")
+			}
+			r.serve(r.world, "api.example", checks(test.value))
+			if got := fetch(t, r.speak(protoHTTP1), "GET", "https://api.example/x", nil, bearer(r.secret.Placeholder)); got.StatusCode != http.StatusOK {
+				t.Errorf("%d %q", got.StatusCode, got.body)
+			}
+		})
+	}
+}
+
+// A gateway that is told to end while the endpoint answers hands on what that
+// gave; one whose launcher is gone does not stay for it.
+func TestRenewalHasGrace(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		var r *renewing
+		r, one := byHand(t, func(w http.ResponseWriter, q *http.Request) {
+			end()
+			r.server.end()
+			if gone {
+				r.turns.left()
+				_, _ = io.Copy(io.Discard, q.Body) // or its end is not seen
+				<-q.Context().Done()
+			}
+			fmt.Fprintf(w, `{"access_token": %q, "refresh_token": %q, "expires_in": 28800}`, secondValue, secondRefresh)
+		})
+		if err := one.renew(ctx); (err != nil) != gone {
+			t.Errorf("gone: %v, and it says %v", gone, err)
+		}
+		if login, is := broker.ParseLogin((<-r.renewed).Login); is == gone || is && login.Refresh != secondRefresh {
+			t.Errorf("gone: %v, and the launcher gets a login: %v", gone, is)
+		}
+	}
 }

@@ -211,13 +211,16 @@ func (s *server) cut() {
 	}
 }
 
-// end closes every connection, and those to come.
+// end closes every connection, and those to come, but lets a renewal that is
+// under way have its answer ([turns.grace]).
 func (s *server) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
-	for conn := range s.conns {
-		conn.Close()
+	for conn, side := range s.conns {
+		if side != renewalSide {
+			conn.Close()
+		}
 	}
 }
 

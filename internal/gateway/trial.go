@@ -109,7 +109,7 @@ func (t *trial) refuse(r policy.Request) *refusal {
 }
 
 // control answers the launcher until the stream ends or says what it may not.
-func (s *server) control(ctx context.Context, conn *wire.Conn) error {
+func (s *server) control(ctx context.Context, conn *wire.Conn, turns *turns) error {
 	for {
 		f, err := conn.Read()
 		if err != nil {
@@ -127,6 +127,11 @@ func (s *server) control(ctx context.Context, conn *wire.Conn) error {
 		case f.Kind == wire.KindSettle && s.trial.on():
 			if err := s.settle(conn, f); err != nil {
 				return errors.Join(err, conn.WriteError(err))
+			}
+			close(turns.settled)
+		case f.Kind == wire.KindTurn:
+			if err := turns.granted(f); err != nil {
+				return err
 			}
 		default:
 			return fmt.Errorf("%w: %v frame", wire.ErrProtocol, f.Kind)

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 )
 
@@ -69,6 +71,23 @@ func (l Logins) Read(ctx context.Context, login Login) (string, error) {
 		return l.file().Get(login.Name)
 	}
 	return l.System.Get(ctx, login.Name)
+}
+
+// turnPause is how often it is seen whether another process has ended its turn.
+const turnPause = 50 * time.Millisecond
+
+// Turn waits, until ctx ends, until no other process changes what is kept, and
+// holds the others off until it is given back: two that renew one login at once
+// would leave it worth nothing (TestRunsShareARenewal).
+func (l Logins) Turn(ctx context.Context) (release func(), err error) {
+	if err := os.MkdirAll(l.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the secrets' directory: %w", err)
+	}
+	lock := flock.New(l.notePath()+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, turnPause); err != nil {
+		return nil, fmt.Errorf("wait for another that changes the login: %w", err)
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // Keep keeps a credential in place of any other. Without a keychain, or where

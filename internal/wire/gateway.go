@@ -11,9 +11,14 @@ import (
 type GatewayClient struct {
 	conn  *Conn
 	ready GatewayReady
-	// Renewed, if set, is called from Wait with each login that the gateway
-	// renewed. It is set before Wait.
+	// Turn, if set, is called when the gateway wants to renew a login, and
+	// returns it as it is kept, once no other run renews it. Renewed, if set, is
+	// called with what became of each turn that it gave. Both are set before
+	// Wait, during which they are called.
+	Turn    func(ctx context.Context, name string) (login string, err error)
 	Renewed func(Renewed)
+
+	turns turns
 }
 
 // NewGatewayClient takes ownership of rwc.
@@ -62,27 +67,33 @@ func (c *GatewayClient) boot(boot GatewayBoot) error {
 // Wait blocks until the gateway ends, after Boot, and says what it said, if
 // anything: a *RemoteError, or nil for a stream that just ended.
 func (c *GatewayClient) Wait() error {
+	defer c.leave()
 	f, err := c.conn.Read()
-	for err == nil && f.Kind == KindRenewed {
-		var renewed Renewed
-		if err := f.Decode(&renewed); err != nil {
-			return err
+	for err == nil {
+		switch f.Kind {
+		case KindRenew:
+			err = c.renew(f)
+		case KindRenewed:
+			err = c.renewed(f)
+		default:
+			return c.last(f)
 		}
-		if c.Renewed != nil {
-			c.Renewed(renewed)
+		if err == nil {
+			f, err = c.conn.Read()
 		}
-		f, err = c.conn.Read()
 	}
-	switch {
-	case err != nil && errors.Is(err, ErrProtocol):
+	if errors.Is(err, ErrProtocol) {
 		return err
-	case err != nil:
-		return nil
-	case f.Kind == KindError:
-		return remoteError(f)
-	default:
-		return fmt.Errorf("%w: %v frame from a gateway at work", ErrProtocol, f.Kind)
 	}
+	return nil
+}
+
+// last is what a gateway at work said that ends it.
+func (c *GatewayClient) last(f Frame) error {
+	if f.Kind == KindError {
+		return remoteError(f)
+	}
+	return fmt.Errorf("%w: %v frame from a gateway at work", ErrProtocol, f.Kind)
 }
 
 // Close ends the stream; with that of an attached gateway, the gateway.

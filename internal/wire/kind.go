@@ -21,8 +21,13 @@ const (
 	KindProbed Kind = 6
 	// KindSettle: launcher to gateway, a Settle. Ready answers it.
 	KindSettle Kind = 7
-	// KindRenewed: gateway, at any time after it is ready; a Renewed.
+	// KindRenewed: gateway; a Renewed, which ends its turn.
 	KindRenewed Kind = 8
+	// KindRenew: gateway, at any time after it is settled; a Renew. KindTurn
+	// answers it.
+	KindRenew Kind = 9
+	// KindTurn: launcher to gateway, a Turn.
+	KindTurn Kind = 10
 
 	// KindStart: launcher; a Start. Everything up to its exit is about it.
 	KindStart Kind = 16
@@ -93,7 +98,7 @@ func (k Kind) limit() (int, bool) {
 		return MaxText, true
 	case KindReady, KindGuestBoot, KindGatewayBoot, KindProbe, KindProbed, KindSettle, KindStart, KindExit,
 		KindAllow, KindReplace, KindChanged, KindCounters, KindCounted, KindFollow, KindRecorded,
-		KindRenewed, KindAttend, KindQuestion, KindAnswer:
+		KindRenewed, KindRenew, KindTurn, KindAttend, KindQuestion, KindAnswer:
 		return MaxControl, true
 	case KindStdin, KindStdout, KindStderr:
 		return MaxData, true
@@ -115,8 +120,8 @@ var kindNames = map[Kind]string{
 	KindStart: "start", KindStdin: "stdin", KindStdinEOF: "stdin eof", KindResize: "resize", KindSignal: "signal",
 	KindCloseOutput: "close output", KindWindow: "window", KindStdout: "stdout", KindStderr: "stderr", KindExit: "exit",
 	KindAllow: "allow", KindReplace: "replace", KindChanged: "changed", KindCounters: "counters", KindCounted: "counted",
-	KindRenewed: "renewed",
-	KindFollow:  "follow", KindRecorded: "recorded", KindAttend: "attend", KindQuestion: "question", KindAnswer: "answer",
+	KindRenewed: "renewed", KindRenew: "renew", KindTurn: "turn",
+	KindFollow: "follow", KindRecorded: "recorded", KindAttend: "attend", KindQuestion: "question", KindAnswer: "answer",
 }
 
 func (k Kind) String() string {

@@ -21,7 +21,7 @@ func TestFramesPrintNoSecret(t *testing.T) {
 	decimal := strings.Trim(fmt.Sprintf("%d", []byte(value)), "[]")
 	shown := []string{value, hex.EncodeToString([]byte(value)), decimal}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
-		for _, holder := range []any{boot, &boot, boot.Secrets[0], boot.Secrets[0].Renewal, pair, login, Renewed{Name: "TOKEN", Login: login.Text()}} {
+		for _, holder := range []any{boot, &boot, boot.Secrets[0], boot.Secrets[0].Renewal, pair, login, Renewed{Name: "TOKEN", Login: login.Text()}, Turn{Name: "TOKEN", Login: login.Text()}} {
 			text := strings.ToLower(fmt.Sprintf(verb, holder))
 			for _, form := range shown {
 				if strings.Contains(text, form) {

@@ -33,6 +33,7 @@ func (l *launch) startGateway(ctx context.Context, b *instance, secrets environ.
 	}
 	defer failpoint.Span("docker.gateway-boot")()
 	b.gateway = wire.NewGatewayClient(l.made.gateway)
+	b.gateway.Turn = secrets.Turn
 	b.gateway.Renewed = func(r wire.Renewed) { secrets.Renewed(r.Name, r.Login) }
 	boot := wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress,

@@ -150,6 +150,7 @@ func (b *instance) Close() error {
 }
 
 func (b *instance) close() error {
+	platform.Finish(b.gateway)
 	b.unwatch()
 	defer b.ends()
 	// The deadline of a removal counts from its turn. One that does not come in

@@ -173,6 +173,7 @@ func (b *instance) Close() error {
 }
 
 func (b *instance) end() error {
+	platform.Finish(b.gateway)
 	b.unwatch()
 	if b.teardown != nil {
 		return b.teardown.Close()

@@ -248,6 +248,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 func (l *launch) bootGateway(ctx context.Context, b *instance, secrets environ.Secrets) error {
 	defer failpoint.Span("native.gateway-boot")()
 	part := l.plan.Native
+	b.gateway.Turn = secrets.Turn
 	b.gateway.Renewed = func(r wire.Renewed) { secrets.Renewed(r.Name, r.Login) }
 	return b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,

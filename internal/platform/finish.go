@@ -1,0 +1,22 @@
+package platform
+
+import (
+	"context"
+	"time"
+
+	"claude-bottle/internal/wire"
+)
+
+// finishPatience is how long a bottle that is closed waits for a renewal that
+// its gateway has begun.
+const finishPatience = 15 * time.Second
+
+// Finish is the gateway's, for one that was launched here; else it is nil.
+func Finish(gateway *wire.GatewayClient) {
+	if gateway == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), finishPatience)
+	defer cancel()
+	gateway.Finish(ctx)
+}
