@@ -1,30 +1,23 @@
 package gateway
 
 import (
-	"archive/zip"
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 	"claude-bottle/test/engine"
+	"claude-bottle/test/origins"
 )
 
 // TestRealClientsBrokered runs the programs that agents use with placeholders,
@@ -55,12 +48,12 @@ func TestRealClientsBrokered(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"login": "acme", "path": %q}`, r.URL.Path)
 	}))
-	c.origin("npm.example", c.wants("NPM_TOKEN", afterScheme, npmRegistry(t)))
-	c.origin("pypi.example", c.wants("PIP_TOKEN", password, pypiIndex(t)))
+	c.origin("npm.example", c.wants("NPM_TOKEN", afterScheme, origins.Publishing().ServeHTTP))
+	c.origin("pypi.example", c.wants("PIP_TOKEN", password, origins.PrivateIndex(t).ServeHTTP))
 	c.origin("upload.example", c.wants("TWINE_TOKEN", password, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
-	c.origin("registry.example", c.wants("IMAGE_TOKEN", password, imageRegistry(t)))
+	c.origin("registry.example", c.wants("IMAGE_TOKEN", password, origins.Images(t).ServeHTTP))
 	c.aws(t, "dynamodb.eu-west-1.amazonaws.com", `{"TableNames": ["table-of-acme"]}`)
 	c.aws(t, "acme.s3.eu-west-1.amazonaws.com", ``)
 	for _, client := range []struct{ name, script, want string }{
@@ -139,12 +132,12 @@ func newClients(t *testing.T, w *world, terms map[string]policy.Secret) *clients
 	root := filepath.Join(dir, "root.pem")
 	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.authority.Raw})
 	wheel, image := filepath.Join(dir, "acme-1.0-py3-none-any.whl"), filepath.Join(dir, "image")
-	for path, data := range map[string][]byte{root: data, wheel: wheelFile(t)} {
+	for path, data := range map[string][]byte{root: data, wheel: origins.Wheel(t)} {
 		if err := os.WriteFile(path, data, 0o644); err != nil { //nolint:gosec // G306: no secrets
 			t.Fatal(err)
 		}
 	}
-	imageDir(t, image)
+	origins.ImageDir(t, image)
 	plain := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(strings.ToLower(v), "=")
 		return strings.HasSuffix(name, "_proxy") || strings.HasPrefix(name, "npm_") || strings.HasPrefix(name, "pip_") ||
@@ -188,185 +181,18 @@ func afterScheme(r *http.Request) string {
 	return token
 }
 
-// npmRegistry takes packages and hands them out.
-func npmRegistry(t *testing.T) http.HandlerFunc {
-	t.Helper()
-	var mu sync.Mutex
-	documents := map[string][]byte{}
-	return func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		body, _ := io.ReadAll(r.Body)
-		if r.Method == http.MethodPut {
-			documents[r.URL.Path] = body
-			w.WriteHeader(http.StatusCreated)
-			_, _ = w.Write([]byte(`{"ok": true}`))
-			return
-		}
-		document, found := documents[r.URL.Path]
-		if !found {
-			http.Error(w, "{}", http.StatusNotFound)
-			return
-		}
-		_, _ = w.Write(document)
-	}
-}
-
-// pypiIndex hands out one wheel (PEP 503).
-func pypiIndex(t *testing.T) http.HandlerFunc {
-	t.Helper()
-	wheel := wheelFile(t)
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/simple/acme/":
-			w.Header().Set("Content-Type", "text/html")
-			fmt.Fprint(w, `<a href="/files/acme-1.0-py3-none-any.whl">acme-1.0-py3-none-any.whl</a>`)
-		case "/files/acme-1.0-py3-none-any.whl":
-			_, _ = w.Write(wheel)
-		default:
-			http.NotFound(w, r)
-		}
-	}
-}
-
-// wheelFile is an empty wheel (PEP 427).
-func wheelFile(t *testing.T) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for _, file := range [][2]string{
-		{"acme/__init__.py", ""},
-		{"acme-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n"},
-		{"acme-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
-		{"acme-1.0.dist-info/RECORD", "acme/__init__.py,,\nacme-1.0.dist-info/METADATA,,\nacme-1.0.dist-info/WHEEL,,\nacme-1.0.dist-info/RECORD,,\n"},
-	} {
-		w, err := z.Create(file[0])
-		if err == nil {
-			_, err = io.WriteString(w, file[1])
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-// imageRegistry is Debian's docker-registry, behind the check of who asks.
-func imageRegistry(t *testing.T) http.HandlerFunc {
-	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, err.Error(), http.StatusNotImplemented) } // its client's test says so
-	}
-	dir := t.TempDir()
-	listener := freePort(t)
-	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q, relativeurls: true}\n", dir, listener)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), program, "serve", config)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	waitFor(t, "the registry", func() bool {
-		conn, err := connect(t, "tcp", listener)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: listener}).ServeHTTP
-}
-
-// imageDir is an image of one layer, as skopeo's "dir:" has it.
-func imageDir(t *testing.T, dir string) {
-	t.Helper()
-	layer := []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x62\x18\x05\xa3\x60\x14\x8c\x58\x00\x08\x00\x00\xff\xff\x2e\xaf\xb5\xef\x00\x04\x00\x00") // 1024 zeros: an empty archive
-	sum := func(data []byte) string { s := sha256.Sum256(data); return hex.EncodeToString(s[:]) }
-	config := []byte(`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:` + sum(make([]byte, 1024)) + `"]}}`)
-	descriptor := func(kind string, data []byte) string {
-		return fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.%s","size":%d,"digest":"sha256:%s"}`, kind, len(data), sum(data))
-	}
-	manifest := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":` + descriptor("config.v1+json", config) +
-		`,"layers":[` + descriptor("layer.v1.tar+gzip", layer) + `]}`)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"version": []byte("Directory Transport Version: 1.1\n"), "manifest.json": manifest, sum(config): config, sum(layer): layer} {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil { //nolint:gosec // G306: an image
-			t.Fatal(err)
-		}
-	}
-}
-
 // aws serves whoever signs with the real key, as AWS's own library finds.
 func (c *clients) aws(t *testing.T, host, answer string) {
 	t.Helper()
 	c.origin(host, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if err := c.signedByAWS(r, body); err != nil {
+		key := origins.AWSKey{ID: c.keyID, Secret: c.values["AWS_SECRET_ACCESS_KEY"], Token: c.token}
+		if err := key.Signed(r, body); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
 		fmt.Fprint(w, answer)
 	})
-}
-
-// verifySigV4 signs a request anew with botocore and prints the signature.
-const verifySigV4 = `
-import base64, json, sys
-sys.path.append("/usr/lib/python3/dist-packages/awscli") # where Debian has it
-from botocore.auth import SigV4Auth, S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-q = json.load(sys.stdin)
-auth = (S3SigV4Auth if q["service"] == "s3" else SigV4Auth)(Credentials(q["key"], q["secret"], q["token"]), q["service"], q["region"])
-request = AWSRequest(method=q["method"], url=q["url"], data=base64.b64decode(q["body"]), headers=q["headers"])
-request.context["timestamp"] = q["date"]
-canonical = auth.canonical_request(request)
-print(auth.signature(auth.string_to_sign(request, canonical), request))
-`
-
-func (c *clients) signedByAWS(r *http.Request, body []byte) error {
-	rest, found := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="+c.keyID+"/")
-	scope, signature, signed := strings.Cut(rest, ", SignedHeaders=")
-	names, signature, _ := strings.Cut(signature, ", Signature=")
-	parts := strings.Split(scope, "/")
-	if !found || !signed || len(parts) != 4 {
-		return fmt.Errorf("not signed with the real key's ID")
-	}
-	if r.Header.Get("X-Amz-Security-Token") != c.token {
-		return fmt.Errorf("not the real session token")
-	}
-	headers := map[string]string{}
-	for name := range strings.SplitSeq(names, ";") {
-		if headers[name] = r.Header.Get(name); name == "host" {
-			headers[name] = r.Host
-		}
-	}
-	input, err := json.Marshal(map[string]any{
-		"method": r.Method, "url": "https://" + r.Host + r.RequestURI, "headers": headers, "date": r.Header.Get("X-Amz-Date"),
-		"key": c.keyID, "secret": c.values["AWS_SECRET_ACCESS_KEY"], "token": c.token, "region": parts[1], "service": parts[2],
-		"body": base64.StdEncoding.EncodeToString(body),
-	})
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(r.Context(), "python3", "-c", verifySigV4)
-	cmd.Stdin = bytes.NewReader(input)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("botocore: %w\n%s", err, out)
-	}
-	if strings.TrimSpace(string(out)) != signature {
-		return fmt.Errorf("botocore signs this with %s, and it came with %s", out, signature)
-	}
-	return nil
 }
 
 // last is the last event that was refused.

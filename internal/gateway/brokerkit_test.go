@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/rand"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -93,16 +92,4 @@ func checks(token string) http.HandlerFunc {
 		}
 		fmt.Fprintf(w, "%s %s, welcome", r.Method, r.URL.Path)
 	}
-}
-
-// freePort is an address of loopback that was free a moment ago, for a program
-// that cannot be handed a listener.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback, at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

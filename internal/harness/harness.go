@@ -105,6 +105,18 @@ func Named(name string) (Harness, bool) {
 	return rows[i], true
 }
 
+// Credentials are the variables that carry the credential of a harness: the
+// launcher's, and those inside.
+func Credentials() []string {
+	var names []string
+	for _, row := range table() {
+		for _, token := range row.Tokens {
+			names = append(names, token.From, token.Name)
+		}
+	}
+	return names
+}
+
 // Names lists the rows.
 func Names() []string {
 	var names []string

@@ -13,7 +13,7 @@ import (
 // home's secrets in it, and listen.
 func (l *loader) guard(home, project *node) {
 	l.guardBrokered(home, project)
-	l.guardOwn(project)
+	l.guardOwn(home, project)
 	for _, e := range home.get("bottles").objects() {
 		over := project.get("bottles", e.key.text)
 		if over == nil {
@@ -35,8 +35,9 @@ func (l *loader) guard(home, project *node) {
 }
 
 // guardOwn reports what a project may not ask for in any bottle, its own
-// included: more of the person's machine, and fewer walls.
-func (l *loader) guardOwn(project *node) {
+// included: more of the person's machine, fewer walls, and a gateway that holds
+// no secrets, so that the agent's own credential would be readable inside.
+func (l *loader) guardOwn(home, project *node) {
 	for _, e := range project.get("bottles").objects() {
 		path := join("bottles", e.key.text)
 		if mounts := e.value.get("mounts"); mounts != nil && (mounts.kind != list || len(mounts.items) > 0) {
@@ -44,6 +45,10 @@ func (l *loader) guardOwn(project *node) {
 		}
 		if nested := e.value.get("nested"); nested.yes() {
 			l.problem(nested, path+".nested: only home's manifest lifts this")
+		}
+		gateway := e.value.get("gateway")
+		if gateway != nil && gateway.word() != GatewayBuiltin && home.get("bottles", e.key.text, "gateway") == nil { // else it is guarded as such
+			l.problem(gateway, path+".gateway: only home's manifest has another program decide, which holds no secrets")
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/environ"
+	"claude-bottle/internal/harness"
 	"claude-bottle/internal/policy"
 )
 
@@ -256,7 +257,7 @@ func brokered(root *node) map[string]environ.Entry {
 
 // guardBrokered reports where the project's manifest takes a source that home
 // has the gateway hold, and would use it in another way: readable inside, or
-// elsewhere.
+// elsewhere. The agent's own credential is held without being named.
 func (l *loader) guardBrokered(home, project *node) {
 	held := brokered(home)
 	for _, bottle := range project.get("bottles").objects() {
@@ -269,14 +270,46 @@ func (l *loader) guardBrokered(home, project *node) {
 			if err != nil || theirs.Kind == environ.Literal {
 				continue
 			}
-			for path, ours := range held {
+			path := join("bottles", bottle.key.text) + ".env." + theirs.Name
+			for at, ours := range held {
 				if sharesSource(ours, theirs) && !sameUse(ours, theirs) {
-					l.problem(e.value, fmt.Sprintf("%s.env.%s: its source is that of a secret of home's manifest (%s), which no project may use in another way",
-						join("bottles", bottle.key.text), theirs.Name, path))
+					l.problem(e.value, fmt.Sprintf("%s: its source is that of a secret of home's manifest (%s), which no project may use in another way", path, at))
 				}
+			}
+			if name := agentsOwn(theirs); name != "" && !homes(home, held, bottle.key.text, theirs) {
+				l.problem(e.value, fmt.Sprintf("%s: its source is the agent's own credential (%s), which only home's manifest says the use of", path, name))
 			}
 		}
 	}
+}
+
+// agentsOwn is the variable of the launcher that an entry takes and that holds
+// the credential of an agent; empty for none.
+func agentsOwn(e environ.Entry) string {
+	for _, part := range append([]environ.Entry{e}, e.With...) {
+		if part.Kind == environ.Host && slices.Contains(harness.Credentials(), part.Source) {
+			return part.Source
+		}
+	}
+	return ""
+}
+
+// homes says whether home's manifest has an entry of a project's too: by the
+// same name in the same bottle, or brokered in the same way.
+func homes(home *node, held map[string]environ.Entry, bottle string, theirs environ.Entry) bool {
+	if env := home.get("bottles", bottle, "env"); env != nil {
+		for _, e := range env.entries {
+			if ours, _, err := parseEntry(e); err == nil && reflect.DeepEqual(ours, theirs) {
+				return true
+			}
+		}
+	}
+	for _, ours := range held {
+		if sameUse(ours, theirs) {
+			return true
+		}
+	}
+	return false
 }
 
 func sharesSource(ours, theirs environ.Entry) bool {

@@ -19,6 +19,8 @@ bottles:
         hosts: ["*.amazonaws.com:443"]
         sigv4: {key_id: "${KEY_ID}"}
       PASS: {secret: {command: [pass, show, x]}, hosts: [pass.example]}
+      TRACKER: {secret: "?key", hosts: ["tracker.example:8443"]}
+      ANTHROPIC_API_KEY: ${ANTHROPIC_API_KEY}
     egress: {allowlist: [api.github.com]}
 `
 
@@ -46,10 +48,29 @@ func TestBrokeredSecretsAreGuarded(t *testing.T) {
 		"work: {env: {PASS: {secret: {command: [id]}}}}":                                                       "only home's manifest takes secrets",
 		"work: {env: {PASS: {hosts: [evil.example]}}}":                                                         "whose source and use no project may change",
 
+		"work: {egress: {resolve: {tracker.example: 203.0.113.5}}}":                              "no project may say where it is",
+		"work: {egress: {resolve: {Tracker.Example.: 203.0.113.5}}}":                             "no project may say where it is",
+		"work: {env: {GITHUB_TOKEN: {paths: ['/**']}}}":                                          "whose source and use no project may change",
+		"work: {env: {GITHUB_TOKEN: {anonymous: true}}}":                                         "whose source and use no project may change",
+		"work: {env: {GITHUB_TOKEN: {own_credentials: true}}}":                                   "whose source and use no project may change",
+		"work: {env: {AWS_SECRET_ACCESS_KEY: {sigv4: {session_token: '${X}'}}}}":                 "whose source and use no project may change",
+		"work: {env: {TRACKER: {query: key}}}":                                                   "whose source and use no project may change",
+		"mine: {env: {X: {secret: '${GITHUB_TOKEN}', hosts: [api.github.com], paths: ['/**']}}}": "which no project may use in another way",
+
+		// The agent's own, which home holds without saying so.
+		"mine: {env: {X: '${CLAUDE_BOTTLE_OAUTH_TOKEN}'}}":                                                                    "its source is the agent's own credential (CLAUDE_BOTTLE_OAUTH_TOKEN)",
+		"mine: {env: {ANTHROPIC_API_KEY: '${ANTHROPIC_API_KEY}'}}":                                                            "the agent's own credential",
+		"work: {env: {CLAUDE_CODE_OAUTH_TOKEN: {secret: '${CLAUDE_BOTTLE_OAUTH_TOKEN}', hosts: [evil.example]}}}":             "the agent's own credential",
+		"mine: {env: {X: {secret: '${CLAUDE_CODE_OAUTH_TOKEN}', hosts: [evil.example]}}}":                                     "the agent's own credential",
+		"mine: {env: {X_SECRET_ACCESS_KEY: {secret: '${X}', hosts: [a.b], sigv4: {key_id: '${CLAUDE_BOTTLE_OAUTH_TOKEN}'}}}}": "the agent's own credential",
+		"mine: {gateway: pipelock}": "only home's manifest has another program decide",
+		"work: {gateway: pipelock}": "only home's manifest has another program decide",
+
 		// What is home's own, or has nothing to do with the secret, is allowed.
 		"work: {env: {GH_TOKEN: {secret: '${GITHUB_TOKEN}', hosts: [api.github.com], paths: ['/repos/acme/**']}}}": "",
 		"work: {egress: {resolve: {db.example.com: 203.0.113.5}, allowlist: [x.example]}}":                         "",
 		"mine: {env: {OTHER: '${OTHER}'}, egress: {ca: roots.pem}}":                                                "",
+		"work: {env: {ANTHROPIC_API_KEY: '${ANTHROPIC_API_KEY}'}, gateway: builtin}":                               "",
 	} {
 		certificate, _ := authority(t)
 		cwd, home := dirs(t, map[string]string{
@@ -99,6 +120,11 @@ func TestSecretEntry(t *testing.T) {
 			Name: "PASS", Kind: environ.Command, Argv: []string{"pass", "show", "x"},
 			Use: &policy.Secret{Name: "PASS", Hosts: []string{"pass.example"}},
 		},
+		{
+			Name: "TRACKER", Kind: environ.Ask, Source: "key",
+			Use: &policy.Secret{Name: "TRACKER", Hosts: []string{"tracker.example:8443"}},
+		},
+		{Name: "ANTHROPIC_API_KEY", Kind: environ.Host, Source: "ANTHROPIC_API_KEY"},
 	}
 	if got := m.Bottles["work"].Env; !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)

@@ -189,11 +189,16 @@ func newClientsPerson(t *testing.T, o *origins.Origins) *person {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// None of this machine's own: they would win over the person's files.
-	p.env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+	p.env = p.plainEnv()
+	return p
+}
+
+// plainEnv is the machine's without what its own clients are told: that would
+// win over the person's files.
+func (p *person) plainEnv() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(strings.ToLower(v), "=")
 		return strings.HasPrefix(name, "npm_config") || strings.HasPrefix(name, "pip_") || strings.HasPrefix(name, "go") || strings.Contains(name, "proxy")
 	})
-	p.env = append(p.env, "HOME="+p.home, "XDG_STATE_HOME="+p.state, "TERM=xterm-256color")
-	return p
+	return append(env, "HOME="+p.home, "XDG_STATE_HOME="+p.state, "TERM=xterm-256color")
 }

@@ -5,10 +5,7 @@
 package origins
 
 import (
-	"crypto/tls"
 	"fmt"
-	"io"
-	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -68,32 +65,14 @@ func Start(t testing.TB) *Origins {
 	}
 	listener := listen(t)
 	o.Address = addressOf(listener)
-	server := &http.Server{
-		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0), // what clients do not trust, they say themselves
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			o.note(r)
-			if site := sites[r.Host]; site != nil {
-				site.ServeHTTP(w, r)
-				return
-			}
-			http.Error(w, "no such site", http.StatusNotFound)
-		}),
-		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-				return issuer.Leaf(hello.ServerName)
-			},
-		},
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.ServeTLS(listener, "", "") }()
-	t.Cleanup(func() {
-		server.Close()
-		if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // as it is
-			t.Error(err)
+	serve(t, listener, issuer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.note(r)
+		if site := sites[r.Host]; site != nil {
+			site.ServeHTTP(w, r)
+			return
 		}
-	})
+		http.Error(w, "no such site", http.StatusNotFound)
+	}))
 	spare := listen(t) // for an address whose port is free
 	o.GRPCAddress = addressOf(spare)
 	spare.Close()

@@ -73,6 +73,11 @@ func StartAt(ctx context.Context, addresses []netip.Addr, requests *log.Logger) 
 	return s, nil
 }
 
+// Beside listens where bottles reach the server, for another one.
+func (s *Server) Beside(ctx context.Context) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp4", netip.AddrPortFrom(s.Address.Addr(), 0).String())
+}
+
 // Close ends the server.
 func (s *Server) Close() error {
 	s.close()
