@@ -29,7 +29,7 @@ var welcomed = map[string]string{
 	"elsewhere": "secret BEARER",
 	"clone":     "hello from git",
 	"push":      "pushed",
-	"npm":       "+ acme-webSUFFIX@1.0.0 1.0.0",
+	"npm":       "+ acme-web@1.0.0 1.0.0",
 	"python":    "GET /y, welcome",
 }
 
@@ -80,7 +80,7 @@ func TestRealClientsInABottle(t *testing.T) {
 	}
 	a := origins.StartAccounts(t)
 	p := newAccountsPerson(t)
-	env := entries(a, accountsHere) + fmt.Sprintf(`      BASIC: {secret: {command: [cat, ~/basic]}, hosts: [%s]}
+	env := entries(a, accountsHere) + fmt.Sprintf(`      BASIC: {secret: {command: [cat, basic]}, hosts: [%s]}
       AWS_SECRET_ACCESS_KEY:
         secret: ${REAL_AWS_SECRET}
         hosts: ["*.amazonaws.com"]
@@ -99,9 +99,7 @@ func TestRealClientsInABottle(t *testing.T) {
 	p.env = append(p.env, "REAL_AWS_SECRET="+a.Key.Secret, "REAL_AWS_ID="+a.Key.ID, "REAL_AWS_TOKEN="+a.Key.Token)
 	want := maps.Clone(welcomed)
 	maps.Copy(want, welcomedHere)
-	for _, agent := range []string{"plain", "guarded"} {
-		t.Run(agent, func(t *testing.T) { p.clients(t, a, agent, "native", want) })
-	}
+	p.clients(t, a, names, "native", want)
 }
 
 // TestRealClientsInContainers is the same on docker, for what the image of the
@@ -116,7 +114,7 @@ func TestRealClientsInContainers(t *testing.T) {
 		a := origins.ServeAccounts(t, listener)
 		p.fill(t)
 		p.accounts(a, entries(a, accounts), a.Egress(names(accounts)...), "    isolation: "+isolation+"\n")
-		p.clients(t, a, "guarded", "docker", welcomed)
+		p.clients(t, a, names(accounts), "docker", welcomed)
 	})
 }
 
@@ -161,17 +159,20 @@ func entries(a *origins.Accounts, accounts []account) string {
 	return b.String()
 }
 
-// accounts writes a manifest with two agents: of one all that leaves is scanned.
+// accounts writes a manifest in which all that leaves is scanned, strictly.
 func (p *person) accounts(a *origins.Accounts, env, egress, more string) {
 	p.t.Helper()
-	bottle := func(name, scan string) string {
-		return fmt.Sprintf("  %s:\n%s%s    env:\n      BEARER_AT: %q\n      GIT_AT: %q\n      NPM_AT: %q\n      SUFFIX: -%s\n%s    egress:\n%s",
-			name, more, scan, a.At(origins.Bearer), a.At(origins.Git), a.At(origins.Npm), name, env, egress)
-	}
-	text := "bottles:\n" + bottle("plain", "") + bottle("guarded", "    scan: {mode: block, canary: true}\n") + `agents:
-  plain: {bottle: plain, harness: {command: [bash, -c]}}
+	text := fmt.Sprintf(`bottles:
+  guarded:
+    scan: {mode: block, canary: true}
+%s    env:
+      BEARER_AT: %q
+      GIT_AT: %q
+      NPM_AT: %q
+%s    egress:
+%sagents:
   guarded: {bottle: guarded, harness: {command: [bash, -c]}}
-`
+`, more, a.At(origins.Bearer), a.At(origins.Git), a.At(origins.Npm), env, egress)
 	for name, content := range map[string]string{"claude-bottle.yaml": text, "roots.pem": a.Roots} {
 		if err := os.WriteFile(filepath.Join(p.home, name), []byte(content), 0o600); err != nil {
 			p.t.Fatal(err)
@@ -205,16 +206,16 @@ func (p *person) fill(t *testing.T) {
 
 // clients runs the script, searches the bottle before it ends, and wants no
 // secret anywhere and no request that came without the right one.
-func (p *person) clients(t *testing.T, a *origins.Accounts, agent, platform string, want map[string]string) {
+func (p *person) clients(t *testing.T, a *origins.Accounts, servers []string, platform string, want map[string]string) {
 	t.Helper()
-	got := p.searched(t, a.Secrets(), []string{"start", agent, "--platform", platform, "--cwd", "--yes", "--"}, "export WORKSPACE=$PWD\n("+accountsScript+")\n")
+	got := p.searched(t, a.Secrets(), []string{"start", "guarded", "--platform", platform, "--cwd", "--yes", "--"}, "export WORKSPACE=$PWD\n("+accountsScript+")\n")
 	said := map[string]string{}
 	for line := range strings.Lines(got.stdout) {
 		name, what, _ := strings.Cut(line, ": ")
 		said[name] = strings.TrimSpace(what)
 	}
 	for client, want := range want {
-		if want = strings.ReplaceAll(want, "SUFFIX", "-"+agent); said[client] != want {
+		if said[client] != want {
 			t.Errorf("%s: %q, want %q", client, said[client], want)
 		}
 	}
@@ -222,10 +223,13 @@ func (p *person) clients(t *testing.T, a *origins.Accounts, agent, platform stri
 	for _, request := range refused {
 		t.Errorf("a server got a request with another credential: %s", request)
 	}
-	found := 0
+	for _, server := range servers {
+		if served[server] == 0 {
+			t.Errorf("%s served nobody", server)
+		}
+	}
 	for _, e := range p.lastRecord() {
 		if e.Kind == audit.Found {
-			found++
 			t.Errorf("the scan found %s %s%s: %s", e.Method, e.Host, e.Path, e.Reason)
 		}
 	}

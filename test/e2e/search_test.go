@@ -230,10 +230,8 @@ func searchProcesses(t *testing.T, parts []string, launcher int) {
 			continue
 		}
 		searched++
-		for i, part := range parts {
-			if inMemory(pid, part) {
-				reports(i, "bytes of memory")
-			}
+		for i := range inMemory(pid, parts) {
+			reports(i, "bytes of memory")
 		}
 		for _, file := range deleted(dir) {
 			inAny(file, parts, func(i int) { reports(i, "descriptors") })
@@ -242,8 +240,9 @@ func searchProcesses(t *testing.T, parts []string, launcher int) {
 	if searched < 2 {
 		t.Errorf("%d processes were searched: the bottle's are not among them", searched)
 	}
-	for i, part := range parts {
-		if !inMemory(launcher, part) {
+	held := inMemory(launcher, parts)
+	for i := range parts {
+		if !held[i] {
 			t.Errorf("the search is blind: the launcher holds secret %d and it was not found there", i)
 		}
 	}

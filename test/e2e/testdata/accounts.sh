@@ -9,9 +9,10 @@ export GIT_TERMINAL_PROMPT=0
 try() {
     mkdir -p "$work/$1" && cd "$work/$1"
     printf '%s: ' "$1"
-    sh -ec "$2" 2>"$work/said" | tr -s '\n ' ' '
+    sh -ec "$2" 2>"$work/said" | tr -s '\n\t ' ' '
     echo
     sed "s/^/$1 says /" "$work/said" >&2
+    echo "$1 took until $SECONDS" >&2
 }
 
 # what every image of ours has
@@ -23,9 +24,9 @@ try clone "git clone -q $git . && cat hello"
 try push "git clone -q $git . && head -c 300000 /dev/urandom >big && cp -r \$WORKSPACE/source . && git add . &&
     git -c user.name=x -c user.email=x@account.test commit -qm big && git push -q origin HEAD:refs/heads/\$(git rev-parse HEAD) &&
     git ls-remote origin | grep -q \$(git rev-parse HEAD) && echo pushed"
-try npm "cp -r \$WORKSPACE/source/. . && echo '{\"name\": \"acme-web$SUFFIX\", \"version\": \"1.0.0\"}' >package.json &&
+try npm "cp -r \$WORKSPACE/source/. . && echo '{\"name\": \"acme-web\", \"version\": \"1.0.0\"}' >package.json &&
     printf 'registry=https://$NPM_AT/\n//$NPM_AT/:_authToken=\${NPM_TOKEN}\nupdate-notifier=false\n' >.npmrc &&
-    npm publish 2>&1 | tail -n 1 && npm view acme-web$SUFFIX version"
+    npm publish 2>&1 | tail -n 1 && npm view acme-web version"
 try python "python3 -c \"import os, urllib.request as u
 print(u.urlopen(u.Request('https://$BEARER_AT/y', headers={'Authorization': 'Bearer ' + os.environ['BEARER']})).read().decode())\""
 [ -n "$ALL" ] || exit 0
@@ -38,9 +39,9 @@ try netrc 'printf "machine basic.account.test login me password %s\n" "$BASIC" >
 try any 'curl -sS --anyauth -u "me:$BASIC" https://basic.account.test/'
 try gh 'gh api user'
 try ghpaths 'gh api repos/acme/web/pulls'
-try ghothers 'gh api repos/evil/web 2>&1 | grep -o 403 | head -n 1'
+try ghothers 'gh api repos/evil/web 2>&1 | grep -o 403 | sed -n 1p'
 try pip '/usr/bin/python3 -m pip download --disable-pip-version-check --no-cache-dir --no-deps -q -d . --index-url "https://me:$PIP_TOKEN@pypi.account.test/simple/" acme && ls'
-try twine 'TWINE_USERNAME=__token__ twine upload --non-interactive --disable-progress-bar --repository-url https://upload.account.test/legacy/ $WORKSPACE/acme-1.0-py3-none-any.whl | head -n 1'
+try twine 'TWINE_USERNAME=__token__ twine upload --non-interactive --disable-progress-bar --repository-url https://upload.account.test/legacy/ $WORKSPACE/acme-1.0-py3-none-any.whl | sed -n 1p'
 export XDG_RUNTIME_DIR=$work TMPDIR=$work
 try skopeo 'skopeo --tmpdir . copy -q --insecure-policy --dest-creds "me:$IMAGE_TOKEN" dir:$WORKSPACE/image docker://images.account.test/acme/web:1 &&
     skopeo --tmpdir . inspect --creds "me:$IMAGE_TOKEN" docker://images.account.test/acme/web:1 | grep Name'
