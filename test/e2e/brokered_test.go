@@ -31,15 +31,32 @@ func TestBrokeredAgent(t *testing.T) {
 
 func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	secret := "sk-ant-oat01-" + rand.Text() + rand.Text() + rand.Text() + "-AAAA"
-	p.env = append(slices.DeleteFunc(p.env, func(v string) bool { return strings.Contains(v, "TOKEN") }), "CLAUDE_BOTTLE_OAUTH_TOKEN="+secret)
-	// A part that no placeholder has, written so that the search does not find
-	// itself.
-	part := secret[20:40]
-	pattern := "[" + part[:1] + "]" + part[1:]
-	const proceed = "/home/node/workspace/proceed"
-	search := `cat /proc/*/environ 2>/dev/null | tr '\0' '\n' | grep -c ` + pattern + `; grep -rsl ` + pattern + ` /home /tmp /etc /run /var | head; echo searched; until [ -e ` + proceed + ` ]; do sleep 0.2; done`
+	p.env = append(p.withoutTokens(), "CLAUDE_BOTTLE_OAUTH_TOKEN="+secret)
 	before := len(p.server.Requests()) // of other tests, on one server
-	cmd := p.command("start", agent, "--platform", platform, "--yes", "--prompt", "run "+search)
+	got := p.agentSearched(t, agent, platform, []string{secret}, secret)
+	for _, r := range p.server.Requests()[before:] {
+		if credential := r.Bearer + r.Key; credential != "" && credential != secret {
+			t.Errorf("%s %s came with %q", r.Method, r.Path, r.Bearer)
+		}
+	}
+	if strings.Contains(got.stderr, "readable inside") || !strings.Contains(got.stderr, "CLAUDE_CODE_OAUTH_TOKEN -> api.anthropic.com") {
+		t.Errorf("the plan:\n%s", got.stderr)
+	}
+	if !slices.ContainsFunc(p.lastRecord(), func(e audit.Event) bool { return e.Secrets == "CLAUDE_CODE_OAUTH_TOKEN" && e.Path == "/v1/messages" }) {
+		t.Error("the record does not say that the token was used")
+	}
+}
+
+// withoutTokens is the person's environment but for the agent's credentials.
+func (p *person) withoutTokens() []string {
+	return slices.DeleteFunc(slices.Clone(p.env), func(v string) bool { return strings.Contains(v, "TOKEN") })
+}
+
+// agentSearched has the real agent search its bottle, and the host searched once
+// the agent runs with all that it gets: its server has seen the bearer.
+func (p *person) agentSearched(t *testing.T, agent, platform string, secrets []string, bearer string) result {
+	t.Helper()
+	cmd := p.command("start", agent, "--platform", platform, "--cwd", "--yes", "--prompt", "run "+strings.TrimSpace(p.searching(t, secrets)))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
@@ -47,53 +64,20 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	// Once the first request came, the agent runs with all that it gets.
 	asked := func() bool {
-		return slices.ContainsFunc(p.server.Requests(), func(r messagesapi.Request) bool { return r.Bearer == secret })
+		return slices.ContainsFunc(p.server.Requests(), func(r messagesapi.Request) bool { return r.Bearer == bearer })
 	}
 	awaits(t, "the agent's request with the real token", asked, ended, &stderr)
-	searchMemory(t, part, cmd.Process.Pid)
-	if err := os.WriteFile(filepath.Join(p.lastRun(), "work", filepath.Base(proceed)), nil, 0o644); err != nil {
+	p.searchAround(t, secrets, cmd.Process.Pid)
+	if err := os.WriteFile(filepath.Join(p.lastRun(), "work", "proceed"), nil, 0o644); err != nil { //nolint:gosec // G306: the agent's
 		t.Error(err)
 	}
 	if err := <-ended; err != nil {
 		t.Fatalf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
-	if want := "The tool says: 0\nsearched\n"; !strings.Contains(stdout.String(), want) {
-		t.Errorf("the search inside says, and should say %q:\n%s", want, stdout.String())
-	}
-	for _, r := range p.server.Requests()[before:] {
-		if credential := r.Bearer + r.Key; credential != "" && credential != secret {
-			t.Errorf("%s %s came with %q", r.Method, r.Path, r.Bearer)
-		}
-	}
-	if strings.Contains(stderr.String(), "readable inside") || !strings.Contains(stderr.String(), "CLAUDE_CODE_OAUTH_TOKEN -> api.anthropic.com") {
-		t.Errorf("the plan:\n%s", stderr.String())
-	}
-	for _, said := range []string{stdout.String(), stderr.String()} {
-		if strings.Contains(said, part) {
-			t.Error("the token was printed")
-		}
-	}
-	for _, args := range [][]string{
-		{"info", agent},
-		{"info", agent, "--format", "json"},
-		{"policy", agent},
-		{"ps", "--format", "json"},
-		{"list"},
-		{"start", agent, "--dry-run", "--platform", platform, "--format", "json"},
-		{"egress", filepath.Base(p.lastRun())},
-		{"logs", filepath.Base(p.lastRun())},
-		{"why", agent, "https://api.anthropic.com/v1/messages"},
-	} {
-		if got := p.run(args...); strings.Contains(got.stdout+got.stderr, part) {
-			t.Errorf("%q says the token", args)
-		}
-	}
-	p.secretNowhere(part)
-	if !slices.ContainsFunc(p.lastRecord(), func(e audit.Event) bool { return e.Secrets == "CLAUDE_CODE_OAUTH_TOKEN" && e.Path == "/v1/messages" }) {
-		t.Error("the record does not say that the token was used")
-	}
+	p.foundInside(t, strings.TrimPrefix(stdout.String(), "The tool says: "))
+	p.foundAfter(t, secrets, stdout.String()+stderr.String())
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
 // awaits polls until is says yes, or the command ends.
@@ -131,39 +115,6 @@ func (p *person) lastRecord() []audit.Event {
 		p.t.Fatal(err)
 	}
 	return events
-}
-
-// searchMemory looks for part in the memory of every process that is younger
-// than the launcher and is no gateway: all of the bottle, and what is around it.
-func searchMemory(t *testing.T, part string, launcher int) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		skipOrFail(t, "only root reads the memory of others")
-	}
-	since := startedAt(launcher)
-	paths, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	searched := 0
-	for _, dir := range paths {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		began := startedAt(pid)
-		if pid == launcher || began == 0 || began < since || holdsSecrets(dir) {
-			continue
-		}
-		if inMemory(pid, []string{part})[0] {
-			line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-			t.Errorf("the memory of %d holds the token: %q", pid, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
-		}
-		searched++
-	}
-	if searched < 2 {
-		t.Errorf("%d processes were searched: the bottle's are not among them", searched)
-	}
-	if !inMemory(launcher, []string{part})[0] {
-		t.Error("the search is blind: the launcher holds the token and it was not found there")
-	}
 }
 
 // holdsSecrets says whether a process is a gateway, whose place secrets are, or

@@ -93,7 +93,7 @@ bottles:
   e2e:
     isolation: ` + isolation + `
     egress:
-      resolve: {api.anthropic.com: ADDRESS}
+      resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
       private: [ADDRESS/32]
       ca: ca.pem
 ` + indent(bottle, 4) + `

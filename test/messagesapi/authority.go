@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math/big"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -32,18 +33,20 @@ const (
 	reserve  = 7 * 24 * time.Hour
 )
 
-// LoadAuthority reads the authority from a file, or makes one and writes it
-// there. An image that trusts it then serves for the next time too.
-func LoadAuthority(path string) (*Authority, error) {
+// LoadAuthority reads the authority for [Name] and more from a file, or makes
+// one and writes it there. An image that trusts it then serves for the next
+// time too.
+func LoadAuthority(path string, more ...string) (*Authority, error) {
 	data, err := os.ReadFile(path)
 	if err == nil {
-		if a, err := parseAuthority(data); err == nil && time.Until(a.cert.NotAfter) > reserve {
+		a, err := parseAuthority(data)
+		if err == nil && time.Until(a.cert.NotAfter) > reserve && slices.Equal(a.cert.PermittedDNSDomains, append([]string{Name}, more...)) {
 			return a, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the authority: %w", err)
 	}
-	a, err := NewAuthority()
+	a, err := NewAuthority(more...)
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func loadAuthority() (*messagesapi.Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return messagesapi.LoadAuthority(filepath.Join(cache, "authority.pem"))
+	return messagesapi.LoadAuthority(filepath.Join(cache, "authority.pem"), messagesapi.LoginName)
 }
 
 // machineRoots are the roots that this machine trusts beside the usual ones,
