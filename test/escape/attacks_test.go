@@ -19,32 +19,45 @@ import (
 // TestAttacks makes every attack in a bottle of each place, beside another
 // bottle that is attacked too.
 func TestAttacks(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *person) {
-		next := startNeighbour(t, p)
-		marker := markProcess(t)
-		p.world.forget()
-		targets := p.world.targets(t)
-		targets.Neighbour, targets.Abstract = next.addresses, []string{next.abstract, hostAbstract(t)}
-		targets.Marker = marker
-		targets.Files = p.foreignFiles()
-		targets.Setuid = []string{"/bin/setuid", "/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/newgrp"}
-		aim, err := json.Marshal(targets)
-		if err != nil {
-			t.Fatal(err)
-		}
-		args := []string{"-json", "-targets"}
-		if all() {
-			args = append(args, "-full")
-		}
-		got := p.start(bytes.NewReader(aim), args...)
-		var results []attacks.Result
-		if err := json.Unmarshal([]byte(got.stdout), &results); err != nil || got.code != 0 {
-			t.Fatalf("code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
-		}
-		hold(t, p.place.name, results)
-		p.world.heardNothing(t)
-		next.heardNothing(t)
-	})
+	everywhere(t, func(t *testing.T, p *person) { p.attacked(t, p.place.name) })
+}
+
+// TestAttacksFromWithin makes them as root of namespaces that a bottle with
+// nested lets a program make: what it may do there ends there.
+func TestAttacksFromWithin(t *testing.T) {
+	at(t, func(t *testing.T, p *person) {
+		p.manifest("    nested: true")
+		p.attacked(t, attacks.Within+" "+p.place.name, "-within")
+	}, places[2], places[3])
+}
+
+// attacked holds what comes of each attack to what is declared of a place.
+func (p *person) attacked(t *testing.T, at string, more ...string) {
+	t.Helper()
+	next := startNeighbour(t, p)
+	marker := markProcess(t)
+	p.world.forget()
+	targets := p.world.targets(t)
+	targets.Neighbour, targets.Abstract = next.addresses, []string{next.abstract, hostAbstract(t)}
+	targets.Marker = marker
+	targets.Files = p.foreignFiles()
+	targets.Setuid = []string{"/bin/setuid", "/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/newgrp"}
+	aim, err := json.Marshal(targets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-json", "-targets"}, more...)
+	if all() {
+		args = append(args, "-full")
+	}
+	got := p.start(bytes.NewReader(aim), args...)
+	var results []attacks.Result
+	if err := json.Unmarshal([]byte(got.stdout), &results); err != nil || got.code != 0 {
+		t.Fatalf("code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
+	}
+	hold(t, at, results)
+	p.world.heardNothing(t)
+	next.heardNothing(t)
 }
 
 // hold compares results with what must come of each attack.

@@ -19,9 +19,10 @@ const docsHead = `<!-- Written by go test ./test/escape/attacks -update from the
 
 Attacks from inside, each tried in a bottle of every platform: docker with runc, docker with gVisor, native as root and
 native as an ordinary user. A sample runs with ` + "`make test`, all with `make test-escape`" + `; ` + "`TestAttacks`" + ` holds each
-result. They are made in a network that leads nowhere, in which the test plays the host, the world, its name server and
-the metadata service, and listens: nothing may be heard there. ` + "`TestOpenDoorsAreSeen`" + ` makes the same attacks where
-every door is open, and they say so.
+result. ` + "`TestAttacksFromWithin`" + ` makes them as root of namespaces of their own, in native bottles with
+` + "`nested: true`" + `, "on nested" below. They are made in a network that leads nowhere, in which the test plays the host,
+the world, its name server and the metadata service, and listens: nothing may be heard there. ` + "`TestOpenDoorsAreSeen`" + `
+makes the same attacks where every door is open, and they say so.
 
 Anybody may run them in a bottle; what is outside is not known then, and those attacks are *absent*:
 
@@ -59,7 +60,7 @@ func TestDocsAreCurrent(t *testing.T) {
 	b.WriteString("\n| id | what is tried | what comes of it |\n|---|---|---|\n")
 	for _, a := range Table() {
 		came := []string{"stopped"}
-		for _, d := range declared {
+		for _, d := range declarations() {
 			if d.ID == a.ID {
 				came = append(came, fmt.Sprintf("%s: *%s*: %s", place(d.Place), d.Outcome, d.Why))
 			}
@@ -108,7 +109,7 @@ func TestTableIsInOrder(t *testing.T) {
 		}
 		seen[a.ID] = true
 	}
-	for _, d := range declared {
+	for _, d := range declarations() {
 		if !seen[d.ID] || d.Why == "" {
 			t.Errorf("%q is declared", d.ID)
 		}

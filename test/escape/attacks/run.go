@@ -24,8 +24,9 @@ const (
 )
 
 // Run makes the attacks, each in a process of its own: some end the process
-// that makes them, others would change it.
-func Run(ctx context.Context, list []Attack, t Targets) ([]Result, error) {
+// that makes them, others would change it. Within has each made as root of user
+// and mount namespaces of its own, which a bottle that says nested allows.
+func Run(ctx context.Context, list []Attack, t Targets, within bool) ([]Result, error) {
 	input, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func Run(ctx context.Context, list []Attack, t Targets) ([]Result, error) {
 		all.Go(func() {
 			defer func() { <-turns }()
 			began := time.Now()
-			results[i] = runOne(ctx, program, a, input)
+			results[i] = runOne(ctx, program, a, input, within)
 			results[i].Milliseconds = time.Since(began).Milliseconds()
 		})
 	}
@@ -50,7 +51,7 @@ func Run(ctx context.Context, list []Attack, t Targets) ([]Result, error) {
 	return results, nil
 }
 
-func runOne(ctx context.Context, program string, a Attack, input []byte) Result {
+func runOne(ctx context.Context, program string, a Attack, input []byte, within bool) Result {
 	limit := patience
 	if a.Full {
 		limit = longest
@@ -61,6 +62,13 @@ func runOne(ctx context.Context, program string, a Attack, input []byte) Result 
 	cmd := exec.CommandContext(ctx, program, "one", a.ID)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &errs
 	cmd.WaitDelay = time.Second
+	if within {
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+	}
 	err := cmd.Run()
 	r := Result{ID: a.ID}
 	if err == nil && json.Unmarshal(out.Bytes(), &r) == nil && r.ID == a.ID {

@@ -47,6 +47,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	flags := flag.NewFlagSet("escape", flag.ContinueOnError)
 	known := flags.Bool("targets", false, "read what there is outside from standard input")
 	full := flags.Bool("full", false, "also what takes long")
+	within := flags.Bool("within", false, "as root of namespaces of its own, where the bottle lets it make them")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if len(list) == 0 {
 		return fmt.Errorf("no attack and no family: %q", flags.Args())
 	}
-	results, err := attacks.Run(ctx, list, targets)
+	results, err := attacks.Run(ctx, list, targets, *within)
 	if err != nil {
 		return err
 	}
