@@ -97,12 +97,13 @@ const (
 	alertUnrecognizedName = 112
 )
 
-// alertFor tells a name that is refused from one that is not carried yet.
+// alertFor tells a name that is refused from one that leads nowhere, or that is
+// not carried now.
 func alertFor(r *refusal) byte {
-	if r.decision.Rule == ruleTrial {
-		return alertInternalError
+	if r.forbidden() {
+		return alertUnrecognizedName
 	}
-	return alertUnrecognizedName
+	return alertInternalError
 }
 
 // alert ends a TLS connection with a fatal alert, which clients turn into

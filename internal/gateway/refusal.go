@@ -60,6 +60,12 @@ type explanation struct {
 // basicChallenge is what a challenge says.
 const basicChallenge = `Basic realm="claude-bottle: the placeholder as the password", charset="UTF-8"`
 
+// forbidden says that what was asked for may not be, where a way in has a word
+// for that; false for what failed, and for what cannot be carried for now.
+func (r *refusal) forbidden() bool {
+	return r.outcome == audit.Denied && r.decision.Rule != ruleRecord && r.decision.Rule != ruleTrial
+}
+
 func (r *refusal) verb() string {
 	if r.outcome == audit.Failed {
 		return "failed"

@@ -230,7 +230,7 @@ func (socksTongue) refused(c *session, why *refusal) {
 // socks is the refusal as a code.
 func (r *refusal) socks() socksReply {
 	switch {
-	case r.outcome == audit.Denied && r.decision.Rule != ruleRecord && r.decision.Rule != ruleTrial:
+	case r.forbidden():
 		return socksNotAllowed
 	case errors.Is(r.cause, syscall.ECONNREFUSED):
 		return socksRefused
