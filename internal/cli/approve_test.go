@@ -255,6 +255,13 @@ func TestRefusedIsOfferedAtTheEnd(t *testing.T) {
 	c = p.refuses(t, []audit.Event{often})
 	c.expect("refused as before: 1 host (claude-bottle egress ")
 	c.ends(3)
+	c = p.refuses(t, []audit.Event{{Host: "late.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault}})
+	c.expect("save to the manifest: [a]ll, numbers as 1,3, or [N]one? ")
+	c.types(ctrlC)
+	c.ends(3)
+	if screen := c.screen(); strings.Contains(screen, "once more to leave") {
+		t.Errorf("Ctrl-C at the question is not about the bottle, which is gone:\n%s", screen)
+	}
 }
 
 // refuses runs a bottle at a terminal, with those lines in its record, and lets

@@ -26,6 +26,9 @@ const (
 	// closing: what was made is being removed. A signal is answered with what
 	// it would cost, the next one ends the process.
 	closing
+	// asking: all is removed, and a person is asked about what comes next. A
+	// signal ends the question.
+	asking
 )
 
 // interruption is what ended a context because of a signal.
@@ -115,7 +118,7 @@ func (s *signals) handle(signal os.Signal) {
 	switch {
 	case s.stage == working && first && signal == os.Interrupt:
 		s.Harness <- signal // empty: only the first one of the stage comes here
-	case s.stage == working, s.stage == launching && first:
+	case s.stage == working, (s.stage == launching || s.stage == asking) && first:
 		// From here on the run is being taken down, whoever notices first.
 		s.stage = closing
 		s.cancel(interruption{signal})

@@ -40,6 +40,7 @@ func TestSignalsByStage(t *testing.T) {
 		"a hangup ends the run":   {working, []sent{{later, syscall.SIGHUP}}, syscall.SIGHUP, 0, 0, ""},
 		"closing goes on":         {closing, []sent{{later, syscall.SIGINT}}, 0, 0, 0, "once more to leave at once"},
 		"closing goes on, twice":  {closing, []sent{{later, syscall.SIGINT}, {soon, syscall.SIGINT}}, 0, 0, 0, "once more to leave at once"},
+		"a question is ended":     {asking, []sent{{later, syscall.SIGINT}}, syscall.SIGINT, 0, 0, ""},
 		"closing is left":         {closing, []sent{{later, syscall.SIGINT}, {later, syscall.SIGTERM}}, 0, 0, 143, "left at once"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,7 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 			sayDecoy(opts.Err, h.recordOf(b.Run()))
 		}
 		if ctx.Err() == nil && !plan.Spec.Once {
+			signals.enter(ctx, asking)
 			opts.offerRefused(ctx, h, b.Run(), plan.Spec.Bottle)
 		}
 		err = withClosing(err, closed)
