@@ -71,10 +71,10 @@ var accountsHere = append(slices.Clip(accounts), []account{
 	{origins.Image, "IMAGE_TOKEN", ""},
 }...)
 
-// TestRealClientsInABottle: the programs that agents use work in a bottle that
+// TestBrokeredClients: the programs that agents use work in a bottle that
 // holds placeholders alone, towards servers that take the real credentials
 // only, and with every scan on; and nothing inside has one.
-func TestRealClientsInABottle(t *testing.T) {
+func TestBrokeredClients(t *testing.T) {
 	for _, program := range []string{"bwrap", "curl", "gh", "twine", "skopeo", "docker-registry", "aws", "python3"} {
 		engine.Tool(t, program)
 	}
@@ -102,9 +102,9 @@ func TestRealClientsInABottle(t *testing.T) {
 	p.clients(t, a, names, "native", want)
 }
 
-// TestRealClientsInContainers is the same on docker, for what the image of the
+// TestBrokeredClientsInContainers is the same on docker, for what the image of the
 // recipe has.
-func TestRealClientsInContainers(t *testing.T) {
+func TestBrokeredClientsInContainers(t *testing.T) {
 	isolated(t, func(t *testing.T, isolation string) {
 		p := newPerson(t, isolation, "", "")
 		listener, err := p.server.Beside(t.Context())

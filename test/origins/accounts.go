@@ -1,6 +1,7 @@
 package origins
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,20 @@ const (
 	S3     = "acme.s3.eu-west-1.amazonaws.com"
 )
 
+// The names of others that stand in for those of docs/secrets.md. The last is
+// at port 8443 too.
+const (
+	GitHubWeb  = "github.com"
+	NpmExample = "npm.example.com"
+	PyPIUpload = "upload.pypi.org"
+	Tracker    = "tracker.corp.example"
+)
+
+// StandIns are all names that are not this machine's own.
+func StandIns() []string {
+	return []string{GitHub, GitHubWeb, NpmExample, PyPIUpload, Tracker, Dynamo, S3}
+}
+
 // Accounts are servers that serve who brings the right credential, and note
 // each request that came with another one or with none.
 type Accounts struct {
@@ -44,6 +60,8 @@ type Accounts struct {
 	// Values are the credentials, by server; of AWS's servers Key is it.
 	Values map[string]string
 	Key    AWSKey
+
+	serve func(net.Listener)
 
 	mu      sync.Mutex // guards what follows
 	refused []string
@@ -72,15 +90,28 @@ func ServeAccounts(t testing.TB, listener net.Listener) *Accounts {
 		Key: AWSKey{ID: "AKIA" + rand.Text()[:16], Secret: rand.Text() + rand.Text()[:14], Token: rand.Text() + rand.Text()},
 	}
 	sites := a.sites(t)
-	serve(t, listener, issuer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, _ := strings.Cut(r.Host, ":")
-		if site := sites[host]; site != nil {
-			site(w, r)
-			return
-		}
-		http.Error(w, "no such site", http.StatusNotFound)
-	}))
+	a.serve = func(listener net.Listener) {
+		serve(t, listener, issuer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host, _, _ := strings.Cut(r.Host, ":")
+			if site := sites[host]; site != nil {
+				site(w, r)
+				return
+			}
+			http.Error(w, "no such site", http.StatusNotFound)
+		}))
+	}
+	a.serve(listener)
 	return a
+}
+
+// Also serves at another port of the same address.
+func (a *Accounts) Also(t testing.TB, port uint16) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", netip.AddrPortFrom(a.Address.Addr(), port).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.serve(listener)
 }
 
 // sites are the servers, each with its check.
@@ -94,29 +125,50 @@ func (a *Accounts) sites(t testing.TB) map[string]http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"login": "acme", "path": %q}`, r.URL.Path)
 	})
+	repository := Repository(t, t.TempDir())
 	sites := map[string]http.HandlerFunc{
 		Dynamo: a.signed(`{"TableNames": ["table-of-acme"]}`), S3: a.signed(""),
 	}
 	for name, site := range map[string]struct {
 		credential func(*http.Request) string
 		serve      http.Handler
+		like       string // whose account it is; empty for its own
 	}{
-		Bearer: {afterScheme, welcome},
-		Header: {func(r *http.Request) string { return r.Header.Get("X-Api-Key") }, welcome},
-		Query:  {func(r *http.Request) string { return r.URL.Query().Get("appid") }, welcome},
-		Basic:  {password, welcome},
-		Git:    {password, Repository(t, t.TempDir())},
-		GitHub: {afterScheme, github},
-		Npm:    {afterScheme, Publishing()},
-		Index:  {password, PrivateIndex(t)},
-		Upload: {password, welcome},
-		Image:  {password, Images(t)},
+		Bearer:     {afterScheme, welcome, ""},
+		Header:     {apiKey, welcome, ""},
+		Query:      {func(r *http.Request) string { return r.URL.Query().Get("appid") }, welcome, ""},
+		Basic:      {password, welcome, ""},
+		Git:        {password, repository, ""},
+		GitHub:     {afterScheme, github, ""},
+		Npm:        {afterScheme, Publishing(), ""},
+		Index:      {password, PrivateIndex(t), ""},
+		Upload:     {password, welcome, ""},
+		Image:      {password, Images(t), ""},
+		GitHubWeb:  {password, below("/acme/", "/git/", repository), GitHub},
+		NpmExample: {afterScheme, Publishing(), Npm},
+		PyPIUpload: {password, welcome, Upload},
+		Tracker:    {apiKey, welcome, Header},
 	} {
-		a.Values[name] = "ghp_" + rand.Text() + rand.Text()[:10]
+		account := cmp.Or(site.like, name)
+		if a.Values[account] == "" {
+			a.Values[account] = "ghp_" + rand.Text() + rand.Text()[:10]
+		}
+		a.Values[name] = a.Values[account]
 		sites[name] = a.wants(name, site.credential, site.serve)
 	}
 	return sites
 }
+
+// below serves what is below one directory as if it were below another.
+func below(from, to string, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := r.Clone(r.Context())
+		inner.URL.Path = to + strings.TrimPrefix(r.URL.Path, from)
+		handler.ServeHTTP(w, inner)
+	})
+}
+
+func apiKey(r *http.Request) string { return r.Header.Get("X-Api-Key") }
 
 func afterScheme(r *http.Request) string {
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -182,7 +234,9 @@ func (a *Accounts) Saw() (served map[string]int, refused []string) {
 func (a *Accounts) Secrets() []string {
 	all := []string{a.Key.ID, a.Key.Secret, a.Key.Token}
 	for _, value := range a.Values {
-		all = append(all, value)
+		if !slices.Contains(all, value) {
+			all = append(all, value)
+		}
 	}
 	return all
 }
