@@ -82,7 +82,7 @@ func (p *person) searched(t *testing.T, secrets, args []string, script string) r
 			}
 		}
 		if err != nil {
-			if err != io.EOF { //nolint:errorlint // as it is
+			if err != io.EOF {
 				t.Error(err)
 			}
 			break

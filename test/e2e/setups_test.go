@@ -17,17 +17,23 @@ var setUps = []struct {
 	name, script, want string
 	asks, answer       string
 }{
-	{name: "GitHub", script: `gh api user && gh api repos/acme/hello/pulls && git clone -q https://github.com/acme/hello.git . && cat hello &&
+	{
+		name: "GitHub", script: `gh api user && gh api repos/acme/hello/pulls && git clone -q https://github.com/acme/hello.git . && cat hello &&
 		git -c user.name=x -c user.email=x@a.test commit -q --allow-empty -m again && git push -q origin HEAD:again && echo pushed`,
-		want: `{"login": "acme", "path": "/user"}{"login": "acme", "path": "/repos/acme/hello/pulls"}hello from git` + "\npushed\n"},
+		want: `{"login": "acme", "path": "/user"}{"login": "acme", "path": "/repos/acme/hello/pulls"}hello from git` + "\npushed\n",
+	},
 	{name: "npm", script: `echo '{"name": "acme-set-up", "version": "1.0.0"}' >package.json &&
 		printf 'registry=https://npm.example.com/\n//npm.example.com/:_authToken=${NPM_TOKEN}\nupdate-notifier=false\n' >.npmrc &&
 		npm publish 2>/dev/null && npm view acme-set-up version`, want: "+ acme-set-up@1.0.0\n1.0.0\n"},
-	{name: "PyPI", script: `mkdir dist && cp $WORKSPACE/*.whl dist && twine upload --non-interactive --disable-progress-bar dist/* | sed -n 1p`,
-		want: "Uploading distributions to https://upload.pypi.org/legacy/\n"},
+	{
+		name: "PyPI", script: `mkdir dist && cp $WORKSPACE/*.whl dist && twine upload --non-interactive --disable-progress-bar dist/* | sed -n 1p`,
+		want: "Uploading distributions to https://upload.pypi.org/legacy/\n",
+	},
 	{name: "AWS", script: `aws dynamodb list-tables --output text`, want: "TABLENAMES\ttable-of-acme\n"},
-	{name: "An internal API", script: `curl -sS -H "X-Api-Key: $TRACKER_KEY" https://tracker.corp.example:8443/api/v2/issues/1`,
-		want: "GET /api/v2/issues/1, welcome\n", asks: "key of the tracker", answer: origins.Tracker},
+	{
+		name: "An internal API", script: `curl -sS -H "X-Api-Key: $TRACKER_KEY" https://tracker.corp.example:8443/api/v2/issues/1`,
+		want: "GET /api/v2/issues/1, welcome\n", asks: "key of the tracker", answer: origins.Tracker,
+	},
 }
 
 // TestSetUps types the set-ups of docs/secrets.md, against servers that stand in
