@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	_ "embed"
 	"fmt"
 	"os"
@@ -48,16 +47,21 @@ var wanted = map[string]string{
 	"apt":       "hello from apt",
 	"go":        "hello from go",
 	"goprogram": "hello from the web in HTTP/2.0 websocket again: a word",
+	"cargo":     "hello from cargo",
+	"deno":      "hello from the web in HTTP/2.0",
 	"java":      "hello from the web in HTTP/2.0",
 	"grpc":      strings.Join(strings.Fields(origins.GRPCSaid), " "),
 }
 
 // clientsManifest has two bottles beside each other: one whose TLS is opened,
 // where presets and rules say what may be read, and one that names hosts alone.
-func clientsManifest(o *origins.Origins) string {
+// more is put below each.
+func clientsManifest(o *origins.Origins, goroot, more string) string {
 	bottle := func(name, egress string) string {
 		return fmt.Sprintf(`  %s:
+%s
     env:
+      GO_TOOLS: %s/bin
       NPM_CONFIG_REGISTRY: https://%s/
       PIP_INDEX_URL: https://%s/simple/
       GOPROXY: https://%s
@@ -67,10 +71,10 @@ func clientsManifest(o *origins.Origins) string {
       ca: roots.pem
       resolve: %s
       private: %s
-%s`, name, origins.NPM, origins.PyPI, origins.Go, o.Resolve(), o.Private(), egress)
+%s`, name, indent(more, 4), goroot, origins.NPM, origins.PyPI, origins.Go, o.Resolve(), o.Private(), egress)
 	}
 	return "bottles:\n" + bottle("opened", fmt.Sprintf(`      inspect: always
-      presets: [npm, pypi, go]
+      presets: [npm, pypi, go, crates]
       rules:
         - {host: %s, methods: [GET], paths: ["/dists/**", "/pool/**"]}
         - {host: %s, methods: [GET], paths: [/hello, /talk, "/git/**"]}
@@ -87,15 +91,20 @@ func clientsManifest(o *origins.Origins) string {
 // unmodified, with TLS opened and carried, by the proxy variables and without.
 // The registries are this machine's own.
 func TestRealClients(t *testing.T) {
-	for _, program := range []string{"bwrap", "curl", "wget", "java", "python3"} {
+	for _, program := range []string{"bwrap", "curl", "wget", "java", "python3", "/usr/bin/cargo"} {
 		engine.Tool(t, program)
 	}
 	o := origins.Start(t)
-	p := newClientsPerson(t, o)
+	newClientsPerson(t, o, "native", "").works(t, o, "native")
+}
+
+// works runs all clients in a bottle of each kind.
+func (p *person) works(t *testing.T, o *origins.Origins, platform string) {
+	t.Helper()
 	for _, agent := range []string{"opened", "carried"} {
 		t.Run(agent, func(t *testing.T) {
 			o.Asked()
-			got := p.run("start", agent, "--platform", "native", "--cwd", "--yes", "--", clientsScript)
+			got := p.run("start", agent, "--platform", platform, "--cwd", "--yes", "--", clientsScript)
 			if got.code != 0 {
 				t.Errorf("code %d\n%s", got.code, got.stderr)
 			}
@@ -140,7 +149,7 @@ func (p *person) sawInside(t *testing.T) {
 		}
 		if len(inside) > 0 {
 			opened = append(opened, record)
-			for _, want := range []string{"allow GET " + origins.NPM, "allow GET " + origins.PyPI, "allow GET " + origins.Go, "allow POST " + origins.Web} {
+			for _, want := range []string{"allow GET " + origins.NPM, "allow GET " + origins.PyPI, "allow GET " + origins.Go, "allow GET " + origins.Crates, "allow POST " + origins.Web} {
 				if !inside[want] {
 					t.Errorf("no line for %s in %v", want, inside)
 				}
@@ -152,22 +161,36 @@ func (p *person) sawInside(t *testing.T) {
 	}
 }
 
+// goRoot is where this machine's Go is.
+func goRoot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // newClientsPerson has package clients that are configured for the registries
-// of o, a manifest with a bottle of each kind, and programs in the project.
-func newClientsPerson(t *testing.T, o *origins.Origins) *person {
+// of o, a manifest with a bottle of each kind, and programs in the project. name
+// is of nobody else; GOROOT in more stands for where Go is.
+func newClientsPerson(t *testing.T, o *origins.Origins, name, more string) *person {
 	t.Helper()
 	binary, err := shared.binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(shared.dir, "clients")
+	dir := filepath.Join(shared.dir, "clients-"+name)
 	p := &person{t: t, binary: binary, home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
+	cargo := "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://" + origins.Crates + "/index/\"\n"
 	for path, content := range map[string]string{
-		filepath.Join(p.home, "claude-bottle.yaml"):          clientsManifest(o),
+		filepath.Join(p.home, "claude-bottle.yaml"):          clientsManifest(o, goRoot(t), strings.ReplaceAll(more, "GOROOT", goRoot(t))),
 		filepath.Join(p.home, "roots.pem"):                   o.Roots,
 		filepath.Join(p.home, ".npmrc"):                      "registry=https://" + origins.NPM + "/\n",
 		filepath.Join(p.home, ".config", "pip", "pip.conf"):  "[global]\nindex-url = https://" + origins.PyPI + "/simple/\n",
 		filepath.Join(p.home, ".config", "go", "env"):        "GOPROXY=https://" + origins.Go + "\nGOSUMDB=off\n",
+		filepath.Join(p.home, ".cargo", "config.toml"):       cargo,
+		filepath.Join(p.project, "cargo.toml"):               cargo,
 		filepath.Join(p.project, "Hello.java"):               helloJava,
 		filepath.Join(p.project, "grpcecho.py"):              origins.GRPCProgram,
 		filepath.Join(p.state, "what is there is the run's"): "",
@@ -184,10 +207,16 @@ func newClientsPerson(t *testing.T, o *origins.Origins) *person {
 			t.Fatal(err)
 		}
 	}
-	build := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "build", "-o", filepath.Join(p.project, "talk"), "claude-bottle/test/origins/cmd/talk")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, command := range [][]string{
+		{"go", "build", "-o", filepath.Join(p.project, "talk"), "claude-bottle/test/origins/cmd/talk"},
+		{"javac", "--release", "11", filepath.Join(p.project, "Hello.java")},
+		{"cp", denoOnHost(t), filepath.Join(p.project, "deno")},
+	} {
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", command[0], err, out)
+		}
 	}
 	p.env = p.plainEnv()
 	return p
@@ -198,7 +227,8 @@ func newClientsPerson(t *testing.T, o *origins.Origins) *person {
 func (p *person) plainEnv() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(strings.ToLower(v), "=")
-		return strings.HasPrefix(name, "npm_config") || strings.HasPrefix(name, "pip_") || strings.HasPrefix(name, "go") || strings.Contains(name, "proxy")
+		return strings.HasPrefix(name, "npm_config") || strings.HasPrefix(name, "pip_") || strings.HasPrefix(name, "go") ||
+			strings.HasPrefix(name, "cargo") || strings.Contains(name, "proxy")
 	})
 	return append(env, "HOME="+p.home, "XDG_STATE_HOME="+p.state, "TERM=xterm-256color")
 }

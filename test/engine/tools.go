@@ -28,6 +28,7 @@ var tools = map[string]string{
 	"wget":    "wget",
 
 	"docker-registry": "docker-registry",
+	"/usr/bin/cargo":  "cargo", // where bottles see it, which have no other
 
 	"dbus-daemon":          "dbus-daemon",
 	"gnome-keyring-daemon": "gnome-keyring",

@@ -23,21 +23,22 @@ import (
 
 // The names. None is under a domain that anybody has (RFC 6761).
 const (
-	NPM  = "npm.registry.test"
-	PyPI = "pypi.registry.test"
-	Go   = "go.registry.test"
-	APT  = "deb.registry.test"
-	Web  = "web.registry.test"
-	GRPC = "grpc.registry.test"
+	NPM    = "npm.registry.test"
+	PyPI   = "pypi.registry.test"
+	Go     = "go.registry.test"
+	Crates = "crates.registry.test"
+	APT    = "deb.registry.test"
+	Web    = "web.registry.test"
+	GRPC   = "grpc.registry.test"
 )
 
 // Names are all of them.
-func Names() []string { return []string{NPM, PyPI, Go, APT, Web, GRPC} }
+func Names() []string { return []string{NPM, PyPI, Go, Crates, APT, Web, GRPC} }
 
 // Origins serve until the test ends.
 type Origins struct {
 	// Address is where all names but GRPC are served at port 443, and
-	// GRPCAddress where that is: addresses of loopback that nobody else has.
+	// GRPCAddress where that is.
 	Address, GRPCAddress netip.Addr
 	// Roots is what their certificates hang on, PEM.
 	Roots string
@@ -46,9 +47,29 @@ type Origins struct {
 	asked []string
 }
 
-// Start serves all of them. Port 443 of addresses of loopback is root's on
-// most machines: elsewhere the test skips, or fails where that was promised.
+// Start serves all of them at addresses of loopback that nobody else has. Port
+// 443 is root's on most machines: elsewhere the test skips, or fails where that
+// was promised.
 func Start(t testing.TB) *Origins {
+	t.Helper()
+	listener := listen(t)
+	spare := listen(t) // for an address whose port is free
+	spare.Close()
+	return open(t, listener, addressOf(spare))
+}
+
+// StartAt serves all of them at two addresses of this machine.
+func StartAt(t testing.TB, address, grpc netip.Addr) *Origins {
+	t.Helper()
+	listener, err := listenAt(t, address)
+	if err != nil {
+		engine.Missing(t, engine.PartTools, err.Error())
+	}
+	return open(t, listener, grpc)
+}
+
+// open serves all of them, but GRPC at listener.
+func open(t testing.TB, listener net.Listener, grpc netip.Addr) *Origins {
 	t.Helper()
 	pair, err := ca.New("origins", time.Now())
 	if err != nil {
@@ -58,13 +79,11 @@ func Start(t testing.TB) *Origins {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &Origins{Roots: pair.Certificate}
+	o := &Origins{Roots: pair.Certificate, Address: addressOf(listener), GRPCAddress: grpc}
 	dir := t.TempDir()
 	sites := map[string]http.Handler{
-		NPM: npmRegistry(t), PyPI: pypiIndex(t), Go: goProxy(t), APT: aptRepository(t, dir), Web: website(t, dir),
+		NPM: npmRegistry(t), PyPI: pypiIndex(t), Go: goProxy(t), Crates: crateRegistry(t), APT: aptRepository(t, dir), Web: website(t, dir),
 	}
-	listener := listen(t)
-	o.Address = addressOf(listener)
 	serve(t, listener, issuer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.note(r)
 		if site := sites[r.Host]; site != nil {
@@ -73,9 +92,6 @@ func Start(t testing.TB) *Origins {
 		}
 		http.Error(w, "no such site", http.StatusNotFound)
 	}))
-	spare := listen(t) // for an address whose port is free
-	o.GRPCAddress = addressOf(spare)
-	spare.Close()
 	leaf, err := issuer.Leaf(GRPC)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +138,7 @@ func listen(t testing.TB) net.Listener {
 	var last error
 	for range 10 {
 		address := netip.AddrFrom4([4]byte{127, byte(1 + rand.N(250)), byte(rand.N(250)), byte(1 + rand.N(250))}) //nolint:gosec // G404: any will do
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", netip.AddrPortFrom(address, 443).String())
+		l, err := listenAt(t, address)
 		if err == nil {
 			return l
 		}
@@ -130,6 +146,10 @@ func listen(t testing.TB) net.Listener {
 	}
 	engine.Missing(t, engine.PartTools, last.Error())
 	return nil
+}
+
+func listenAt(t testing.TB, address netip.Addr) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(t.Context(), "tcp", netip.AddrPortFrom(address, 443).String())
 }
 
 func addressOf(l net.Listener) netip.Addr {

@@ -107,6 +107,29 @@ func goProxy(t testing.TB) http.Handler {
 	}
 }
 
+// crateRegistry has Package: a sparse index
+// (https://doc.rust-lang.org/cargo/reference/registry-index.html) and the crate.
+func crateRegistry(t testing.TB) http.Handler {
+	t.Helper()
+	const root = Package + "-1.0.0/"
+	crate := tarball(t, map[string]string{
+		root + "Cargo.toml": "[package]\nname = \"" + Package + "\"\nversion = \"1.0.0\"\n",
+		root + "src/lib.rs": "// hello from cargo\n",
+	})
+	entry, err := json.Marshal(map[string]any{
+		"name": Package, "vers": "1.0.0", "deps": []any{}, "features": map[string]any{}, "yanked": false,
+		"cksum": fmt.Sprintf("%x", sha256.Sum256(crate)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files{
+		"/index/config.json": []byte(`{"dl": "https://` + Crates + `/crates/{crate}-{version}.crate"}`),
+		"/index/" + Package[:2] + "/" + Package[2:4] + "/" + Package: append(entry, '\n'),
+		"/crates/" + Package + "-1.0.0.crate":                        crate,
+	}
+}
+
 // aptRepository has Package for every architecture, without a signature. It is
 // built below dir.
 func aptRepository(t testing.TB, dir string) http.Handler {

@@ -1,5 +1,5 @@
 # Each client, by the proxy variables and without them: one line each.
-export PATH=/usr/local/go/bin:$PATH
+export PATH=$GO_TOOLS:$PATH:$PWD
 web=https://web.registry.test
 work=$(mktemp -d)
 
@@ -27,7 +27,9 @@ clients() {
     try apt "$apt"
     try go "GOPATH=\$PWD GOCACHE=$work/gocache GOFLAGS=-modcacherw go install hello.registry.test/hello@v1.0.0 && bin/hello 2>&1"
     try goprogram "\$WORKSPACE/talk web.registry.test"
-    try java "java \$WORKSPACE/Hello.java $web/hello"
+    try cargo "$cargo"
+    try deno "deno eval 'process.stdout.write(await (await fetch(\"$web/hello\")).text())'"
+    try java "java -cp \$WORKSPACE Hello $web/hello"
     try grpc "/usr/bin/python3 -B \$WORKSPACE/grpcecho.py call grpc.registry.test:443"
 }
 
@@ -40,6 +42,17 @@ here="-o Dir::Etc=$PWD/etc -o Dir::State=$PWD/state -o Dir::State::status=$PWD/s
 apt-get -q $here update >&2
 apt-get -q $here download bottle-hello >&2
 dpkg-deb -x bottle-hello_*.deb . && cat usr/share/bottle-hello'
+
+# cargo as Debian has it is asked to speak to an index as later ones do; who
+# vendors needs no compiler.
+cargo='
+export CARGO_HOME=$PWD/home RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_SPARSE_REGISTRY=true
+mkdir -p src home
+cp $WORKSPACE/cargo.toml home/config.toml
+printf "[package]\nname = \"asks\"\nversion = \"1.0.0\"\n[dependencies]\nbottle-hello = \"1\"\n" >Cargo.toml
+touch src/lib.rs
+/usr/bin/cargo vendor -q --respect-source-config >&2
+cut -c4- vendor/bottle-hello/src/lib.rs'
 
 export WORKSPACE=$PWD
 way=proxy
