@@ -42,7 +42,7 @@ home are read again, and what they say of the run's agent takes the place of wha
 the bottle was started with. Connections that are allowed no longer are cut.`,
 		Example: `  claude-bottle allow claude-bottle-reviewer docs.example.com --for 10m
   claude-bottle allow claude-bottle-reviewer 'GET,HEAD https://api.example.com/v1/**'`,
-		ValidArgsFunction: app.completeRuns(running, oneArg),
+		ValidArgsFunction: app.completeRefused,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := opts.read(cmd, args); err != nil {
 				return err
@@ -52,6 +52,7 @@ the bottle was started with. Connections that are allowed no longer are cut.`,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&opts.For, "for", 0, "take the rule back after this `duration`, as 10m")
+	completeFlag(cmd, "for", "10m", "1h", "8h")
 	flags.BoolVar(&opts.Manifest, "manifest", false, "read the manifest again")
 	flags.StringVar(&opts.Trust, "trust", "", "trust the project's manifest, this once, if this is its `sha256`")
 	return cmd
@@ -112,7 +113,7 @@ func runAllow(ctx context.Context, opts *allowOptions) error {
 	}
 	span := "until it ends"
 	if opts.For > 0 {
-		span = "for " + opts.For.String()
+		span = "for " + typed(opts.For)
 	}
 	opts.note("claude-bottle: %s may reach %s %s%s", c.info.Name, term.Escape(opts.Rule.Text()), span, cut(changed))
 	return nil

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/runs"
 )
 
@@ -61,4 +63,33 @@ func (a *App) completeRuns(fits func(runs.Info) bool, most int) completer {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
+}
+
+// completeRefused offers the runs that are running, and behind one the hosts
+// that it was refused because nothing lists them: those that it asked for most
+// first.
+func (a *App) completeRefused(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return a.completeRuns(running, oneArg)(cmd, args, word)
+	}
+	store, err := a.store()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	info, err := store.Find(args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	hosts, _ := refusedHosts(filepath.Join(store.Dir(info.ID), bottle.RecordDir, recordFile))
+	var rules []cobra.Completion
+	for _, host := range hosts {
+		rules = append(rules, cobra.CompletionWithDesc(host.rule.Text(), "refused "+count(host.times, "time", "times")))
+	}
+	return rules, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// completeFlag offers what a flag may well be.
+func completeFlag(cmd *cobra.Command, name string, values ...string) {
+	// The flag was defined before: this cannot fail.
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
 }

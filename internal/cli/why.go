@@ -42,6 +42,7 @@ The exit code is 0 when it is allowed and 1 when it is not.`,
 		},
 	}
 	cmd.Flags().StringVarP(&opts.Method, "request", "X", "GET", "the request's `method`")
+	completeFlag(cmd, "request", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 	opts.Format.flag(cmd)
 	return cmd
 }
