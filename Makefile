@@ -10,9 +10,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: build try test test-escape test-faults lint bench bench-scan fuzz
 
-# The one static binary: command, gateway and guest.
+# The one static binary: command, gateway and guest. It carries the last two as a
+# smaller program, which is what bottles run.
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/claude-bottle ./cmd/claude-bottle
+	go run ./cmd/build -version "$(VERSION)" -o bin/claude-bottle
 
 # See a bottle attack itself, then a real Claude Code at work in one: with your
 # token when there is one, else against a local stand-in for the Messages API.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"claude-bottle/internal/parts"
 	"claude-bottle/internal/platform/docker"
 	"claude-bottle/internal/platform/native"
 	"claude-bottle/internal/term"
@@ -97,7 +98,7 @@ func (a *App) Getenv(name string) string {
 // exit code. Errors have been printed.
 func Main(ctx context.Context, args []string, streams Streams, env Env) (code int) {
 	app := &App{Streams: streams, Env: env}
-	if served, ok := app.serve(ctx, args); ok {
+	if served, ok := (parts.Process{In: streams.In, Out: streams.Out, Err: streams.Err, UID: env.UID}).Serve(ctx, args); ok {
 		return served
 	}
 	defer app.recoverTo(&code)

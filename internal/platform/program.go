@@ -13,36 +13,33 @@ import (
 	"syscall"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/carried"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/wire"
 )
 
-// Program is our own binary, installed where bottles can mount it from.
-// It is command, guest and gateway in one.
+// Program is what of our own runs in bottles, installed where they can mount it
+// from: guest and gateway.
 type Program struct {
 	Hash string // SHA-256, hexadecimal
 	Path string // <state>/bin/HASH/claude-bottle, mode 0755, never changed
 }
 
-// InstallProgram copies the program that is running (or the one at source)
-// into the state directory, once for each of its versions: a bottle that runs
-// keeps the file it was started with when the program is upgraded.
+// InstallProgram copies the program at source into the state directory, or,
+// without one, what the running program carries for bottles (package carried)
+// and else that itself: once for each of its versions, so that a bottle that
+// runs keeps the file it was started with when the program is upgraded.
 func InstallProgram(source, stateRoot string) (Program, error) {
 	defer failpoint.Span("platform.install-program")()
+	open := func() (io.ReadCloser, error) { return os.Open(source) }
 	if source == "" {
-		if runtime.GOOS != "linux" {
-			return Program{}, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
-				"use a release build, which carries the Linux program")
+		var err error
+		if source, open, err = ownProgram(); err != nil {
+			return Program{}, err
 		}
-		source = "/proc/self/exe" // what runs, even when its file was replaced
 	}
-	file, err := os.Open(source)
-	if err != nil {
-		return Program{}, fmt.Errorf("open our own binary: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	note, err := noteOf(file, source, stateRoot)
+	note, err := noteOf(source, stateRoot)
 	if err != nil {
 		return Program{}, fmt.Errorf("open our own binary: %w", err)
 	}
@@ -52,15 +49,12 @@ func InstallProgram(source, stateRoot string) (Program, error) {
 			return b, nil
 		}
 	}
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
+	hash, err := hashOf(open)
+	if err != nil {
 		return Program{}, fmt.Errorf("read our own binary: %w", err)
 	}
-	b := programOf(hex.EncodeToString(h.Sum(nil)), stateRoot)
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return Program{}, err
-	}
-	err = copyInto(file, b.Path)
+	b := programOf(hash, stateRoot)
+	err = installFrom(open, b.Path)
 	if err == nil {
 		err = copyInto(strings.NewReader(b.Hash), note)
 	}
@@ -70,14 +64,53 @@ func InstallProgram(source, stateRoot string) (Program, error) {
 	return b, nil
 }
 
+// ownProgram is the running program's file, by which its version is known, and
+// what opens the one that bottles get.
+func ownProgram() (file string, open func() (io.ReadCloser, error), err error) {
+	file = "/proc/self/exe" // what runs, even when its file was replaced
+	if runtime.GOOS != "linux" {
+		if file, err = os.Executable(); err != nil {
+			return "", nil, err
+		}
+	}
+	if carried.There() {
+		return file, carried.Open, nil
+	}
+	if runtime.GOOS != "linux" {
+		return "", nil, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
+			"use a release build, which carries the Linux program")
+	}
+	return file, func() (io.ReadCloser, error) { return os.Open(file) }, nil
+}
+
+func hashOf(open func() (io.ReadCloser, error)) (string, error) {
+	program, err := open()
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = program.Close() }()
+	h := sha256.New()
+	_, err = io.Copy(h, program)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func installFrom(open func() (io.ReadCloser, error), path string) error {
+	program, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = program.Close() }()
+	return copyInto(program, path)
+}
+
 func programOf(hash, stateRoot string) Program {
 	return Program{Hash: hash, Path: filepath.Join(ProgramsDir(stateRoot), hash, "claude-bottle")}
 }
 
 // noteOf is where the hash of a program is noted, so that not every launch has
 // to read it whole: under its path, size and time of change.
-func noteOf(file *os.File, source, stateRoot string) (string, error) {
-	info, err := file.Stat()
+func noteOf(source, stateRoot string) (string, error) {
+	info, err := os.Stat(source)
 	if err != nil {
 		return "", err
 	}

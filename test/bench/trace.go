@@ -58,7 +58,7 @@ func measureNativeTrace(ctx context.Context, b *bench, _ string) error {
 // long it took in all, in ms.
 func (b *bench) traceOf(ctx context.Context, what string, launch func() *exec.Cmd, each func(phases []phase, whole float64)) error {
 	traced := filepath.Join(b.dir, "traced")
-	if _, err := output(b.tool(ctx, "go", "build", "-tags", "failpoints", "-o", traced, "./cmd/claude-bottle")); err != nil {
+	if _, err := output(b.tool(ctx, "go", "run", "./cmd/build", "-tags", "failpoints", "-o", traced)); err != nil {
 		return err
 	}
 	all, launches := map[string]*samples{}, 0

@@ -56,8 +56,7 @@ func run(m *testing.M) int {
 // build makes the program as `make build` does.
 func build(dir string) (string, error) {
 	binary := filepath.Join(dir, "claude-bottle")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "claude-bottle/cmd/claude-bottle") //nolint:noctx // no test owns it
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.Command("go", "run", "claude-bottle/cmd/build", "-o", binary) //nolint:noctx // no test owns it
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}

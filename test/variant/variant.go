@@ -1,6 +1,6 @@
-// Package variant builds our program with pieces of its source replaced, to see
-// what notices that they are gone: a guest without its filter, a gateway that
-// allows everything.
+// Package variant builds the parts of our program that are in bottles with pieces
+// of their source replaced, to see what notices that they are gone: a guest
+// without its filter, a gateway that allows everything.
 package variant
 
 import (
@@ -87,7 +87,7 @@ func (v Variant) build(t *testing.T, dir string) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "claude-bottle")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-overlay", file, "-o", program, "claude-bottle/cmd/claude-bottle")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-overlay", file, "-o", program, "claude-bottle/cmd/part")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)

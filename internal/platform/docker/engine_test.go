@@ -215,7 +215,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	}
 	// One for each working tree: tests of two may run at once.
 	path := filepath.Join(dir, "claude-bottle-test", fmt.Sprintf("claude-bottle-%08x", hash(tree)))
-	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/claude-bottle")
+	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/part")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))

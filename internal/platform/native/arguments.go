@@ -10,6 +10,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/provision"
+	"claude-bottle/internal/supervise"
 )
 
 // insideNonce is where the guest finds the nonce's file.
@@ -22,18 +23,6 @@ type paths struct {
 	Program         string // our own
 }
 
-// content is a file that bubblewrap writes into the bottle: from a file of the
-// host's, or from Data when that is empty.
-type content struct {
-	Source string `json:"source,omitempty"`
-	Data   string `json:"data,omitempty"`
-	Target string `json:"target"`
-}
-
-// firstContentFD is the descriptor from which bubblewrap reads the first of the
-// contents; each has the next.
-const firstContentFD = 64
-
 // arguments are bubblewrap's (bwrap(1)), in order: each mount lies over those
 // before it. What is not named is not there. The network namespace is the
 // caller's, and stays. written are files that the platform adds.
@@ -41,7 +30,7 @@ const firstContentFD = 64
 // For each of its mounts but fresh ones bubblewrap reads the kernel's list of
 // all of them, twice as long for twice as many: they are few, and those that
 // need no list come last.
-func arguments(plan bottle.Plan, at paths, written []content) (args []string, contents []content) {
+func arguments(plan bottle.Plan, at paths, written []supervise.Content) (args []string, contents []supervise.Content) {
 	spec, part := plan.Spec, plan.Native
 	args = []string{
 		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
@@ -62,11 +51,11 @@ func arguments(plan bottle.Plan, at paths, written []content) (args []string, co
 		args = append(args, "--symlink", link.Target, link.Name)
 	}
 	for _, m := range part.Copies {
-		contents = append(contents, content{Source: m.Source, Target: m.Target})
+		contents = append(contents, supervise.Content{Source: m.Source, Target: m.Target})
 	}
 	contents = append(contents, written...)
 	for i, c := range contents {
-		args = append(args, "--perms", "644", "--file", strconv.Itoa(firstContentFD+i), c.Target)
+		args = append(args, "--perms", "644", "--file", strconv.Itoa(supervise.FirstContentFD+i), c.Target)
 	}
 	for _, m := range plan.Mounts {
 		args = append(args, "--ro-bind", m.Source, m.Target)

@@ -16,6 +16,7 @@ import (
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 	"claude-bottle/internal/wire"
 )
 
@@ -180,7 +181,7 @@ func TestProcessLimit(t *testing.T) {
 // TestGatewayIsConfined holds the probe to looking at what the gateway can
 // open, which is nothing of the person's.
 func TestGatewayIsConfined(t *testing.T) {
-	if !hasLandlock() {
+	if !supervise.HasLandlock() {
 		t.Skip("the kernel has no Landlock")
 	}
 	b, store := launched(t, nil)

@@ -21,6 +21,7 @@ import (
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 	"claude-bottle/test/variant"
 )
 
@@ -106,7 +107,7 @@ func launchOpen(t *testing.T, p *Platform, spec bottle.Spec) error {
 // nothing but what is at a place.
 func before(option, at string, more ...string) func(*testing.T, *breach) {
 	return func(t *testing.T, b *breach) {
-		b.order = func(o *order, _ int) {
+		b.order = func(o *supervise.Order, _ int) {
 			for i := range len(o.Args) - 1 {
 				if o.Args[i] == option && o.Args[i+1] == at {
 					o.Args = slices.Insert(o.Args, i, more...)
@@ -120,7 +121,7 @@ func before(option, at string, more ...string) func(*testing.T, *breach) {
 
 // unprotected leaves the kernel's settings as a user namespace has them.
 func unprotected(t *testing.T, b *breach) {
-	b.order = func(o *order, _ int) {
+	b.order = func(o *supervise.Order, _ int) {
 		for i := range len(o.Args) - 2 {
 			if o.Args[i] == "--ro-bind" && o.Args[i+1] == "/proc/sys" {
 				o.Args = slices.Delete(o.Args, i, i+3)
@@ -171,7 +172,7 @@ func socket(path string) error {
 // withNetwork gives the bottle's namespace an interface whose other end is the
 // host's.
 func withNetwork(t *testing.T, b *breach) {
-	b.order = func(_ *order, inside int) {
+	b.order = func(_ *supervise.Order, inside int) {
 		pid := itoa(inside)
 		for _, command := range []string{
 			"ip link add cb-door type veth peer name cb-way",
@@ -194,7 +195,7 @@ func withNetwork(t *testing.T, b *breach) {
 
 // withNameServer has the bottle's programs ask another.
 func withNameServer(t *testing.T, b *breach) {
-	b.order = func(o *order, _ int) {
+	b.order = func(o *supervise.Order, _ int) {
 		for i, c := range o.Contents {
 			if c.Target == "/etc/resolv.conf" {
 				o.Contents[i].Data = "nameserver 127.0.0.1\n"

@@ -22,16 +22,6 @@ import (
 // kindGroup is a control group in a ledger, by its directory.
 const kindGroup = runs.Kind("native-group")
 
-// maxGroups is more control groups than a bottle is ever in.
-const maxGroups = 8
-
-// joinGroup puts the calling process into the control group whose file
-// cgroup.procs was opened as fd. What counts is who opened it (CVE-2021-4197).
-func joinGroup(fd int) error {
-	_, err := unix.Write(fd, []byte("0"))
-	return err
-}
-
 // makeGroups makes the plan's control groups and opens the files by which
 // `inside` joins them: the launcher's right to do so goes with the file, to a
 // process that runs as another user and could not.

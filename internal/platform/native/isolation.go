@@ -13,13 +13,14 @@ import (
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/probe"
+	"claude-bottle/internal/supervise"
 	"claude-bottle/internal/wire"
 )
 
 // breach changes what a bottle is made of, when the process is there that stands
 // in its network namespace, and ends the host's canary. Only tests have one.
 type breach struct {
-	order func(o *order, inside int)
+	order func(o *supervise.Order, inside int)
 	hosts func(*probe.Hosts)
 }
 
@@ -117,7 +118,7 @@ func (l *launch) request(doors []wire.Door) (wire.Probe, error) {
 // personsFiles are files that the gateway's user can open, and the gateway
 // cannot where the kernel confines it.
 func (l *launch) personsFiles() []string {
-	if !hasLandlock() {
+	if !supervise.HasLandlock() {
 		return nil
 	}
 	files := []string{"/etc/passwd", "/", l.Run.Path(bottle.WorkDir), l.Run.Path(bottle.HomeDir)}

@@ -21,6 +21,7 @@ import (
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 	"claude-bottle/internal/wire"
 )
 
@@ -181,12 +182,12 @@ func (l *launch) stageWork(ctx context.Context) error {
 // written are the files of /etc that depend on the person and on the gateway,
 // and the nonce that proves to the guest that its bottle is the one of this
 // order.
-func (l *launch) written() []content {
+func (l *launch) written() []supervise.Content {
 	spec := l.plan.Spec
-	etc := func(name, text string) content {
-		return content{Data: text, Target: filepath.Join(bottle.EtcMount, name)}
+	etc := func(name, text string) supervise.Content {
+		return supervise.Content{Data: text, Target: filepath.Join(bottle.EtcMount, name)}
 	}
-	return []content{
+	return []supervise.Content{
 		etc("passwd", platform.Passwd(spec, 0)),
 		etc("group", platform.Group(spec, 0)),
 		etc("hosts", fmt.Sprintf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n", spec.Slug)),
@@ -217,7 +218,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		return nil, err
 	}
 	args, contents := arguments(l.plan, at, l.written())
-	made := order{
+	made := supervise.Order{
 		Word: l.word, Ports: part.Ports, Bubblewrap: part.Bubblewrap, Args: args, Contents: contents, PIDs: part.PIDs, Nested: l.plan.Spec.Nested,
 	}
 	if open := l.platform.breach.order; open != nil {

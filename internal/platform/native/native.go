@@ -32,13 +32,6 @@ import (
 // Name is the platform's, as --platform and CLAUDE_BOTTLE_PLATFORM take it.
 const Name = "native"
 
-// Commands of our program that are parts of a bottle; see Supervise and
-// Inside.
-const (
-	SuperviseCommand = "supervise"
-	InsideCommand    = "inside"
-)
-
 // Config is what a Platform needs from its surroundings.
 type Config struct {
 	Store *runs.Store

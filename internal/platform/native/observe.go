@@ -17,6 +17,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/platform"
+	"claude-bottle/internal/supervise"
 )
 
 // Prepare looks at the machine and creates nothing.
@@ -27,7 +28,7 @@ func (p *Platform) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	seen := observed{
 		UID: p.config.UID, Pinned: p.config.Getenv("CLAUDE_BOTTLE_CONTAINER"), Names: map[string]bool{},
 		Bubblewrap: lookPath(bubblewrap, p.config.Getenv("PATH")), Namespaces: p.namespacesAllowed(),
-		Env: p.environment(), Landlock: hasLandlock(),
+		Env: p.environment(), Landlock: supervise.HasLandlock(),
 	}
 	seen.System = system()
 	seen.Masked = existing(showing)

@@ -42,9 +42,3 @@ func (p *Platform) List(context.Context) ([]bottle.Status, error) { return nil, 
 
 // Remove finds nothing to remove.
 func (p *Platform) Remove(context.Context, runs.ID) error { return nil }
-
-// Supervise refuses.
-func Supervise(context.Context, []string, Serve) error { return errPlatform() }
-
-// Inside refuses.
-func Inside(context.Context, []string) error { return errPlatform() }

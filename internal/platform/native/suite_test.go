@@ -149,7 +149,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path = filepath.Join(dir, "claude-bottle-test", fmt.Sprintf("claude-bottle-native-%08x", crc32.ChecksumIEEE([]byte(here))))
-	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/claude-bottle")
+	build := exec.Command("go", "build", "-o", path, "claude-bottle/cmd/part")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))

@@ -18,6 +18,7 @@ import (
 
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 )
 
 // who is whose supervisor it is.
@@ -90,7 +91,7 @@ func startSupervisor(program string, w who) (_ *supervisor, err error) {
 	theirs = append(theirs, order)
 	s.gateway, s.guest = duplex{fromGateway, toGateway}, duplex{fromGuest, toGuest}
 	s.cmd = &exec.Cmd{
-		Path: program, Args: []string{"claude-bottle", SuperviseCommand, string(w.run), w.record},
+		Path: program, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record},
 		Env: []string{}, Dir: "/", Stdin: theirs[0], Stdout: theirs[1], Stderr: &s.stderr,
 		ExtraFiles:  []*os.File{order, theirs[2], theirs[3], theirs[4], s.guestSocket, s.controlSocket},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(w.uid, w.gid)},
@@ -150,7 +151,7 @@ func credential(uid, gid int) *syscall.Credential {
 
 // give tells what the bottle is made of, with the files by which it joins its
 // control groups, and closes the connection.
-func (s *supervisor) give(o order, groups []*os.File) error {
+func (s *supervisor) give(o supervise.Order, groups []*os.File) error {
 	defer func() {
 		_ = s.order.Close()
 		s.order = nil

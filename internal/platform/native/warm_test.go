@@ -13,6 +13,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 )
 
 // supervisors are the ids of runs that have one below this process.
@@ -21,7 +22,7 @@ func supervisors(t *testing.T) []string {
 	var found []string
 	for _, pid := range descendants(t, os.Getpid()) {
 		line, err := os.ReadFile("/proc/" + itoa(pid) + "/cmdline")
-		if argv := strings.Split(string(line), "\x00"); err == nil && len(argv) > 2 && argv[1] == SuperviseCommand {
+		if argv := strings.Split(string(line), "\x00"); err == nil && len(argv) > 2 && argv[1] == supervise.Command {
 			found = append(found, argv[2])
 		}
 	}

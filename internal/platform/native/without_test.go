@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/supervise"
 )
 
 // withoutVariable tells a process of the test binary to do without Landlock.
@@ -23,7 +25,7 @@ func TestWithoutLandlock(t *testing.T) {
 	needBubblewrap(t)
 	if os.Getenv(withoutVariable) != "" {
 		answerNoSuchCall(t, unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE, unix.SYS_LANDLOCK_RESTRICT_SELF)
-		if hasLandlock() {
+		if supervise.HasLandlock() {
 			t.Fatal("the kernel still has Landlock")
 		}
 		b, _ := launched(t, nil)

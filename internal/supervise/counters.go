@@ -1,6 +1,6 @@
 //go:build linux
 
-package native
+package supervise
 
 import (
 	"errors"
@@ -19,8 +19,8 @@ var shared = []struct{ bound, of string }{
 	{"max_inotify_watches", "/proc/sys/fs/inotify/max_user_watches"},
 }
 
-// sharedPart is how much of that a bottle has at most.
-const sharedPart = 4
+// SharedPart is how much of that a bottle has at most.
+const SharedPart = 4
 
 // boundShared leaves a bottle a part of what is the user's. The settings are
 // those of this process's user namespace, and hold for those below it
@@ -38,20 +38,20 @@ func boundShared() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.of, err)
 		}
-		if err := bound(s.bound, max(most/sharedPart, 1)); err != nil {
+		if err := bound(s.bound, max(most/SharedPart, 1)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// nestedNamespaces is how many of each kind a nested bottle may have at a time,
+// NestedNamespaces is how many of each kind a nested bottle may have at a time,
 // its own among them: the kernel's memory for them is no process's.
-const nestedNamespaces = 256
+const NestedNamespaces = 256
 
 func boundNamespaces() error {
 	for _, kind := range []string{"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"} {
-		if err := bound("max_"+kind+"_namespaces", nestedNamespaces); err != nil {
+		if err := bound("max_"+kind+"_namespaces", NestedNamespaces); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,11 @@ func boundNamespaces() error {
 // bound sets a limit of this user namespace. Where nothing in /proc/sys can be
 // written, as in some containers, it stays as it is.
 func bound(name string, most int) error {
-	err := writeSetting("/proc/sys/user/"+name, strconv.Itoa(most))
+	setting, err := os.OpenFile("/proc/sys/user/"+name, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = setting.WriteString(strconv.Itoa(most))
+		err = errors.Join(err, setting.Close())
+	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EROFS) {
 		return nil
 	}

@@ -1,6 +1,10 @@
 //go:build linux
 
-package native
+// Package supervise is the two processes that native bottles are made by: the
+// supervisor, whose life is a bottle's, and `inside`, which stands in its network
+// namespace first and becomes bubblewrap. What is told to them, package native
+// decides; the gateway that a supervisor is comes from its caller.
+package supervise
 
 import (
 	"context"
@@ -14,6 +18,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+// Commands of our program that are parts of a native bottle; see Run and
+// Inside.
+const (
+	Command       = "supervise"
+	InsideCommand = "inside"
 )
 
 // Descriptors of `supervise`, beside the standard ones, which are the gateway's
@@ -34,10 +45,10 @@ const (
 	insideListenerFD
 )
 
-// Supervise is the process whose life is a bottle's: it starts `inside`, then
+// Run is the process whose life is a bottle's: it starts `inside`, then
 // serves as the gateway until its standard input ends. When it ends, however
 // that comes, the kernel kills what it started.
-func Supervise(ctx context.Context, args []string, serve Serve) error {
+func Run(ctx context.Context, args []string, serve Serve) error {
 	if len(args) != 2 {
 		return errors.New("supervise is started by a launch alone")
 	}

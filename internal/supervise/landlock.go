@@ -1,6 +1,6 @@
 //go:build linux
 
-package native
+package supervise
 
 import (
 	"fmt"
@@ -52,8 +52,8 @@ func resolverRule(dir string) landlock.FSRule {
 	return landlock.RODirs(dir).IgnoreIfMissing()
 }
 
-// hasLandlock says whether the kernel has it, and it is switched on.
-func hasLandlock() bool {
+// HasLandlock says whether the kernel has it, and it is switched on.
+func HasLandlock() bool {
 	version, err := landlocksys.LandlockGetABIVersion()
 	return err == nil && version > 0
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package native
+package supervise
 
 import (
 	"context"
@@ -19,20 +19,35 @@ import (
 	"claude-bottle/internal/wire"
 )
 
-// order is what the launcher tells `inside` once everything is staged. It holds
+// Order is what the launcher tells `inside` once everything is staged. It holds
 // no secret.
-type order struct {
+type Order struct {
 	Word       string     `json:"word"` // the launch's, for the handover
 	Ports      wire.Ports `json:"ports"`
 	Bubblewrap string     `json:"bubblewrap"`
 	Args       []string   `json:"args"`
-	Contents   []content  `json:"contents"`
+	Contents   []Content  `json:"contents"`
 	PIDs       int64      `json:"pids"`
 	Nested     bool       `json:"nested,omitempty"`
 }
 
 // maxOrder bounds an order, in bytes.
 const maxOrder = 1 << 20
+
+// MaxGroups is more control groups than a bottle is ever in.
+const MaxGroups = 8
+
+// Content is a file that bubblewrap writes into the bottle: from a file of the
+// host's, or from Data when that is empty.
+type Content struct {
+	Source string `json:"source,omitempty"`
+	Data   string `json:"data,omitempty"`
+	Target string `json:"target"`
+}
+
+// FirstContentFD is the descriptor from which bubblewrap reads the first of the
+// contents; each has the next.
+const FirstContentFD = 64
 
 // guestListenerFD is where the guest expects its socket.
 const guestListenerFD = 3
@@ -76,11 +91,18 @@ func Inside(ctx context.Context, args []string) error {
 	return become(order)
 }
 
+// joinGroup puts the calling process into the control group whose file
+// cgroup.procs was opened as fd. What counts is who opened it (CVE-2021-4197).
+func joinGroup(fd int) error {
+	_, err := unix.Write(fd, []byte("0"))
+	return err
+}
+
 // readOrder returns the order, and the descriptors of files by which control
 // groups are joined, which came with its first bytes.
-func readOrder(from *os.File) (o order, groups []int, err error) {
+func readOrder(from *os.File) (o Order, groups []int, err error) {
 	defer func() { _ = from.Close() }()
-	data, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(maxGroups*4))
+	data, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(MaxGroups*4))
 	fd := int(from.Fd()) //nolint:gosec // G115: a descriptor
 	var n, m, flags int
 	for {
@@ -142,7 +164,7 @@ func raiseLoopback() error {
 
 // become gives up what let this process make the ways in, and executes
 // bubblewrap. It returns an error or not at all.
-func become(o order) error {
+func become(o Order) error {
 	if o.Nested {
 		if err := boundNamespaces(); err != nil {
 			return fmt.Errorf("limit the number of namespaces: %w", err)
@@ -166,7 +188,7 @@ func become(o order) error {
 		return err
 	}
 	for i, c := range o.Contents {
-		if err := c.open(firstContentFD + i); err != nil {
+		if err := c.open(FirstContentFD + i); err != nil {
 			return fmt.Errorf("open %s: %w", c.Target, err)
 		}
 	}
@@ -174,12 +196,12 @@ func become(o order) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
-	argv := append([]string{bubblewrap}, o.Args...)
+	argv := append([]string{"bwrap"}, o.Args...)
 	return fmt.Errorf("execute %s: %w", o.Bubblewrap, unix.Exec(o.Bubblewrap, argv, []string{}))
 }
 
 // open makes the content readable as a descriptor.
-func (c content) open(as int) error {
+func (c Content) open(as int) error {
 	fd, err := c.reader()
 	if err != nil {
 		return err
@@ -192,7 +214,7 @@ func (c content) open(as int) error {
 	return err
 }
 
-func (c content) reader() (fd int, err error) {
+func (c Content) reader() (fd int, err error) {
 	if c.Source != "" {
 		return unix.Open(c.Source, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	}
