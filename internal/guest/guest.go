@@ -23,8 +23,9 @@ type guest struct {
 	env     []string
 	secrets *secrets
 	reaper  *reaper
-	prober  *prober    // nil when no probe will be asked for
-	broken  chan error // what the prober ends the bottle with
+	prober  *prober         // nil when no probe will be asked for
+	broken  chan error      // what the prober ends the bottle with
+	threads <-chan struct{} // see makeThreads
 }
 
 var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were handed to an earlier process and are forgotten")}
@@ -52,7 +53,6 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	if err := policy.Apply(); err != nil {
 		return err
 	}
-	makeThreads()
 	reaper, ended := newReaper(), make(chan os.Signal, 1)
 	reaper.first = first
 	defer listenToSignals(reaper, ended)()
@@ -61,7 +61,10 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 		return err
 	}
 	// Copies of the secrets end with boot; g.secrets has the strings.
-	g := &guest{env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1)}
+	g := &guest{
+		env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1),
+		threads: makeThreads(),
+	}
 	if boot.DialUID >= 0 {
 		stop, err := g.listen(Socket, boot.DialUID)
 		if err != nil {
@@ -184,6 +187,7 @@ func checkNonce(boot wire.GuestBoot) error {
 // start runs one process; boot says that the boot stream asks. A refusal is
 // for the process, any other error for the conversation.
 func (g *guest) start(conn *wire.Conn, start wire.Start, boot bool) (p *process, err error) {
+	<-g.threads
 	run := func(secrets []string) ([]string, error) {
 		cmd, err := resolve(start, slices.Concat(g.env, start.Env, secrets))
 		if err != nil {

@@ -58,62 +58,78 @@ func (h *held) end() error {
 	return nil
 }
 
-// measureFleet launches many bottles at once, of each size one fleet.
+// fleet is what many bottles at once cost.
+type fleet struct {
+	ready, gone time.Duration // until the last was ready; from the first's end to the last's
+	memory      map[string]float64
+}
+
+// fleets is how a platform's are measured.
+type fleets struct {
+	name   string   // "native, as root"
+	parts  []string // of a bottle, whose memory counts
+	launch func(ctx context.Context, size int) (fleet, error)
+}
+
+// measureFleet launches fleets of bottles of docker's.
 func measureFleet(ctx context.Context, b *bench, runtime string) error {
+	return b.measureFleets(ctx, fleets{"docker, " + runtime, parts, func(ctx context.Context, size int) (fleet, error) {
+		return b.dockerFleet(ctx, runtime, size)
+	}})
+}
+
+// measureFleets launches many bottles at once, of each size one fleet.
+func (b *bench) measureFleets(ctx context.Context, of fleets) error {
 	var each []float64
 	for text := range strings.SplitSeq(b.fleet, ",") {
 		size, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || size < 1 {
 			return fmt.Errorf("--fleet: %q is no number of bottles", text)
 		}
-		one, err := b.launchFleet(ctx, runtime, size)
+		f, err := of.launch(ctx, size)
 		if err != nil {
 			return fmt.Errorf("%d bottles at once: %w", size, err)
 		}
-		b.addFleet(runtime, size, one)
-		each = append(each, one.ready.Seconds()*1000/float64(size))
+		b.addFleet(of, size, f)
+		each = append(each, (f.ready+f.gone).Seconds()*1000/float64(size))
 	}
-	b.report.add("docker, "+runtime+": time a bottle, of each fleet", "ms", 0, each, "linear when it does not grow")
+	b.report.add(of.name+": time a bottle, of each fleet", "ms", 0, each, "ready and removed; linear when it does not grow")
 	return nil
 }
 
-// fleet is what one cost.
-type fleet struct {
-	ready, gone time.Duration // until the last was ready; from the first's end to the last's
-	memory      map[string]float64
-}
-
-func (b *bench) addFleet(runtime string, size int, f fleet) {
-	name := fmt.Sprintf("docker, %s: %d at once, ", runtime, size)
+func (b *bench) addFleet(of fleets, size int, f fleet) {
+	name := fmt.Sprintf("%s: %d at once, ", of.name, size)
 	b.report.add(name+"all ready", "ms", 0, milliseconds([]time.Duration{f.ready}),
 		number(f.ready.Seconds()*1000/float64(size), "ms")+" a bottle; removed in "+number(f.gone.Seconds()*1000, "ms"))
 	var total float64
 	var shown []string
-	for _, part := range parts {
+	for _, part := range of.parts {
 		if sum := f.memory[part] / float64(size); sum > 0 {
 			total += sum
 			shown = append(shown, part+" "+number(sum, ""))
 		}
 	}
-	b.report.add(name+"memory a bottle", "MiB", 0, []float64{total}, strings.Join(shown, ", "))
+	if total > 0 {
+		b.report.add(name+"memory a bottle", "MiB", 0, []float64{total}, strings.Join(shown, ", "))
+	}
 }
 
-func (b *bench) launchFleet(ctx context.Context, runtime string, size int) (f fleet, err error) {
+// launchFleet launches size bottles at once, measures them by look, which gets
+// the launchers, when all are ready, and removes them.
+func launchFleet(size int, launch func(i int) *exec.Cmd, look func([]*held) (map[string]float64, error)) (f fleet, err error) {
 	begin := time.Now()
 	var bottles []*held
-	var pids []int
 	defer func() {
 		ending := time.Now()
 		err = errors.Join(err, endAll(bottles))
 		f.gone = time.Since(ending)
 	}()
-	for range size {
-		h, err := hold(b.ours(ctx, "start", "hold-"+runtime, "--yes"))
+	for i := range size {
+		h, err := hold(launch(i))
 		if err != nil {
 			return f, err
 		}
 		bottles = append(bottles, h)
-		pids = append(pids, h.cmd.Process.Pid)
 	}
 	var waiting errgroup.Group
 	for _, h := range bottles {
@@ -123,16 +139,32 @@ func (b *bench) launchFleet(ctx context.Context, runtime string, size int) (f fl
 		return f, err
 	}
 	f.ready = time.Since(begin)
-	ids, err := output(b.docker(ctx, "ps", "-q", "--no-trunc", "--filter", "label=claude-bottle.owner="+b.owner))
-	if err != nil {
-		return f, err
-	}
-	containers := strings.Fields(string(ids))
-	if len(containers) != 2*size {
-		return f, fmt.Errorf("the engine runs %d containers, not %d", len(containers), 2*size)
-	}
-	f.memory, err = usage(pids, slices.Compact(containers))
+	f.memory, err = look(bottles)
 	return f, err
+}
+
+// launchers are the processes of those that are held.
+func launchers(bottles []*held) (pids []int) {
+	for _, h := range bottles {
+		pids = append(pids, h.cmd.Process.Pid)
+	}
+	return pids
+}
+
+// dockerFleet counts the containers of a fleet, and measures it.
+func (b *bench) dockerFleet(ctx context.Context, runtime string, size int) (fleet, error) {
+	launch := func(int) *exec.Cmd { return b.ours(ctx, "start", "hold-"+runtime, "--yes") }
+	return launchFleet(size, launch, func(bottles []*held) (map[string]float64, error) {
+		ids, err := output(b.docker(ctx, "ps", "-q", "--no-trunc", "--filter", "label=claude-bottle.owner="+b.owner))
+		if err != nil {
+			return nil, err
+		}
+		containers := strings.Fields(string(ids))
+		if len(containers) != 2*size {
+			return nil, fmt.Errorf("the engine runs %d containers, not %d", len(containers), 2*size)
+		}
+		return usage(launchers(bottles), slices.Compact(containers))
+	})
 }
 
 func endAll(bottles []*held) error {

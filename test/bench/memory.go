@@ -59,7 +59,7 @@ const bottles = 3
 func measureMemory(ctx context.Context, b *bench, runtime string) error {
 	used := map[string][]float64{}
 	for range bottles {
-		one, err := b.launchFleet(ctx, runtime, 1)
+		one, err := b.dockerFleet(ctx, runtime, 1)
 		if err != nil {
 			return err
 		}

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // nativeParts are the parts of a native bottle, by whose process it is.
@@ -26,7 +23,7 @@ func measureNativeMemory(ctx context.Context, b *bench, _ string) error {
 	return b.eachPerson(func(p *person) error {
 		used, ours := map[string][]float64{}, []float64{}
 		for range bottles {
-			one, err := p.launchFleet(ctx, 1)
+			one, err := p.nativeFleet(ctx, 1)
 			if err != nil {
 				return err
 			}
@@ -44,85 +41,35 @@ func measureNativeMemory(ctx context.Context, b *bench, _ string) error {
 	})
 }
 
-// measureNativeFleet launches many bottles at once, of each size one fleet.
+// measureNativeFleet launches fleets of native bottles.
 func measureNativeFleet(ctx context.Context, b *bench, _ string) error {
 	return b.eachPerson(func(p *person) error {
-		if _, err := p.launchFleet(ctx, 1); err != nil { // it installs the program
+		if _, err := p.nativeFleet(ctx, 1); err != nil { // it installs the program
 			return err
 		}
-		var each []float64
-		for text := range strings.SplitSeq(b.fleet, ",") {
-			size, err := strconv.Atoi(strings.TrimSpace(text))
-			if err != nil || size < 1 {
-				return fmt.Errorf("--fleet: %q is no number of bottles", text)
-			}
-			f, err := p.launchFleet(ctx, size)
-			if err != nil {
-				return fmt.Errorf("%d bottles at once: %w", size, err)
-			}
-			p.addFleet(size, f)
-			each = append(each, (f.ready+f.gone).Seconds()*1000/float64(size))
-		}
-		p.report.add("native, "+p.name+": time a bottle, of each fleet", "ms", 0, each, "ready and removed; linear when it does not grow")
-		return nil
+		return b.measureFleets(ctx, fleets{"native, " + p.name, nativeParts, p.nativeFleet})
 	})
 }
 
-func (p *person) addFleet(size int, f fleet) {
-	name := fmt.Sprintf("native, %s: %d at once, ", p.name, size)
-	p.report.add(name+"all ready", "ms", 0, milliseconds([]time.Duration{f.ready}),
-		number(f.ready.Seconds()*1000/float64(size), "ms")+" a bottle; removed in "+number(f.gone.Seconds()*1000, "ms"))
-	var total float64
-	var shown []string
-	for _, part := range nativeParts {
-		if sum := f.memory[part] / float64(size); sum > 0 {
-			total += sum
-			shown = append(shown, part+" "+number(sum, ""))
-		}
-	}
-	if total > 0 {
-		p.report.add(name+"memory a bottle", "MiB", 0, []float64{total}, strings.Join(shown, ", "))
-	}
-}
-
-// launchFleet launches size bottles at once, has each of them say something,
-// measures them, removes them, and sees that nothing is left.
-func (p *person) launchFleet(ctx context.Context, size int) (f fleet, err error) {
-	begin := time.Now()
-	var bottles []*held
-	defer func() {
-		ending := time.Now()
-		err = errors.Join(err, endAll(bottles))
-		f.gone = time.Since(ending)
-		err = errors.Join(err, p.left())
-	}()
-	var launchers []int
-	for i := range size {
+// nativeFleet has each bottle of a fleet say something, measures them, and sees
+// that nothing is left.
+func (p *person) nativeFleet(ctx context.Context, size int) (fleet, error) {
+	launch := func(i int) *exec.Cmd {
 		agent := []string{"hold", "also"}[i%2] // one has 99 names
-		h, err := hold(p.ours(ctx, "start", agent, "--yes"))
-		if err != nil {
-			return f, err
+		return p.ours(ctx, "start", agent, "--yes")
+	}
+	f, err := launchFleet(size, launch, func(bottles []*held) (map[string]float64, error) {
+		for _, h := range bottles {
+			if err := h.answers(); err != nil {
+				return nil, err
+			}
 		}
-		bottles = append(bottles, h)
-		launchers = append(launchers, h.cmd.Process.Pid)
-	}
-	var waiting errgroup.Group
-	for _, h := range bottles {
-		waiting.Go(h.ready)
-	}
-	if err := waiting.Wait(); err != nil {
-		return f, err
-	}
-	f.ready = time.Since(begin)
-	for _, h := range bottles {
-		if err := h.answers(); err != nil {
-			return f, err
+		if os.Getuid() != 0 {
+			return nil, nil // a guest's memory is closed to its own user
 		}
-	}
-	if os.Getuid() == 0 {
-		f.memory, err = nativeUsage(launchers)
-	}
-	return f, err
+		return nativeUsage(launchers(bottles))
+	})
+	return f, errors.Join(err, p.left())
 }
 
 // answers says whether the program inside still reads and writes.

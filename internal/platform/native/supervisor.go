@@ -190,6 +190,9 @@ func (s *supervisor) end(ctx context.Context) error {
 	closeFiles(s.guestSocket, s.controlSocket)
 	_ = s.guest.Close()
 	_ = s.gateway.Close()
+	if s.inside != nil { // the guest would do the same, some milliseconds later
+		_ = unix.PidfdSendSignal(int(s.inside.Fd()), unix.SIGKILL, nil, 0) //nolint:gosec // G115: a descriptor
+	}
 	patience := time.NewTimer(endPatience)
 	defer patience.Stop()
 	select {
