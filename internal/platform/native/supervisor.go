@@ -47,58 +47,24 @@ type supervisor struct {
 // startSupervisor starts the supervisor of a run that need not exist yet. It
 // makes nothing before the order comes but its own namespaces, and ends with
 // this process.
-func startSupervisor(program string, w who) (_ *supervisor, err error) {
+func startSupervisor(program string, w who) (*supervisor, error) {
 	defer failpoint.Span("native.start-supervisor")()
 	s := &supervisor{who: w, ended: make(chan struct{})}
-	var theirs, ours []*os.File
-	defer func() {
-		closeFiles(theirs...)
-		if err != nil {
-			closeFiles(ours...)
-		}
-	}()
-	pipe := func(write bool) (our *os.File) {
-		if err != nil {
-			return nil
-		}
-		r, w, made := os.Pipe()
-		if err = made; err != nil {
-			return nil
-		}
-		if write {
-			ours, theirs = append(ours, w), append(theirs, r)
-			return w
-		}
-		ours, theirs = append(ours, r), append(theirs, w)
-		return r
-	}
-	toGateway, fromGateway := pipe(true), pipe(false)
-	toGuest, fromGuest := pipe(true), pipe(false)
-	s.child = pipe(false)
-	for _, socket := range []**os.File{&s.guestSocket, &s.controlSocket} {
-		if err == nil {
-			*socket, err = newSocket()
-			ours = append(ours, *socket)
-		}
-	}
-	var order *os.File
-	if err == nil {
-		s.order, order, err = orderPair()
-	}
+	theirs, err := s.connect()
+	defer theirs.close()
 	if err != nil {
-		return nil, err
+		s.disconnect()
+		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
-	theirs = append(theirs, order)
-	s.gateway, s.guest = duplex{fromGateway, toGateway}, duplex{fromGuest, toGuest}
 	s.cmd = &exec.Cmd{
 		Path: program, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record},
-		Env: []string{}, Dir: "/", Stdin: theirs[0], Stdout: theirs[1], Stderr: &s.stderr,
-		ExtraFiles:  []*os.File{order, theirs[2], theirs[3], theirs[4], s.guestSocket, s.controlSocket},
+		Env: []string{}, Dir: "/", Stdin: theirs.gatewayIn, Stdout: theirs.gatewayOut, Stderr: &s.stderr,
+		ExtraFiles:  []*os.File{theirs.order, theirs.guestIn, theirs.guestOut, theirs.child, s.guestSocket, s.controlSocket},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(w.uid, w.gid)},
 		WaitDelay:   endPatience,
 	}
-	if err = s.cmd.Start(); err != nil {
-		_ = s.order.Close()
+	if err := s.cmd.Start(); err != nil {
+		s.disconnect()
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	go func() {
@@ -106,6 +72,60 @@ func startSupervisor(program string, w who) (_ *supervisor, err error) {
 		_ = s.cmd.Wait()
 	}()
 	return s, nil
+}
+
+// far are the supervisor's ends of what it has in common with its launcher.
+type far struct{ gatewayIn, gatewayOut, guestIn, guestOut, child, order *os.File }
+
+func (f far) close() { closeFiles(f.gatewayIn, f.gatewayOut, f.guestIn, f.guestOut, f.child, f.order) }
+
+// connect makes the pipes and sockets, of which it returns the far ends. After
+// an error there are those that were made before.
+func (s *supervisor) connect() (theirs far, err error) {
+	if s.gateway, theirs.gatewayIn, theirs.gatewayOut, err = pipes(); err != nil {
+		return theirs, err
+	}
+	if s.guest, theirs.guestIn, theirs.guestOut, err = pipes(); err != nil {
+		return theirs, err
+	}
+	if s.child, theirs.child, err = os.Pipe(); err != nil {
+		return theirs, err
+	}
+	if s.guestSocket, err = newSocket(); err != nil {
+		return theirs, err
+	}
+	if s.controlSocket, err = newSocket(); err != nil {
+		return theirs, err
+	}
+	s.order, theirs.order, err = orderPair()
+	return theirs, err
+}
+
+// disconnect closes what connect made, of a supervisor that does not run.
+func (s *supervisor) disconnect() {
+	for _, stream := range []io.Closer{s.gateway, s.guest} {
+		if stream != nil {
+			_ = stream.Close()
+		}
+	}
+	if s.order != nil {
+		_ = s.order.Close()
+	}
+	closeFiles(s.child, s.guestSocket, s.controlSocket)
+}
+
+// pipes are a stream, and what its other side reads and writes.
+func pipes() (ours io.ReadWriteCloser, in, out *os.File, err error) {
+	in, to, err := os.Pipe()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	from, out, err := os.Pipe()
+	if err != nil {
+		closeFiles(in, to)
+		return nil, nil, nil, err
+	}
+	return duplex{from, to}, in, out, nil
 }
 
 // orderPair is the connection by which an order, and what it takes along, comes
