@@ -3,9 +3,13 @@
 package native
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"claude-bottle/internal/bottle"
 )
@@ -102,24 +106,40 @@ func (s *shown) addFile(path string, info fs.FileInfo) bool {
 
 // addSmall takes a directory file by file if that is few.
 func (s *shown) addSmall(dir string) bool {
-	found, entries := shown{}, 0
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entries++; entries > maxEntries {
-			return fs.SkipAll
-		}
-		info, err := entry.Info()
-		if err == nil && !info.IsDir() && !found.addFile(path, info) {
-			err = fs.SkipAll
-			entries = maxEntries + 1
-		}
-		return err
-	})
-	if err != nil || entries > maxEntries {
+	found, left := shown{}, maxEntries-1 // one is the directory itself
+	if !found.addBelow(dir, &left) {
 		return false
 	}
 	s.Copies, s.Links = append(s.Copies, found.Copies...), append(s.Links, found.Links...)
+	return true
+}
+
+// addBelow takes what is below a directory, of which no more is read than may
+// be left: certificates are hundreds.
+func (s *shown) addBelow(dir string, left *int) bool {
+	opened, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = opened.Close() }()
+	entries, err := opened.ReadDir(*left + 1)
+	if err != nil && !errors.Is(err, io.EOF) || len(entries) > *left {
+		return false
+	}
+	*left -= len(entries)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if entry.IsDir() {
+			if !s.addBelow(path, left) {
+				return false
+			}
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || !s.addFile(path, info) {
+			return false
+		}
+	}
 	return true
 }
