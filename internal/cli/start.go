@@ -138,22 +138,26 @@ func preparePlan(ctx context.Context, opts *startOptions) (h *host, _ bottle.Pla
 		}
 	}()
 	identity := opts.gitIdentity(ctx)
+	h, noHost := opts.host(opts.Platform)
+	if noHost == nil && !h.open {
+		opts.warm(h)
+	}
 	m, err := opts.manifest()
 	if err != nil {
-		return nil, none, err
+		return h, none, err
 	}
 	if _, _, err := m.Agent(opts.Agent); err != nil {
-		return nil, none, withCode(exitUsage, err)
+		return h, none, withCode(exitUsage, err)
 	}
-	if h, err = opts.host(opts.Platform); err != nil {
-		return nil, none, err
+	if noHost != nil {
+		return nil, none, noHost
 	}
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
 		return h, none, err
 	}
 	unsettled := h.settle(ctx, opts.Preferred)
-	if unsettled == nil && opts.Yes && !opts.DryRun {
-		h.warm(bottle.Person(opts.UID, opts.GID, opts.Lookup))
+	if unsettled == nil {
+		opts.warm(h)
 	}
 	spec, err := opts.resolve(ctx, m, h.store.Root(), identity)
 	if err != nil {
@@ -168,6 +172,13 @@ func preparePlan(ctx context.Context, opts *startOptions) (h *host, _ bottle.Pla
 	plan, err := h.platform.Prepare(ctx, spec)
 	plan.Why = h.why
 	return h, plan, withCode(exitLaunch, err)
+}
+
+// warm has the platform begin, of a launch that nobody is asked about.
+func (opts *startOptions) warm(h *host) {
+	if opts.Yes && !opts.DryRun && h.release == nil {
+		h.warm(bottle.Person(opts.UID, opts.GID, opts.Lookup))
+	}
 }
 
 func (opts *startOptions) resolve(
