@@ -14,6 +14,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/supervise"
 )
 
 // TestMountsInside sees a directory and a file of the host in a bottle, and
@@ -63,7 +64,7 @@ func TestMountReplacedWhileItIsMade(t *testing.T) {
 			store, err := runs.Open(filepath.Join(reachableDir(t), "state"))
 			check(t, err)
 			p := newPlatform(t, store, func(string) (string, bool) { return "", false })
-			p.breach.order = func(*order, int) { replace[how]() }
+			p.breach.order = func(*supervise.Order, int) { replace[how]() }
 			spec := plainSpec()
 			spec.Mounts = []string{shown}
 			if err := launchOpen(t, p, spec); !strings.Contains(err.Error(), "is not what the plan says: "+shown+": another one") {
