@@ -33,8 +33,8 @@ type Platform interface {
 	// Open returns a bottle that is running, to run more in it. Closing it
 	// ends the bottle, whoever launched it.
 	Open(ctx context.Context, run runs.ID) (Bottle, error)
-	// List finds the owner's bottles by label, those whose ledger is lost
-	// included.
+	// List finds the owner's bottles by what the platform itself keeps of them,
+	// those whose ledger is lost included.
 	List(ctx context.Context) ([]Status, error)
 	// Remove removes everything a run left on the platform. What is missing
 	// already is success; ErrElsewhere is when that cannot be known.

@@ -3,12 +3,16 @@ package bottle
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"claude-bottle/internal/ca"
+	"claude-bottle/internal/environ"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/wire"
 )
 
 // Inspection is what a run needs so that its gateway sees into TLS and the
@@ -26,10 +30,22 @@ type Inspection struct {
 	Files []provision.File
 }
 
-// Inspect makes the inspection of the run id, if its policy inspects anything,
+// Equip makes what a launch has beside its plan: what its gateway inspects TLS
+// by, and what it watches for. The files that belong to them become spec's.
+func Equip(spec *Spec, id runs.ID, secrets environ.Secrets, getenv func(string) string) (Inspection, []wire.Watched, error) {
+	inspection, err := inspect(*spec, id, func() (string, error) { return hostRoots(getenv, os.ReadFile) })
+	if err != nil {
+		return Inspection{}, nil, err
+	}
+	watched, decoys := watch(*spec, secrets)
+	spec.Files = slices.Concat(spec.Files, inspection.Files, decoys)
+	return inspection, watched, nil
+}
+
+// inspect makes the inspection of the run id, if its policy inspects anything,
 // and the files that programs inside take roots from. hostRoots gives the
-// host's roots as PEM; see [HostRoots].
-func Inspect(spec Spec, id runs.ID, hostRoots func() (string, error)) (Inspection, error) {
+// host's roots as PEM; see [hostRoots].
+func inspect(spec Spec, id runs.ID, hostRoots func() (string, error)) (Inspection, error) {
 	inspects := spec.Egress.Inspects()
 	if spec.Egress.Roots == "" && !inspects {
 		return Inspection{}, nil
@@ -68,10 +84,10 @@ const maxHostRoots = 640 << 10
 // errNoHostRoots says that nobody could be verified.
 var errNoHostRoots = errors.New("this machine has no bundle of CA certificates, to which a rule that sees inside TLS and the manifest's `ca` add")
 
-// HostRoots reads the CA certificates that this machine trusts: of the file
+// hostRoots reads the CA certificates that this machine trusts: of the file
 // that SSL_CERT_FILE names, else of the first bundle that is where systems
 // keep theirs.
-func HostRoots(getenv func(string) string, read func(path string) ([]byte, error)) (string, error) {
+func hostRoots(getenv func(string) string, read func(path string) ([]byte, error)) (string, error) {
 	paths := []string{
 		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Alpine, Arch
 		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora

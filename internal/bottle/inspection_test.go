@@ -64,7 +64,7 @@ func TestProgramsTrustRoots(t *testing.T) {
 // programsTrust runs programs against a server with a certificate of signer's.
 func programsTrust(t *testing.T, spec Spec, signer func(Inspection) ca.Pair) {
 	t.Helper()
-	inspection, err := Inspect(spec, "run1", func() (string, error) { return someRoots(t), nil })
+	inspection, err := inspect(spec, "run1", func() (string, error) { return someRoots(t), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestHostRoots(t *testing.T) {
 			&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))}, roots},
 		"too many": {"", map[string]string{debian: huge}, "at most 640 fit"},
 	} {
-		got, err := HostRoots(func(string) string { return tt.named }, func(path string) ([]byte, error) {
+		got, err := hostRoots(func(string) string { return tt.named }, func(path string) ([]byte, error) {
 			if data, ok := tt.files[path]; ok {
 				return []byte(data), nil
 			}
@@ -224,11 +224,11 @@ func TestHostRoots(t *testing.T) {
 // whose host has no roots is not launched.
 func TestInspectOnlyWhereAsked(t *testing.T) {
 	never := func() (string, error) { return "", errNoHostRoots }
-	if got, err := Inspect(Spec{}, "run1", never); err != nil || got.CA != (ca.Pair{}) || got.Files != nil {
+	if got, err := inspect(Spec{}, "run1", never); err != nil || got.CA != (ca.Pair{}) || got.Files != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, egress := range []policy.Egress{{Inspect: "always"}, {Roots: someRoots(t)}} {
-		if _, err := Inspect(Spec{Egress: egress}, "run1", never); !errors.Is(err, errNoHostRoots) {
+		if _, err := inspect(Spec{Egress: egress}, "run1", never); !errors.Is(err, errNoHostRoots) {
 			t.Errorf("%v without the host's roots: %v", egress.Inspect, err)
 		}
 	}

@@ -27,10 +27,10 @@ func withScan(egress policy.Egress, from manifest.Bottle) policy.Egress {
 	return egress
 }
 
-// Watch is what the gateway of a run looks for beside brokered secrets: those
+// watch is what the gateway of a run looks for beside brokered secrets: those
 // that are readable inside, and decoys, which are in the files that are
 // returned, for Stage. Without a gateway of ours there is nothing to look.
-func Watch(spec Spec, secrets environ.Secrets) ([]wire.Watched, []provision.File) {
+func watch(spec Spec, secrets environ.Secrets) ([]wire.Watched, []provision.File) {
 	if spec.Gateway != "" {
 		return nil, nil
 	}

@@ -54,7 +54,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	watched, files := Watch(spec, secrets)
+	watched, files := watch(spec, secrets)
 	if len(watched) != 1 || watched[0].Name != "TOKEN" || string(watched[0].Value) != "a-token-of-some-kind" || files != nil {
 		t.Errorf("%v, %v", watched, files)
 	}
@@ -62,18 +62,18 @@ func TestWatch(t *testing.T) {
 		t.Errorf("too short: %q", got)
 	}
 	spec.Gateway = Pipelock
-	if watched, files := Watch(spec, secrets); watched != nil || files != nil {
+	if watched, files := watch(spec, secrets); watched != nil || files != nil {
 		t.Errorf("for another gateway: %v, %v", watched, files)
 	}
 }
 
 // Decoys are credentials of a known form that a program finds and none uses.
 func TestDecoys(t *testing.T) {
-	watched, files := Watch(Spec{Canary: true}, environ.Secrets{})
+	watched, files := watch(Spec{Canary: true}, environ.Secrets{})
 	if len(watched) != 2 || len(files) != 2 {
 		t.Fatalf("%v, %v", watched, files)
 	}
-	again, _ := Watch(Spec{Canary: true}, environ.Secrets{})
+	again, _ := watch(Spec{Canary: true}, environ.Secrets{})
 	s, err := scan.New(scan.Options{Rows: scan.Table()})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestDecoys(t *testing.T) {
 		t.Error("the decoy is the profile that programs use by themselves")
 	}
 	own := provision.File{Root: provision.Home, Path: ".aws/credentials"}
-	watched, files = Watch(Spec{Canary: true, Files: []provision.File{own}}, environ.Secrets{})
+	watched, files = watch(Spec{Canary: true, Files: []provision.File{own}}, environ.Secrets{})
 	if len(watched) != 1 || len(files) != 1 || files[0].Path == own.Path {
 		t.Errorf("the bottle's own file is overwritten: %v", files)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 
 	"claude-bottle/internal/bottle"
@@ -68,12 +66,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 			err = l.Fail(ctx, err)
 		}
 	}()
-	if l.inspection, err = bottle.Inspect(plan.Spec, launching.Run.ID(), p.hostRoots); err != nil {
+	if l.inspection, l.watched, err = bottle.Equip(&l.plan.Spec, launching.Run.ID(), secrets, p.config.Getenv); err != nil {
 		return nil, err
 	}
-	watched, decoys := bottle.Watch(plan.Spec, secrets)
-	l.watched = watched
-	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files, decoys)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
@@ -94,8 +89,6 @@ func (p *Platform) newLaunch(e *engine, launching *bottle.Launching, plan bottle
 		},
 	}
 }
-
-func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.config.Getenv, os.ReadFile) }
 
 func pathsOf(run *runs.Run) paths {
 	return paths{

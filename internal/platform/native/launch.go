@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -43,8 +42,6 @@ type launch struct {
 	watched    []wire.Watched
 }
 
-func (p *Platform) hostRoots() (string, error) { return bottle.HostRoots(p.config.Getenv, os.ReadFile) }
-
 // Launch does what plan says, all or nothing.
 func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ.Secrets) (_ bottle.Bottle, err error) {
 	if plan.Native == nil {
@@ -69,12 +66,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 			err = l.Fail(ctx, err)
 		}
 	}()
-	if l.inspection, err = bottle.Inspect(plan.Spec, l.Run.ID(), p.hostRoots); err != nil {
+	if l.inspection, l.watched, err = bottle.Equip(&l.plan.Spec, l.Run.ID(), secrets, p.config.Getenv); err != nil {
 		return nil, err
 	}
-	watched, decoys := bottle.Watch(plan.Spec, secrets)
-	l.watched = watched
-	l.plan.Spec.Files = slices.Concat(plan.Spec.Files, l.inspection.Files, decoys)
 	b, err := l.do(ctx, secrets)
 	if err != nil {
 		return nil, err
