@@ -24,9 +24,6 @@ type mark struct {
 	mode  uint32
 }
 
-// Len is how many files and links it holds.
-func (s Snapshot) Len() int { return len(s.files) }
-
 // TakeSnapshot looks at a work directory, its .git left out.
 func TakeSnapshot(ctx context.Context, work string) (Snapshot, error) {
 	s := Snapshot{files: map[string]mark{}}
@@ -72,22 +69,22 @@ func markOf(stat *unix.Stat_t) mark {
 	}
 }
 
-// pathsMax bounds how many paths Changes names.
-const pathsMax = 200
-
 // Changes is how a work directory differs from a snapshot. Directories do not
 // count, what is in them does.
 type Changes struct {
 	Added, Modified, Deleted int
-	// The first paths of each, at most 200, sorted. They are as an agent
-	// chose them: escape them before a person sees them.
-	AddedPaths, ModifiedPaths, DeletedPaths []string
 	// Missed counts what could not be looked at.
 	Missed int
 }
 
-// Total is how many files differ.
-func (c Changes) Total() int { return c.Added + c.Modified + c.Deleted }
+// change is how a file differs from what it was.
+type change int
+
+const (
+	added change = iota
+	modified
+	deleted
+)
 
 // Compare looks at a work directory again. A file counts as modified when it
 // was written to, replaced, or had its mode changed, even when its content
@@ -95,33 +92,37 @@ func (c Changes) Total() int { return c.Added + c.Modified + c.Deleted }
 // at; the changes found until then are returned, without deletions.
 func (s Snapshot) Compare(ctx context.Context, work string) (Changes, error) {
 	var c Changes
+	counts := [...]*int{added: &c.Added, modified: &c.Modified, deleted: &c.Deleted}
+	var err error
+	c.Missed, err = s.compare(ctx, work, func(how change, _ string) { *counts[how]++ })
+	if err != nil {
+		return c, fmt.Errorf("look at %s: %w", work, err)
+	}
+	return c, nil
+}
+
+// compare tells each change. A path is as an agent chose it.
+func (s Snapshot) compare(ctx context.Context, work string, tell func(how change, path string)) (missed int, err error) {
 	seen := make(map[string]struct{}, len(s.files))
-	added, modified, deleted := first{}, first{}, first{}
-	missed, err := look(ctx, work, func(path string, now mark) {
+	missed, err = look(ctx, work, func(path string, now mark) {
 		before, known := s.files[path]
 		if known {
 			seen[path] = struct{}{}
 		}
 		switch {
 		case !known:
-			added.add(path)
+			tell(added, path)
 		case before != now:
-			modified.add(path)
+			tell(modified, path)
 		}
 	})
-	c.Missed = missed
-	if err == nil {
-		for path := range s.files {
-			if _, there := seen[path]; !there {
-				deleted.add(path)
-			}
+	if err != nil {
+		return missed, err
+	}
+	for path := range s.files {
+		if _, there := seen[path]; !there {
+			tell(deleted, path)
 		}
 	}
-	c.Added, c.AddedPaths = added.count, added.sorted()
-	c.Modified, c.ModifiedPaths = modified.count, modified.sorted()
-	c.Deleted, c.DeletedPaths = deleted.count, deleted.sorted()
-	if err != nil {
-		return c, fmt.Errorf("look at %s: %w", work, err)
-	}
-	return c, nil
+	return missed, nil
 }
