@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -93,21 +90,14 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	})
 }
 
-// readPolicy is strict: a misspelt key would be a rule that is not there.
 func readPolicy(path string) (policy.Egress, error) {
-	var egress policy.Egress
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return egress, fmt.Errorf("read the policy: %w", err)
+		return policy.Egress{}, fmt.Errorf("read the policy: %w", err)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&egress)
-	if err == nil && !errors.Is(decoder.Decode(new(any)), io.EOF) {
-		err = errors.New("more than one value")
-	}
+	egress, err := policy.Parse(data)
 	if err != nil {
-		return egress, hint.With(fmt.Errorf("read the policy %s: %w", path, err), "claude-bottle policy AGENT prints one")
+		return egress, hint.With(fmt.Errorf("read %s: %w", path, err), "claude-bottle policy AGENT prints one")
 	}
 	return egress, nil
 }
