@@ -14,11 +14,39 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// served starts a gateway, and returns the address that it says it listens on.
+func served(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stderr).ReadString('\n')
+	at, ok := strings.CutPrefix(strings.TrimSpace(line), "claude-bottle: the gateway listens on ")
+	if err != nil || !ok {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return at
+}
+
+// unserved ends a gateway by a signal, which is success.
+func unserved(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, cmd, cmd.Wait(), 0)
+}
 
 // TestGatewayByItself: the policy that `policy` prints, served by `gateway`.
 func TestGatewayByItself(t *testing.T) {
@@ -46,18 +74,7 @@ agents: {shell: {bottle: work, harness: {command: [bash]}}}
 	write(t, p.project+"/policy.json", string(policy))
 
 	cmd := p.command(t, "gateway", "--policy", "policy.json", "--listen", "127.0.0.1:0", "--record", "record.jsonl")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stderr).ReadString('\n')
-	at, ok := strings.CutPrefix(strings.TrimSpace(line), "claude-bottle: the gateway listens on ")
-	if err != nil || !ok {
-		t.Fatalf("%q, %v", line, err)
-	}
+	at := served(t, cmd)
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: at})}}
 	defer client.CloseIdleConnections()
 	get := func(target string) (int, string) {
@@ -83,10 +100,7 @@ agents: {shell: {bottle: work, harness: {command: [bash]}}}
 	if code, body := get("http://other.example/"); code != http.StatusForbidden || !strings.Contains(body, "other.example") {
 		t.Errorf("refused: %d %q", code, body)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	wantCode(t, cmd, cmd.Wait(), 0)
+	unserved(t, cmd)
 	record, err := os.ReadFile(filepath.Join(p.project, "record.jsonl"))
 	if err != nil || !strings.Contains(string(record), "other.example") {
 		t.Errorf("record: %v\n%s", err, record)
@@ -122,18 +136,7 @@ func TestGatewayInspectsByItself(t *testing.T) {
 	}
 
 	cmd := p.command(t, append(args, "--ca-cert", "ca.pem")...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stderr).ReadString('\n')
-	at, ok := strings.CutPrefix(strings.TrimSpace(line), "claude-bottle: the gateway listens on ")
-	if err != nil || !ok {
-		t.Fatalf("%q, %v", line, err)
-	}
+	at := served(t, cmd)
 	certificate, err := os.ReadFile(filepath.Join(p.project, "ca.pem"))
 	roots := x509.NewCertPool()
 	if err != nil || !roots.AppendCertsFromPEM(certificate) || strings.Contains(string(certificate), "KEY") {
@@ -156,10 +159,7 @@ func TestGatewayInspectsByItself(t *testing.T) {
 	if body, _ := io.ReadAll(response.Body); string(body) != "GET /x" || response.ProtoMajor != 2 {
 		t.Errorf("%s %q", response.Proto, body)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	wantCode(t, cmd, cmd.Wait(), 0)
+	unserved(t, cmd)
 	record, err := os.ReadFile(filepath.Join(p.project, "record.jsonl"))
 	if err != nil || !strings.Contains(string(record), `"kind":"https"`) {
 		t.Errorf("record: %v\n%s", err, record)

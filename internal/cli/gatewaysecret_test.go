@@ -3,7 +3,6 @@
 package cli_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -59,18 +57,7 @@ func TestGatewayBrokersByItself(t *testing.T) {
 	}
 	cmd := p.command(t, append(args, "--placeholders", "placeholders.env")...)
 	cmd.Env = append(cmd.Env, "TOKEN="+value)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stderr).ReadString('\n')
-	at, ok := strings.CutPrefix(strings.TrimSpace(line), "claude-bottle: the gateway listens on ")
-	if err != nil || !ok {
-		t.Fatalf("%q, %v", line, err)
-	}
+	at := served(t, cmd)
 	certificate, err := os.ReadFile(filepath.Join(p.project, "ca.pem"))
 	roots := x509.NewCertPool()
 	if err != nil || !roots.AppendCertsFromPEM(certificate) {
@@ -98,10 +85,7 @@ func TestGatewayBrokersByItself(t *testing.T) {
 	if body, _ := io.ReadAll(response.Body); string(body) != "welcome, "+placeholder {
 		t.Errorf("%d %q", response.StatusCode, body)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	wantCode(t, cmd, cmd.Wait(), 0)
+	unserved(t, cmd)
 	for _, name := range []string{"record.jsonl", "placeholders.env", "ca.pem", "policy.json"} {
 		data, err := os.ReadFile(filepath.Join(p.project, name))
 		if err != nil || strings.Contains(string(data), value) {
