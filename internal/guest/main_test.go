@@ -174,19 +174,9 @@ func spawn(t *testing.T, options ...option) (*bottle, wire.GuestBoot) {
 	for _, option := range options {
 		option(cmd, &boot)
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	b := &bottle{cmd: cmd, stdin: in, waited: make(chan error, 1), nonce: nonce}
-	b.GuestClient = wire.NewGuestClient(pipes{out, in})
+	streams := startPiped(t, cmd)
+	b := &bottle{cmd: cmd, stdin: streams.write, waited: make(chan error, 1), nonce: nonce}
+	b.GuestClient = wire.NewGuestClient(streams)
 	go func() {
 		<-b.Done() // Wait closes the pipes, so only after the last read
 		b.waited <- cmd.Wait()
@@ -229,6 +219,23 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
+// startPiped starts a command and returns its standard streams.
+func startPiped(t *testing.T, cmd *exec.Cmd) pipes {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return pipes{out, in}
+}
+
 // dial opens a further conversation through `guest dial` in the bottle's
 // network namespace, as an engine's exec would.
 func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
@@ -241,18 +248,7 @@ func (b *bottle) dial(t *testing.T, uid int) *wire.GuestClient {
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "nsenter", "-t", pid, "-n", "-p", path)
 	cmd.Env = append(os.Environ(), uidVariable+"="+strconv.Itoa(uid), roleVariable+"="+roleDial, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	client := wire.NewGuestClient(pipes{out, in})
+	client := wire.NewGuestClient(startPiped(t, cmd))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
