@@ -244,7 +244,7 @@ func (c *session) inspect(ctx context.Context, pass *passage, raw []byte, to aut
 }
 
 // offer is what a client may negotiate: HTTP/2 only while few do, since each
-// holds buffers for a hundred requests. release gives the place back, once.
+// holds buffers for clientStreams requests. release gives the place back, once.
 func (in *inspector) offer() (config *tls.Config, release func()) {
 	select {
 	case in.multiplexed <- struct{}{}:

@@ -26,8 +26,8 @@ type multiplexed struct {
 	client    net.Conn
 	way       way
 	transport *http.Transport
-	// opening is held by the request that connects upstream first, so that a
-	// hundred at once do not make a hundred connections.
+	// opening is held by the request that connects upstream first, so that
+	// clientStreams at once do not make maxUpstreams connections.
 	opening chan struct{}
 	opened  atomic.Bool
 	latest  atomic.Pointer[owned] // connection upstream

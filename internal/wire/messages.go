@@ -27,7 +27,7 @@ type GuestBoot struct {
 	// Secrets is NAME=value for the harness alone.
 	Secrets Strings `json:"secrets,omitempty"`
 	// DialUID is the only uid that may connect to the guest's socket
-	// (SO_PEERCRED).
+	// (SO_PEERCRED); below 0 there is no such socket.
 	DialUID int `json:"dialUID"`
 	// Attached ends the guest, and so the bottle, when the stream that
 	// carried this frame ends.
