@@ -51,7 +51,7 @@ func TestUpstreamProxy(t *testing.T) {
 		"http://a.example/x?y":   "proxied",
 		"https://tls.example/x":  `GET tls.example /x ""`,
 		"http://inside.example/": "which is not globally reachable", // a fixed address is still judged
-		"http://10.2.2.2/":       "which is not globally reachable",
+		"http://10.2.2.2/":       "10.2.2.2 is not globally reachable",
 		"http://evil.example/":   "not on the allowlist",
 	} {
 		if got := fetch(t, client, "GET", target, nil).body; !strings.Contains(got, want) {
