@@ -125,6 +125,15 @@ func misdeeds() map[string]misdeed {
 			},
 			status: 502, text: "without an answer",
 		},
+		"goes away politely": {
+			http2:  func(o *badOrigin, _ uint32) { _ = o.framer.WriteGoAway(0, http2.ErrCodeNo, nil) },
+			status: 502, text: errTurnedAway.Error(),
+		},
+		"has an odd status": {
+			http1:  says1("HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"),
+			http2:  func(o *badOrigin, id uint32) { _ = o.head(id, o.encode(":status", "999"), true) },
+			status: 502, text: "upstream's answer is malformed",
+		},
 		"is no HTTP": {
 			http1:  says1("SSH-2.0-OpenSSH\r\n\r\n"),
 			http2:  func(o *badOrigin, _ uint32) { _, _ = io.WriteString(o.conn, "SSH-2.0-OpenSSH\r\n\r\n") },

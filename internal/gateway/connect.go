@@ -165,7 +165,7 @@ func (t *connection) handOver() *upstream {
 	t.up = nil
 	return &upstream{
 		to: t.to, conn: up.conn, br: bufio.NewReaderSize(up.conn, readerSize),
-		address: t.pass.event.Address, addrs: t.pass.addrs, reached: t.pass.to,
+		address: t.pass.event.Address, policy: t.pass.policy, addrs: t.pass.addrs, reached: t.pass.to,
 	}
 }
 

@@ -101,8 +101,9 @@ type upstream struct {
 	br   *bufio.Reader
 	// address is where conn leads, for the record.
 	address string
-	addrs   []netip.Addr // that it was chosen from
-	reached netip.Addr   // the one of them; invalid behind a proxy
+	policy  *policy.Policy // that judged it
+	addrs   []netip.Addr   // that it was chosen from
+	reached netip.Addr     // the one of them; invalid behind a proxy
 	used    bool
 	secure  bool // over TLS of ours
 	// prefix and auth are for a proxy on the way: what stands before a path,
@@ -112,13 +113,14 @@ type upstream struct {
 
 // upstreamFor admits p and finds the connection for it: the one that the last
 // request used, if it goes to the same place and still lives, else a fresh
-// one.
+// one. None that was kept outlives the policy that judged its address
+// (TestKeptConnectionIsJudgedAnew).
 func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authority) (*passage, *upstream, *refusal) {
-	if c.up != nil && (c.up.to != to || !alive(c.up)) {
+	rules := c.policy()
+	if c.up != nil && (c.up.to != to || c.up.policy != rules || !alive(c.up)) {
 		c.dropUpstream()
 	}
 	if c.up != nil {
-		rules := c.policy()
 		d := rules.Decide(p)
 		if !d.Allow {
 			return nil, nil, c.journal.refused(p, denied(d, p.Port))
@@ -174,7 +176,7 @@ func (s *server) dialHTTP(ctx context.Context, p *passage, to authority) (*upstr
 	if failed != nil {
 		return nil, failed
 	}
-	up.address, up.addrs, up.reached = p.event.Address, p.addrs, p.to
+	up.address, up.policy, up.addrs, up.reached = p.event.Address, p.policy, p.addrs, p.to
 	up.br = bufio.NewReaderSize(up.conn, readerSize)
 	return up, nil
 }

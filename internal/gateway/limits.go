@@ -47,5 +47,7 @@ const (
 	leastWindow      = 64 << 10  // bytes of it where windowMemory is used up
 	windowMemory     = 24 << 20  // bytes of all connections' windows
 	maxUpstreams     = 16        // connections upstream of one HTTP/2 client
+	maxDials         = 32        // of them that are made for one request
+	maxSendings      = 8         // times that one request is sent; net/http waits between those of a stream that is refused, and ends with the 7th
 	maxSessions      = 256       // TLS sessions with origins that are kept
 )

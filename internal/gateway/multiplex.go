@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"claude-bottle/internal/policy"
 )
 
 // multiplexed is one HTTP/2 client inside inspected TLS. Its requests run side
@@ -41,7 +43,8 @@ type multiplexed struct {
 	ended    bool
 	idle     chan struct{} // closed when ended and without requests
 	upstream []*owned
-	said     string // what the frames' server complained about first
+	judged   *policy.Policy // that upstream was judged by last
+	said     string         // what the frames' server complained about first
 }
 
 // multiplex serves the HTTP/2 client on conn until it ends.
@@ -100,17 +103,20 @@ func (m *multiplexed) upstreams() *http.Transport {
 	}
 }
 
-// checked are addresses that were judged for the request whose context holds
-// them.
-type checked struct{}
+// asker is the key of the request, in its context, that has a connection made.
+type asker struct{}
 
 // connect makes one connection upstream, to an address that was judged: for
 // the request that asks, or now.
 func (m *multiplexed) connect(ctx context.Context, _, _ string) (net.Conn, error) {
 	// A passage of its own: the request's may have ended before this does.
 	own := &passage{server: m.server, policy: m.policy(), host: m.way.to.host, port: m.way.to.port}
-	if p, ok := ctx.Value(checked{}).(*passage); ok {
-		own.policy, own.addrs = p.policy, p.addrs
+	asked, _ := ctx.Value(asker{}).(*stream)
+	if asked != nil && asked.dials.Add(1) > maxDials {
+		return nil, asked.broken(errTurnedAway.Error())
+	}
+	if asked != nil && len(asked.pass.addrs) > 0 { // judged for this request
+		own.policy, own.addrs = asked.pass.policy, asked.pass.addrs
 	} else {
 		var refused *refusal
 		if own.addrs, refused = m.addresses(ctx, own.policy, own.host, own.port); refused != nil {
@@ -137,7 +143,41 @@ func (m *multiplexed) connect(ctx context.Context, _, _ string) (net.Conn, error
 		below.Close()
 		return nil, net.ErrClosed
 	}
+	if now := m.policy(); now != own.policy && !m.bears(now, below) { // it changed while this was made
+		below.Close()
+		return nil, net.ErrClosed
+	}
 	return conn, nil
+}
+
+// bears says whether rules still let a connection upstream lead where it leads.
+// Behind a proxy that is not known, and for the proxy to judge.
+func (m *multiplexed) bears(rules *policy.Policy, conn *owned) bool {
+	if !conn.reached.IsValid() {
+		return true
+	}
+	own, err := m.own.all()
+	return err == nil && rules.DecideAddress(m.way.to.host, conn.reached, own).Allow
+}
+
+// lead is the newest connection upstream, or nil. When the policy has changed
+// all are judged anew, and those that it lets lead nowhere any longer closed
+// (TestKeptConnectionIsJudgedAnew).
+func (m *multiplexed) lead(rules *policy.Policy) *owned {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.judged != rules {
+		for _, conn := range m.upstream {
+			if !m.bears(rules, conn) {
+				conn.Close()
+			}
+		}
+		m.judged = rules
+	}
+	if up := m.latest.Load(); up != nil && !up.closed.Load() {
+		return up
+	}
+	return nil
 }
 
 // keep registers a connection upstream, to be closed when the client ends;

@@ -22,7 +22,7 @@ type passage struct {
 	event    audit.Event
 	host     string // normalised
 	port     int
-	addrs    []netip.Addr // checked; the first is dialled first
+	addrs    []netip.Addr // checked; the first is dialled first; see aim
 	exempt   bool         // allowed this once: no change of the policy cuts it
 
 	strict bool // the gateway's own, with a secret: only the person's roots vouch
@@ -75,6 +75,24 @@ func (p *passage) bind(conn net.Conn, addr netip.Addr) {
 	p.to = addr
 	if p.ended != nil {
 		conn.Close()
+	}
+}
+
+// aim puts other addresses that were checked in the place of those that there
+// were.
+func (p *passage) aim(addrs []netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addrs, p.to = addrs, netip.Addr{}
+}
+
+// leads says where a connection leads that the passage uses and others too.
+func (p *passage) leads(addr netip.Addr) {
+	p.mu.Lock()
+	p.to = addr
+	p.mu.Unlock()
+	if now := p.server.policy(); now != p.policy { // nothing looked at addr when it changed
+		p.server.reconsider(p, now)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -35,7 +36,7 @@ func (s *server) dialSecure(ctx context.Context, p *passage, to authority, proto
 	config.ServerName, config.NextProtos = to.host, protocols
 	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
 	defer cancel()
-	secured := tls.Client(&owned{Conn: conn, server: s, address: p.event.Address}, config)
+	secured := tls.Client(&owned{Conn: conn, server: s, address: p.event.Address, reached: p.to}, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		s.drop(conn)
 		return nil, failure(to.host, to.port, handshakeReason(to.host, err), err)
@@ -55,7 +56,7 @@ func (s *server) dialHTTPS(ctx context.Context, p *passage, to authority) (*upst
 	}
 	return &upstream{
 		to: to, conn: conn, br: bufio.NewReaderSize(conn, readerSize), secure: true,
-		address: p.event.Address, addrs: p.addrs,
+		address: p.event.Address, policy: p.policy, addrs: p.addrs,
 	}, nil
 }
 
@@ -120,7 +121,8 @@ func settled(conn *tls.Conn) bool {
 type owned struct {
 	net.Conn
 	server  *server
-	address string // where it leads, for the record
+	address string     // where it leads, for the record
+	reached netip.Addr // the same; invalid behind a proxy
 	closed  atomic.Bool
 	release func() // called when it is closed; nil for nothing
 }

@@ -25,10 +25,14 @@ type stream struct {
 	pass   *passage
 	expiry *expiry
 	guard  *guard // of the body; nil without one
+	size   int    // of the head, about
+	end    func() // ends it
 
 	answered bool // the response's head was written
 	expired  atomic.Bool
-	reading  atomic.Bool // the body was begun to be read
+	reading  atomic.Bool  // the body was begun to be read
+	dials    atomic.Int32 // connections that were made for it
+	sendings atomic.Int32 // how often it was sent
 
 	mu         sync.Mutex // guards the rest, which net/http's callbacks change
 	connection *owned     // that carries it upstream
@@ -139,11 +143,11 @@ func headSize(h http.Header) int {
 // admitStream decides p. While there is a connection upstream, no name is
 // looked up for it.
 func (m *multiplexed) admitStream(ctx context.Context, p policy.Request) (*passage, *refusal) {
-	up := m.latest.Load()
-	if up == nil || up.closed.Load() {
+	rules := m.policy()
+	up := m.lead(rules)
+	if up == nil {
 		return m.admit(ctx, p)
 	}
-	rules := m.policy()
 	d := rules.Decide(p)
 	if !d.Allow {
 		return nil, m.journal.refused(p, denied(d, p.Port))
@@ -164,9 +168,11 @@ func (s *stream) carry() *refusal {
 		}
 	})
 	defer s.expiry.stop()
+	s.end = cancel
 	s.pass.bind(&ending{end: cancel}, netip.Addr{})
 	out := s.outgoing(ctx)
-	if s.pass.spend(headSize(out.Header)+len(out.Method)+len(s.use.path)) != nil {
+	s.size = headSize(out.Header) + len(out.Method) + len(s.use.path)
+	if s.pass.spend(s.size) != nil {
 		return s.broken("")
 	}
 	answer, err := s.roundTrip(out)
@@ -181,8 +187,11 @@ func (s *stream) carry() *refusal {
 	if s.expired.Load() {
 		return s.noAnswer(os.ErrDeadlineExceeded)
 	}
-	if answer.StatusCode < 200 || answer.StatusCode > 599 {
+	switch {
+	case answer.StatusCode == http.StatusSwitchingProtocols:
 		return s.broken("upstream switched protocols unasked")
+	case answer.StatusCode < 200 || answer.StatusCode > 599:
+		return s.broken("upstream's answer is malformed: its status is none")
 	}
 	shrink, ok := s.hold(answer.Header)
 	if !ok {

@@ -32,10 +32,8 @@ func (s *stream) hold(head http.Header) (release func(), ok bool) {
 func (s *stream) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
 			if over, ok := got.Conn.(*tls.Conn); ok {
-				s.connection, _ = over.NetConn().(*owned)
+				s.leaves(over)
 			}
 		},
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
@@ -64,6 +62,30 @@ func (s *stream) trace(ctx context.Context) context.Context {
 	})
 }
 
+// leaves notes that the request is about to be sent over conn. net/http sends
+// it again where it may when an origin turns it away, without end: each time is
+// paid for, and there are not many (TestBadOrigins/HTTP2/goes_away_politely).
+func (s *stream) leaves(conn *tls.Conn) {
+	to, _ := conn.NetConn().(*owned)
+	s.mu.Lock()
+	s.connection = to
+	s.mu.Unlock()
+	if to != nil && to.reached.IsValid() {
+		s.pass.leads(to.reached)
+	}
+	times := s.sendings.Add(1)
+	if times == 1 || times <= maxSendings && s.pass.spend(s.size) == nil {
+		return
+	}
+	s.end()
+	if conn.ConnectionState().NegotiatedProtocol != protoHTTP2 { // where nobody looks at the end of a request first
+		conn.Close()
+	}
+}
+
+// errTurnedAway ends a request that an origin turns away again and again.
+var errTurnedAway = errors.New("upstream turned the request away again and again")
+
 // noAnswer is why there is no response. net/http has no errors to compare with:
 // what it says is looked at, and nothing of it is said to anybody.
 func (s *stream) noAnswer(err error) *refusal {
@@ -76,6 +98,8 @@ func (s *stream) noAnswer(err error) *refusal {
 		return gone(to)
 	case s.expired.Load():
 		return failure(to.host, to.port, noAnswerInTime, os.ErrDeadlineExceeded)
+	case s.sendings.Load() > maxSendings:
+		return s.broken(errTurnedAway.Error())
 	case strings.Contains(err.Error(), errInterim.Error()):
 		return s.broken(errInterim.Error())
 	case strings.Contains(err.Error(), "response header"): // "exceeded", "larger than"

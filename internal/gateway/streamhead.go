@@ -95,10 +95,7 @@ func (s *stream) outgoing(ctx context.Context) *http.Request {
 		body, out.ContentLength = s.source()
 		out.Body = &uploading{ReadCloser: body, stream: s}
 	}
-	if len(s.pass.addrs) > 0 { // judged for this request
-		ctx = context.WithValue(ctx, checked{}, s.pass)
-	}
-	return out.WithContext(s.trace(ctx))
+	return out.WithContext(s.trace(context.WithValue(ctx, asker{}, s)))
 }
 
 // verbatim is a URL that net/http writes on the wire with the very path that it
@@ -149,7 +146,11 @@ func (u *uploading) Read(b []byte) (int, error) {
 	n, err := u.ReadCloser.Read(b)
 	u.stream.reading.Store(true)
 	u.stream.expiry.moved()
-	if refused := u.stream.pass.spend(n); refused != nil {
+	leaving := n
+	if errors.Is(err, io.EOF) {
+		leaving += headSize(u.stream.r.Trailer)
+	}
+	if refused := u.stream.pass.spend(leaving); refused != nil {
 		return 0, refused
 	}
 	return n, err

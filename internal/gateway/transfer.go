@@ -137,7 +137,10 @@ func (t *transfer) redial(ctx context.Context) *refusal {
 	if refused != nil {
 		return refused
 	}
-	t.pass.addrs = addrs
+	t.pass.aim(addrs)
+	if now := t.policy(); now != t.pass.policy { // it changed while they were looked up
+		t.reconsider(t.pass, now)
+	}
 	up, failed := t.dialOrigin(ctx, t.pass, t.to)
 	if failed != nil {
 		return failed
