@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"unsafe"
@@ -60,7 +61,7 @@ func Inside(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("inside is started by a supervisor alone")
 	}
-	if err := raiseLoopback(); err != nil {
+	if err := raiseLoopback(handover.Address()); err != nil {
 		return fmt.Errorf("bring up loopback: %w", err)
 	}
 	if err := boundShared(); err != nil {
@@ -142,8 +143,10 @@ func filesIn(rights []byte) (fds []int, err error) {
 }
 
 // raiseLoopback sets the flag IFF_UP (netdevice(7)), which CAP_NET_ADMIN over
-// the namespace allows.
-func raiseLoopback() error {
+// the namespace allows, and gives loopback the gateway's address by name: on a
+// host that has 127.0.0.1 alone getaddrinfo(3) finds no IPv4 address for a
+// program that asks with AI_ADDRCONFIG for nothing else.
+func raiseLoopback(gateway netip.Addr) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -156,6 +159,19 @@ func raiseLoopback() error {
 	request.SetUint16(unix.IFF_UP | unix.IFF_LOOPBACK | unix.IFF_RUNNING)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(request)))
 	runtime.KeepAlive(request)
+	if errno != 0 {
+		return errno
+	}
+	alias, err := unix.NewIfreq("lo:1")
+	if err != nil {
+		return err
+	}
+	four := gateway.As4()
+	if err := alias.SetInet4Addr(four[:]); err != nil {
+		return err
+	}
+	_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFADDR, uintptr(unsafe.Pointer(alias)))
+	runtime.KeepAlive(alias)
 	if errno != 0 {
 		return errno
 	}

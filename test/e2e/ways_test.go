@@ -64,6 +64,10 @@ func TestWaysIn(t *testing.T) {
 			t.Errorf("%s\nis not recorded as %s to port %d: %+v", example, want.kind, want.port, p.lastRecord())
 		}
 	}
+	// Nor is anything wrong for who wants IPv4 alone, if the host has it.
+	if got := p.run("start", "shell", "--platform", "native", "--yes", "--", "getent ahostsv4 api.example.com"); got.code != 0 {
+		t.Errorf("AF_INET with AI_ADDRCONFIG: code %d\n%s", got.code, got.stderr)
+	}
 }
 
 // newWaysPerson has a bottle as the document says, and the hosts that it names
