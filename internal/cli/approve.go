@@ -82,6 +82,10 @@ func runApprove(ctx context.Context, opts *approveOptions) error {
 	if attending := <-attended; err == nil && attending != nil {
 		err = attending
 	}
+	if errors.Is(err, errGatewayEnded) { // as runs do
+		opts.note("claude-bottle: %s has ended", c.info.Name)
+		return nil
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -172,7 +176,7 @@ func (a *approver) show(q wire.Question) {
 	} else if q.Path != "" {
 		what = q.Method + " " + what + q.Path
 	}
-	state := "it waits for " + q.Held.Round(time.Second).String()
+	state := "it waits for " + typed(q.Held.Round(time.Second))
 	if q.Held == 0 {
 		state = "it was refused; an answer is for the next time"
 	}

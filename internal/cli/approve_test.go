@@ -142,6 +142,20 @@ func TestApprove(t *testing.T) {
 	}
 }
 
+// The end of a bottle is no failure of who waited for its questions.
+func TestApproveEndsWithTheBottle(t *testing.T) {
+	p := newPlace(t, listedManifest)
+	p.runs(t)
+	var c *console
+	t.Run("while it runs", func(sub *testing.T) {
+		p.gateway(sub, policy.Egress{Unlisted: policy.Ask})
+		c = p.console(t, "approve")
+		c.expect("waiting for what claude-bottle-shell asks for")
+	})
+	c.expect("claude-bottle: claude-bottle-shell has ended")
+	c.ends(0)
+}
+
 // answer is what a request through a gateway got.
 type answer struct {
 	status int

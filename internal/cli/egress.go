@@ -116,7 +116,7 @@ func (opts *egressOptions) printEvent(e audit.Event) error {
 		what = e.Method + " " + what + e.Path
 	}
 	detail := e.Rule
-	if e.Decision != audit.Allowed || e.Kind == audit.Found {
+	if e.Decision != audit.Allowed || e.Kind == audit.Found || e.Kind == audit.Change { // of a change, who made it
 		detail = e.Reason
 	}
 	if e.Phase == audit.Close && e.Decision != audit.Denied {

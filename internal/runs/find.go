@@ -24,7 +24,7 @@ func (s *Store) Find(arg string) (Info, error) {
 		return found[0], nil
 	default:
 		return Info{}, hint.With(fmt.Errorf("%q means several runs: %s", arg, strings.Join(describe(found), ", ")),
-			"give more of the id")
+			"name it by its id, or the beginning of that; the latest is "+string(found[len(found)-1].ID))
 	}
 }
 
