@@ -92,7 +92,8 @@ type GatewayBoot struct {
 	// has none of its own. The policy's come on top.
 	SystemRoots string `json:"systemRoots,omitempty"`
 	// Secrets are the run's brokered ones. This frame is the only place of
-	// their values.
+	// their values on the way, but for logins that are renewed later (Renewed,
+	// Turn).
 	Secrets []broker.Secret `json:"secrets,omitempty"`
 	// Watch are values that must not leave in clear, beside those of the
 	// policy's table. This frame is the only place of them on the way.
