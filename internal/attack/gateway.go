@@ -52,7 +52,7 @@ func gatewayAttempts(t Targets) []attempt {
 			return tunnel(ctx, proxy, documentation+":443")
 		}},
 		{tried: "look up a name that is not allowed", try: func(ctx context.Context) result {
-			said, known := Ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Refused)
+			said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Refused)
 			if known {
 				return worked("the gateway answered: %s", said)
 			}
@@ -74,7 +74,7 @@ func allowedAttempts(t Targets, proxy netip.AddrPort) []attempt {
 		return nil
 	}
 	list := []attempt{{tried: "look up an allowed host", must: true, try: func(ctx context.Context) result {
-		said, known := Ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Allowed)
+		said, known := ask(ctx, netip.AddrPortFrom(proxy.Addr(), 53), t.Allowed)
 		if !known || said != proxy.Addr().String() {
 			return stopped("nothing should", "%s: %s", t.Allowed, said)
 		}

@@ -218,7 +218,7 @@ func otherServers(ctx context.Context, t Targets) result {
 	answers := make(chan answer, len(servers))
 	for _, server := range servers {
 		go func() { // ends with ctx
-			said, ok := Ask(ctx, server, t.Refused)
+			said, ok := ask(ctx, server, t.Refused)
 			answers <- answer{server, said, ok}
 		}()
 	}
@@ -230,9 +230,9 @@ func otherServers(ctx context.Context, t Targets) result {
 	return stopped(network(), "%s: none answers", count(len(servers), "server", "servers"))
 }
 
-// Ask looks a name up at one server. It is true when the server knew anything
+// ask looks a name up at one server. It is true when the server knew anything
 // about it, be it that there is no such name: then the question has left.
-func Ask(ctx context.Context, server netip.AddrPort, name string) (string, bool) {
+func ask(ctx context.Context, server netip.AddrPort, name string) (string, bool) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server.String())
 	}}

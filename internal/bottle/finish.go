@@ -57,14 +57,11 @@ func (s Summary) Line() string {
 	return fmt.Sprintf("work: %s in %s; do not run git there: the agent wrote it", strings.Join(parts, ", "), printable(s.Work))
 }
 
-// Finish ends a run whose resources are all gone: it removes home, etc, nonce
+// finish ends a run whose resources are all gone: it removes home, etc, nonce
 // and handover, so that work, git, record and log are left, writes the Summary, marks
 // the run stopped and releases its lock. When it fails the run stays as it is,
-// and the next Sweep goes on.
-func Finish(ctx context.Context, run *runs.Run) error { return finish(ctx, run, nil, nil) }
-
-// finish is Finish of a run whose exit code may be known. What is gone leaves
-// the ledger with the same write.
+// and the next Sweep goes on. code is how its command ended, nil where that is
+// not known. What is gone leaves the ledger with the same write.
 func finish(ctx context.Context, run *runs.Run, code *int, gone []runs.Resource) error {
 	defer failpoint.Span("bottle.finish")()
 	err := tidy(ctx, run)

@@ -151,7 +151,7 @@ func TestSummary(t *testing.T) {
 	if err := os.Remove(l.Run.Path("work/gone")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Finish(t.Context(), l.Run); err != nil {
+	if err := finish(t.Context(), l.Run, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Summarise(store, l.Run.ID())
@@ -187,7 +187,7 @@ func TestFinishGoesOn(t *testing.T) {
 			if text != "" {
 				write(t, l.Run.Path(snapshotFile), text)
 			}
-			if err := Finish(t.Context(), l.Run); err != nil {
+			if err := finish(t.Context(), l.Run, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			summary, err := Summarise(store, l.Run.ID())

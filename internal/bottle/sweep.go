@@ -143,7 +143,7 @@ func end(ctx context.Context, run *runs.Run, platform Platform) (outcome, error)
 			return untouched, err
 		}
 	}
-	if err := Finish(ctx, run); err != nil {
+	if err := finish(ctx, run, nil, nil); err != nil {
 		return untouched, errors.Join(left, err)
 	}
 	return stopped, left

@@ -25,8 +25,8 @@ const (
 // a forwarded question shows who got it.
 func CanaryName(word string) string { return word + canaryDomain }
 
-// RefusedName is one that no policy allows.
-func RefusedName(word string) string { return word + refusedDomain }
+// refusedName is one that no policy allows.
+func refusedName(word string) string { return word + refusedDomain }
 
 // answer is a name server's.
 type answer struct {

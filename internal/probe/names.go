@@ -19,7 +19,7 @@ func NamesFor(egress policy.Egress, word string) wire.Names {
 		return wire.Names{} // the gateway will say so
 	}
 	allows := func(r policy.Request) bool { return compiled.Decide(r).Allow }
-	names := wire.Names{Refused: RefusedName(word)}
+	names := wire.Names{Refused: refusedName(word)}
 	if allows(policy.Request{Kind: policy.DNS, Host: names.Refused}) {
 		names.Refused = ""
 	}

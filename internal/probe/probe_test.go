@@ -190,7 +190,7 @@ func TestHostsAreHeardOnEveryAddress(t *testing.T) {
 }
 
 func TestNamesFor(t *testing.T) {
-	refused := RefusedName("word")
+	refused := refusedName("word")
 	names := func(allowed string, port int, refused, plain, tls string) wire.Names {
 		return wire.Names{Allowed: allowed, AllowedPort: port, Refused: refused, AllowedHTTP: plain, AllowedTLS: tls}
 	}
