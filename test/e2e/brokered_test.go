@@ -17,17 +17,20 @@ import (
 	"claude-bottle/test/messagesapi"
 )
 
-// The real agent works with a token that it never holds: the server gets the
-// real one, and neither the bottle's environment and files, nor the memory of
+// The real agent works with a token that it never holds, and with every scan
+// on, which finds nothing in what it says: the server gets the real one, and neither the bottle's environment and files, nor the memory of
 // any process but the launcher and the gateway, nor anything that is kept of
 // the run has it.
 func TestBrokeredAgent(t *testing.T) {
 	isolated(t, func(t *testing.T, isolation string) {
-		p := newPerson(t, isolation, "", "prompt: You hold nothing in "+isolation+".")
+		p := newPerson(t, isolation, guarded, "prompt: You hold nothing in "+isolation+".")
 		brokeredAgent(t, p, p.agent, "docker")
 	})
-	t.Run("native", func(t *testing.T) { brokeredAgent(t, newNativePerson(t), "native", "native") })
+	t.Run("native", func(t *testing.T) { brokeredAgent(t, newNativePerson(t), "guarded", "native") })
 }
+
+// guarded has all that leaves scanned, strictly.
+const guarded = "scan: {mode: block, canary: true}"
 
 func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	secret := "sk-ant-oat01-" + rand.Text() + rand.Text() + rand.Text() + "-AAAA"
@@ -44,6 +47,11 @@ func brokeredAgent(t *testing.T, p *person, agent, platform string) {
 	}
 	if !slices.ContainsFunc(p.lastRecord(), func(e audit.Event) bool { return e.Secrets == "CLAUDE_CODE_OAUTH_TOKEN" && e.Path == "/v1/messages" }) {
 		t.Error("the record does not say that the token was used")
+	}
+	for _, e := range p.lastRecord() {
+		if e.Kind == audit.Found || e.Rule == "scan" || e.Rule == "decoy" {
+			t.Errorf("the scan found %s %s%s: %s", e.Method, e.Host, e.Path, e.Reason)
+		}
 	}
 }
 

@@ -94,6 +94,13 @@ bottles:
       resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
       private: [ADDRESS/32]
       ca: ca.pem
+  guarded:
+    scan: {mode: block, canary: true}
+    env: {CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1"}
+    egress:
+      resolve: {api.anthropic.com: ADDRESS, platform.claude.com: ADDRESS}
+      private: [ADDRESS/32]
+      ca: ca.pem
   carried:
     env: {CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", CLAUDE_CODE_OAUTH_TOKEN: "${CLAUDE_BOTTLE_OAUTH_TOKEN}"}
     egress:
@@ -103,6 +110,7 @@ bottles:
       ca: ca.pem
 agents:
   native: {bottle: local, harness: claude}
+  guarded: {bottle: guarded, harness: claude}
   carried: {bottle: carried, harness: claude}
   shell: {bottle: local, harness: {command: [bash, -c]}}
 `, "ADDRESS", listener.Addr().(*net.TCPAddr).IP.String())

@@ -3,11 +3,13 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"claude-bottle/internal/wire"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,6 +154,8 @@ func (p *person) searchAround(t *testing.T, secrets []string, launcher int) {
 	}
 	if p.api != nil {
 		said["the engine"] = p.inspected(t)
+	} else {
+		said["the counters"] = p.counters(t)
 	}
 	for i, part := range parts(secrets) {
 		for what, text := range said {
@@ -173,6 +177,22 @@ func (p *person) agentOf(t *testing.T, run string) string {
 		t.Fatalf("whose run: %v\n%s%s", err, got.stdout, got.stderr)
 	}
 	return shown.Agent
+}
+
+// counters are those that the gateway of a native bottle shows.
+func (p *person) counters(t *testing.T) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", filepath.Join(p.lastRun(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := wire.NewControlClient(conn)
+	defer control.Close()
+	text, err := control.Counters(t.Context())
+	if err != nil || text == "" {
+		t.Errorf("%q, %v", text, err)
+	}
+	return text
 }
 
 // inspected is all that the engine says of the person's objects.
