@@ -106,7 +106,9 @@ func TestBrokeredClients(t *testing.T) {
 // recipe has.
 func TestBrokeredClientsInContainers(t *testing.T) {
 	isolated(t, func(t *testing.T, isolation string) {
-		p := newPerson(t, isolation, "", "")
+		p := newPerson(t, isolation, "", shell)
+		p.start("--", "true") // makes the image, if none was made yet
+		p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE=claude-bottle:latest")
 		listener, err := p.server.Beside(t.Context())
 		if err != nil {
 			t.Fatal(err)
