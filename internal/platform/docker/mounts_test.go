@@ -27,7 +27,7 @@ func hostTool(t *testing.T) (tool, link string) {
 	tool, link = filepath.Join(dir, "tool"), filepath.Join(dir, "current")
 	err = errors.Join(
 		os.Chmod(dir, 0o755), os.Mkdir(tool, 0o777), os.Chmod(tool, 0o777), os.Symlink(tool, link),
-		os.WriteFile(filepath.Join(tool, "hello"), []byte("hello"), 0o644), os.WriteFile(filepath.Join(dir, "beside"), nil, 0o644),
+		os.WriteFile(filepath.Join(tool, "hello"), []byte("hello"), 0o644), os.Chmod(filepath.Join(tool, "hello"), 0o666), os.WriteFile(filepath.Join(dir, "beside"), nil, 0o644),
 	)
 	if err != nil {
 		t.Fatal(err)
