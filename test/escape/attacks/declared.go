@@ -29,6 +29,7 @@ var declared = []Declaration{
 	{ID: "kernel/login", Place: "docker runc", Outcome: Through, Why: "an engine starts containers without a login id, and Linux lets a process choose one, once: a number in the host's audit log; one that a login gave stays", Sometimes: true},
 	{ID: "rights/killed-first", Place: "", Outcome: Through, Why: "who raises a score without root's rights cannot keep it from being lowered again, to what the person's own programs have and no further"},
 	{ID: "processes/guest-positions", Place: GVisor, Outcome: Through, Why: "gVisor shows flags and positions, and nothing of what is behind them"},
+	{ID: "processes/guest-settings", Place: GVisor, Outcome: Through, Why: "gVisor lets its user set its name, and its score among gVisor's own tasks"},
 	{ID: "files/devices", Place: GVisor, Outcome: Through, Why: "/dev/fuse is a device of gVisor's own kernel, which lets nobody mount what it serves"},
 	{ID: "rights/limits", Place: GVisor, Outcome: Through, Why: "the priority is one among gVisor's own tasks, and none of the host's"},
 }

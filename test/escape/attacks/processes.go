@@ -97,7 +97,7 @@ func guestThreads(_ context.Context, t Targets) result {
 		return result{"", "it has no threads"}
 	}
 	for _, thread := range threads {
-		for _, name := range []string{"root", "cwd", "exe", "fd/0", "fd/1", "fd/3", "ns/net"} {
+		for _, name := range []string{"root", "cwd", "exe", "fd/0", "fd/1", "fd/3"} {
 			if to, err := os.Readlink(thread + "/" + name); err == nil {
 				return through("%s/%s is %s", thread, name, to)
 			}
@@ -120,6 +120,7 @@ func guestThreads(_ context.Context, t Targets) result {
 // guestSettings opens them for writing, and writes nothing but what is there by
 // default, where a file opens for everybody and asks who writes.
 func guestSettings(_ context.Context, t Targets) result {
+	var open []string
 	settings := []string{
 		"comm", "oom_score_adj", "oom_adj", "coredump_filter", "autogroup", "timerslack_ns", "timens_offsets", "clear_refs", "sched",
 		"uid_map", "gid_map", "projid_map", "setgroups", "loginuid", "make-it-fail", "fail-nth",
@@ -135,8 +136,11 @@ func guestSettings(_ context.Context, t Targets) result {
 		}
 		_ = file.Close()
 		if err == nil {
-			return through("%s can be written to", path)
+			open = append(open, name)
 		}
+	}
+	if len(open) > 0 {
+		return through("of its settings can be written: %s", strings.Join(open, ", "))
 	}
 	return stopped("%d files", len(settings))
 }
