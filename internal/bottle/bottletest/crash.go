@@ -31,6 +31,7 @@ func crashRows() []row {
 		func(t *testing.T, s *suite) { s.everywhere(t, actLife, "error", false) },
 		func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "kill", true) },
 		func(t *testing.T, s *suite) { s.everywhere(t, actSweep, "error", true) },
+		func(t *testing.T, s *suite) { s.partsDie(t) },
 	}
 	var rows []row
 	for i, name := range crashNames() {
@@ -139,18 +140,23 @@ func pointsIn(t *testing.T, list string) []string {
 // act runs an act in another process over this suite's store.
 func (s *suite) act(t *testing.T, act string, env ...string) (string, error) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := s.acting(ctx, t, act, env...).CombinedOutput()
+	return string(out), err
+}
+
+func (s *suite) acting(ctx context.Context, t *testing.T, act string, env ...string) *exec.Cmd {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	name, _, _ := strings.Cut(t.Name(), "/")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+name+"$", "-test.timeout="+patience.String())
 	cmd.Env = append(os.Environ(), storeVariable+"="+s.store.Root(), actVariable+"="+act)
 	cmd.Env = append(cmd.Env, env...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return cmd
 }
 
 // acts is what the other process does; false when it is to be a launcher.

@@ -59,6 +59,9 @@ func Declared() []Declaration {
 		list = append(list, Declaration{Place: place, Row: "killed/every other process", Why: "it has no others of its own; test/faults kills the engine"},
 			Declaration{Place: place, Row: "standing still/every other process", Why: "it has no others of its own"})
 	}
+	for _, place := range []Place{DockerRunc, DockerGvisor} {
+		list = append(list, Declaration{Place: place, Row: "crash/parts that die anywhere", Why: "its parts are containers: TestPartKilled kills them"})
+	}
 	return append(list, unprobed()...)
 }
 

@@ -108,6 +108,7 @@ func groups() []group {
 func crashNames() []string {
 	return []string{
 		"a launcher that dies anywhere", "a launcher that fails anywhere", "a sweep that dies anywhere", "a sweep that fails anywhere",
+		"parts that die anywhere",
 	}
 }
 
