@@ -34,7 +34,8 @@ type Writer struct {
 	before int64 // bytes of the parts before it
 	size   int64 // whole lines in the file
 	failed error // sticky: a sync that failed, or Close
-	dirty  bool
+	dirty  bool  // and due is set
+	due    *time.Timer
 
 	sync chan struct{} // asks for a sync now
 	stop chan struct{}
@@ -56,7 +57,7 @@ func OpenWriter(path string, limit int64) (*Writer, error) {
 	}
 	w := &Writer{
 		path: path, limit: limit, most: partSize, part: last, before: before, file: f,
-		sync: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		due: time.NewTimer(SyncEvery), sync: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := w.mend(); err != nil {
 		f.Close()
@@ -123,7 +124,10 @@ func (w *Writer) Append(e Event) error {
 		return fmt.Errorf("write record: %w", err)
 	}
 	w.size += int64(n)
-	w.dirty = true
+	if !w.dirty {
+		w.dirty = true
+		w.due.Reset(SyncEvery)
+	}
 	if e.Decision != Allowed {
 		select {
 		case w.sync <- struct{}{}:
@@ -133,16 +137,15 @@ func (w *Writer) Append(e Event) error {
 	return nil
 }
 
-// syncer ends with Close.
+// syncer ends with Close. While nothing is written it sleeps.
 func (w *Writer) syncer() {
 	defer close(w.done)
-	tick := time.NewTicker(SyncEvery)
-	defer tick.Stop()
+	defer w.due.Stop()
 	for {
 		select {
 		case <-w.stop:
 			return
-		case <-tick.C:
+		case <-w.due.C:
 		case <-w.sync:
 		}
 		w.flush()
