@@ -18,7 +18,19 @@ import (
 
 func TestMain(m *testing.M) {
 	Main()
-	goleak.VerifyTestMain(m)
+	// A directory of this process's own, by which it knows its bottles from those
+	// of the same test that somebody else runs at the same time.
+	dir, err := os.MkdirTemp("", "fake-")
+	if err == nil {
+		err = os.Setenv("TMPDIR", dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code) //nolint:forbidigo // this is a main
+	}))
 }
 
 func TestFake(t *testing.T) {
@@ -52,7 +64,7 @@ func insideProcesses(t *testing.T) []string {
 	var found []string
 	for _, path := range paths {
 		command, err := os.ReadFile(path)
-		if err == nil && bytes.HasPrefix(command, []byte(insideName)) && bytes.Contains(command, []byte("/"+name)) {
+		if err == nil && bytes.HasPrefix(command, []byte(insideName)) && bytes.Contains(command, []byte(os.TempDir()+"/"+name)) {
 			found = append(found, strings.ReplaceAll(string(command), "\x00", " "))
 		}
 	}
