@@ -29,8 +29,9 @@ var searchProgram string
 // seenByItself is where the program has to see what it puts there itself.
 const seenByItself = "cmdline descriptor environ file memory"
 
-// searching is the shell's part of a search inside: it says what it found, and
-// waits until the host has been searched too. It runs in the workspace.
+// searching is the shell's part of a search inside: it waits until the host has
+// been searched, since the program that searches holds what it looks for, and
+// says what it found. It runs in the workspace.
 func (p *person) searching(t *testing.T, secrets []string) string {
 	t.Helper()
 	var needles strings.Builder
@@ -45,7 +46,7 @@ func (p *person) searching(t *testing.T, secrets []string) string {
 		}
 	}
 	since := time.Now().Add(-time.Minute).Unix()
-	return fmt.Sprintf("python3 -I search.py needles %d 2>&1; until [ -e proceed ]; do sleep 0.1; done\n", since)
+	return fmt.Sprintf("echo ready; until [ -e proceed ]; do sleep 0.1; done; python3 -I search.py needles %d 2>&1\n", since)
 }
 
 // parts are what is searched for: of each secret so much that no placeholder
@@ -72,12 +73,12 @@ func (p *person) searched(t *testing.T, secrets, args []string, script string) r
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	inside := false
+	around := false
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		stdout.WriteString(line)
-		if strings.HasPrefix(line, "searched: ") && !inside {
-			inside = true
+		if line == "ready\n" && !around {
+			around = true
 			p.searchAround(t, secrets, cmd.Process.Pid)
 			if err := os.WriteFile(filepath.Join(p.lastRun(), "work", "proceed"), nil, 0o644); err != nil { //nolint:gosec // G306: the agent's
 				t.Error(err)
@@ -90,7 +91,7 @@ func (p *person) searched(t *testing.T, secrets, args []string, script string) r
 			break
 		}
 	}
-	if err := cmd.Wait(); err != nil || !inside {
+	if err := cmd.Wait(); err != nil || !around {
 		t.Errorf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
 	p.foundInside(t, stdout.String())
