@@ -44,6 +44,7 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 		if err != nil {
 			return wire.Exit{}, err
 		}
+		a.raw.Store(mode)
 		defer func() { _ = mode.Restore() }()
 		resizes, stop := context.WithCancel(ctx)
 		defer stop()

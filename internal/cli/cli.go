@@ -11,6 +11,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,7 +60,10 @@ func Process(version string, exit func(code int)) Env {
 		Now:    time.Now,
 		Signals: func() (<-chan os.Signal, func()) {
 			caught := make(chan os.Signal, 4)
-			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM)
+			if !signal.Ignored(syscall.SIGHUP) { // as nohup(1) asks
+				signal.Notify(caught, syscall.SIGHUP)
+			}
 			// Nobody reads these: a reader of our output that goes away (head)
 			// must not end us before the bottle is closed.
 			broken := make(chan os.Signal, 1)
@@ -86,6 +90,8 @@ type App struct {
 	input *term.Input
 	// progress is what is under way, on Err.
 	progress *term.Progress
+	// raw is the terminal's mode while something inside has the terminal.
+	raw atomic.Pointer[term.Mode]
 }
 
 // Getenv returns the value of a variable, empty when it is not set.

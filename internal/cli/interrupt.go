@@ -125,6 +125,9 @@ func (s *signals) handle(signal os.Signal) {
 	case first:
 		s.app.note("claude-bottle: removing the bottle; once more to leave at once")
 	default:
+		if mode := s.app.raw.Load(); mode != nil {
+			_ = mode.Restore() // nobody else will
+		}
 		s.app.note("claude-bottle: left at once: the next command, or claude-bottle cleanup, removes what is left")
 		s.app.Exit(interruption{signal}.code())
 	}

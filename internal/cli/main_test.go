@@ -5,10 +5,12 @@ package cli_test
 import (
 	"context"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +24,17 @@ import (
 // bottle, and the command under test, on the fake platform.
 func TestMain(m *testing.M) {
 	bottletest.Main()
+	listenForHangups()
 	testscript.Main(m, map[string]func(){"claude-bottle": command})
+}
+
+// listenForHangups has what the tests start hear of a terminal that goes,
+// although they were started by nohup(1): a signal that is caught has its usual
+// effect in a program that is started, one that is ignored stays ignored.
+func listenForHangups() {
+	if filepath.Base(os.Args[0]) != "claude-bottle" { // the command under test does not
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
 
 // command is the program as scripts run it.

@@ -3,7 +3,9 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -139,6 +141,41 @@ func TestCtrlCWhileLaunching(t *testing.T) {
 		c.expect("slow: undone")
 		c.expect("error: interrupted by SIG")
 		c.ends(code)
+	}
+}
+
+// TestNohup: who starts it by nohup(1) wants it to outlive the terminal.
+func TestNohup(t *testing.T) {
+	p := newPlace(t, shellManifest)
+	plain := p.command(t, "start", "shell", "--yes", "--", "echo here; read -r line; echo $line")
+	cmd := exec.CommandContext(t.Context(), "bash", append([]string{"-c", `trap "" HUP; binary=$1; shift; exec -a claude-bottle "$binary" "$@"`, "-", plain.Path}, plain.Args[1:]...)...)
+	cmd.Dir, cmd.Env, cmd.Stderr = plain.Dir, plain.Env, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	if line, err := lines.ReadString('\n'); line != "here\n" {
+		t.Errorf("it says %q, %v", line, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "and stayed\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := lines.ReadString('\n'); line != "and stayed\n" {
+		t.Errorf("after the hangup it says %q, %v", line, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

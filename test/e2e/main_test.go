@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/moby/moby/client"
@@ -26,6 +28,9 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	// What the tests start hears of a terminal that goes, also when they were
+	// started by nohup(1).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(run(m)) //nolint:forbidigo // this is a main
 }
 

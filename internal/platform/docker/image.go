@@ -341,16 +341,21 @@ func (e *engine) importImage(ctx context.Context, layer io.Reader, name string, 
 	return e.imageID(ctx, name)
 }
 
-// imageEnv is the environment that an image brings, NAME=value.
-func (e *engine) imageEnv(ctx context.Context, id string) ([]string, error) {
+// brought is what an image brings to a container by itself.
+type brought struct {
+	env     []string // NAME=value
+	volumes []string // directories that the engine keeps beside the layer
+}
+
+func (e *engine) broughtBy(ctx context.Context, id string) (brought, error) {
 	result, err := ask(ctx, "image-inspect", callLimit, func(ctx context.Context) (client.ImageInspectResult, error) {
 		return e.ImageInspect(ctx, id)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("inspect image %s: %w", id, err)
+		return brought{}, fmt.Errorf("inspect image %s: %w", id, err)
 	}
 	if result.Config == nil {
-		return nil, nil
+		return brought{}, nil
 	}
-	return result.Config.Env, nil
+	return brought{result.Config.Env, slices.Sorted(maps.Keys(result.Config.Volumes))}, nil
 }

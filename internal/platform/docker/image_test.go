@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"claude-bottle/internal/bottle"
@@ -103,5 +104,40 @@ func TestPrune(t *testing.T) {
 	}
 	if _, err := b.api.ImageInspect(t.Context(), b.inspect(t, i.made.Gateway).Image); err != nil {
 		t.Errorf("the gateway's image: %v", err)
+	}
+}
+
+// TestVolumes: a limit of the disk would not hold in a volume of the image.
+func TestVolumes(t *testing.T) {
+	b := newBench(t)
+	b.nothingLeft(t)
+	const image = "claude-bottle-test-volumes:1"
+	made, err := b.api.ContainerCreate(t.Context(), client.ContainerCreateOptions{Image: tinyImage, Config: &container.Config{Cmd: []string{"true"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = b.api.ContainerRemove(context.Background(), made.ID, client.ContainerRemoveOptions{Force: true})
+		_, _ = b.api.ImageRemove(context.Background(), image, client.ImageRemoveOptions{Force: true, PruneChildren: true})
+	})
+	if _, err := b.api.ContainerCommit(t.Context(), made.ID, client.ContainerCommitOptions{Reference: image, Changes: []string{"VOLUME /data"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.api.ContainerRemove(t.Context(), made.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.env["CLAUDE_BOTTLE_IMAGE"] = image
+	spec := b.spec()
+	spec.Isolation = bottle.Runc
+	b.launch(t, spec).Close()
+	spec.Limits.Disk = 1 << 30
+	p := b.platform(t)
+	plan, err := p.Prepare(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Launch(t.Context(), plan, environ.Secrets{})
+	if err == nil || !strings.Contains(err.Error(), "declares volumes, which are not measured: /data") || hint.Of(err) == "" {
+		t.Errorf("error %v, hint %q", err, hint.Of(err))
 	}
 }

@@ -2,10 +2,13 @@ package docker
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/platform"
 )
 
@@ -72,8 +75,23 @@ func (l *launch) prepareImage(ctx context.Context, staged <-chan struct{}) (err 
 			return err
 		}
 	}
-	l.env, err = l.engine.imageEnv(ctx, l.parts.Image)
-	return err
+	brings, err := l.engine.broughtBy(ctx, l.parts.Image)
+	if err != nil {
+		return err
+	}
+	l.env = brings.env
+	return refuseVolumes(l.plan.Spec.Limits, l.parts.Image, brings.volumes)
+}
+
+// refuseVolumes refuses a limit that would not be held: no engine measures what
+// is in the volumes that an image declares.
+func refuseVolumes(limits bottle.Limits, image string, volumes []string) error {
+	if limits.Disk == 0 || len(volumes) == 0 {
+		return nil
+	}
+	return hint.With(
+		fmt.Errorf("limits.disk cannot be held: image %s declares volumes, which are not measured: %s", image, strings.Join(volumes, ", ")),
+		"build the image without VOLUME, or leave limits.disk out")
 }
 
 // promise is a value that is being made.
