@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"claude-bottle/internal/wire"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"claude-bottle/internal/wire"
 )
 
 // searchProgram searches a bottle from inside, as the agent can.
