@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -157,4 +158,28 @@ func TestBudgetCountsTrailers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What an origin leaves of connections that it ends is not kept as long as the
+// client stays.
+func TestEndedUpstreamsAreForgotten(t *testing.T) {
+	w := newWorld()
+	f := inspectWorld(t, w, everything("bad.example"))
+	f.misbehave(w, protoHTTP2, misdeeds()["goes away politely"])
+	client := f.speak(protoHTTP2)
+	ask := func(times int) {
+		for range times {
+			fetch(t, client, http.MethodGet, "https://bad.example/x", nil)
+		}
+	}
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	ask(2)
+	before := held()
+	ask(40)
+	waitFor(t, "the memory", func() bool { return held() < before+2<<20 })
 }

@@ -85,7 +85,9 @@ func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed
 }
 
 // upstreams is the way to the origin: HTTP/2 where it speaks that, else as many
-// HTTP/1.1 connections as there are requests, up to a bound.
+// HTTP/1.1 connections as there are requests, up to a bound. What is idle ends
+// with the client, and has no time of its own: net/http keeps the memory of a
+// connection that has ended until that is over (TestEndedUpstreamsAreForgotten).
 func (m *multiplexed) upstreams() *http.Transport {
 	return &http.Transport{
 		DialTLSContext:         m.connect,
@@ -93,7 +95,6 @@ func (m *multiplexed) upstreams() *http.Transport {
 		DisableCompression:     true, // what the client asked for goes through as it is
 		MaxConnsPerHost:        maxUpstreams,
 		MaxIdleConnsPerHost:    maxUpstreams,
-		IdleConnTimeout:        m.limits.keepAlive,
 		MaxResponseHeaderBytes: maxHead,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     m.upstreamWindow,
