@@ -163,16 +163,38 @@ func (b *Broker) hold(secrets []Secret, former []Pair) error {
 		return err
 	}
 	var outside []scan.Value
+	look := func(name, value string) {
+		outside = append(outside, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(value)})
+		if other := otherCase(value); other != "" {
+			outside = append(outside, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(other), Plain: true})
+		}
+	}
 	for _, s := range secrets {
 		for _, p := range s.pairs() {
-			outside = append(outside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)})
+			look(s.Name, p.Value)
 		}
 	}
 	for _, p := range former {
-		outside = append(outside, scan.Value{Name: "a former secret", Kind: scan.Secret, Bytes: []byte(p.Value)})
+		look("a former secret", p.Value)
 	}
 	b.now.Store(&values{compiled, former, lookingFor(outside)})
 	return nil
+}
+
+// otherCase is a value whose letters are all of one case in the other one, which
+// tells as much: a server may answer with what it was sent in capitals. It is
+// empty where there is none.
+func otherCase(value string) string {
+	lower, upper := strings.ToLower(value), strings.ToUpper(value)
+	switch {
+	case lower == upper:
+		return ""
+	case value == lower:
+		return upper
+	case value == upper:
+		return lower
+	}
+	return ""
 }
 
 // Validate is what New would say of secrets.

@@ -54,6 +54,23 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// A server that answers in capitals tells a value of one case as well.
+func TestEchoInAnotherCase(t *testing.T) {
+	for _, value := range []string{"0123456789abcdef0123456789abcdef01234567", "KEY-ABCDEFGHIJ-0123456789"} {
+		s := github()
+		s.Pair = Pair{value, strings.Repeat("-", len(value))}
+		b := broker(t, s)
+		for _, text := range []string{strings.ToUpper(value), strings.ToLower(value)} {
+			var out bytes.Buffer
+			w := b.Answer(&out)
+			_, _ = w.Write([]byte("you said " + text))
+			if err := w.Close(); err != nil || strings.Contains(out.String(), text) || strings.Contains(out.String(), text[20:]) {
+				t.Errorf("%q: %v", out.String(), err)
+			}
+		}
+	}
+}
+
 // TestEchoDrips has a server send a value bit by bit, and wait in between for
 // less than a network may.
 func TestEchoDrips(t *testing.T) {

@@ -88,7 +88,7 @@ func holdsAny(text string, words ...string) bool {
 // Parameters of a query that are credentials by name, and those that are none
 // although they have a credential's word: where a list goes on.
 var (
-	credentialNames = []string{"key", "sig", "sign", "jwt", "code", "assertion", "pat", "pass", "pwd", "awsaccesskeyid"}
+	credentialNames = []string{"key", "sig", "sign", "jwt", "code", "assertion", "pat", "pass", "pwd", "sas", "ticket", "otp", "awsaccesskeyid"}
 	pagingNames     = []string{
 		"page_token", "pagetoken", "next_token", "nexttoken", "continuation_token", "sync_token", "starting_token",
 		"sort_key", "partition_key", "start_key", "key_marker", "author", "authors",

@@ -9,18 +9,20 @@ import (
 func TestPinning(t *testing.T) {
 	one := get("Authorization", "Bearer "+fake)
 	changes := map[string]func(*Request){
-		"another header":    func(r *Request) { r.Header.Set("X-Api-Key", "theirs") },
-		"a token header":    func(r *Request) { r.Header.Set("Private-Token", "theirs") },
-		"Artifactory's key": func(r *Request) { r.Header.Set("X-JFrog-Art-Api", "theirs") },
-		"Honeycomb's key":   func(r *Request) { r.Header.Set("X-Honeycomb-Team", "theirs") },
-		"a JWT":             func(r *Request) { r.Header.Set("X-Jwt-Assertion", "theirs") },
-		"Azure's key":       func(r *Request) { r.RawQuery = "Subscription-Key=theirs" },
-		"a cookie":          func(r *Request) { r.Header.Set("Cookie", "session=theirs") },
-		"userinfo":          func(r *Request) { r.Userinfo = true },
-		"a parameter":       func(r *Request) { r.RawQuery = "a=b&access_token=theirs" },
-		"encoded parameter": func(r *Request) { r.RawQuery = "access%5Ftoken=theirs" },
-		"after a semicolon": func(r *Request) { r.RawQuery = "a=b;key=theirs" },
-		"a presigned URL":   func(r *Request) { r.RawQuery = "X-Amz-Credential=x&X-Amz-Signature=theirs" },
+		"another header":         func(r *Request) { r.Header.Set("X-Api-Key", "theirs") },
+		"a token header":         func(r *Request) { r.Header.Set("Private-Token", "theirs") },
+		"Artifactory's key":      func(r *Request) { r.Header.Set("X-JFrog-Art-Api", "theirs") },
+		"Honeycomb's key":        func(r *Request) { r.Header.Set("X-Honeycomb-Team", "theirs") },
+		"a JWT":                  func(r *Request) { r.Header.Set("X-Jwt-Assertion", "theirs") },
+		"Azure's key":            func(r *Request) { r.RawQuery = "Subscription-Key=theirs" },
+		"a cookie":               func(r *Request) { r.Header.Set("Cookie", "session=theirs") },
+		"userinfo":               func(r *Request) { r.Userinfo = true },
+		"a parameter":            func(r *Request) { r.RawQuery = "a=b&access_token=theirs" },
+		"encoded parameter":      func(r *Request) { r.RawQuery = "access%5Ftoken=theirs" },
+		"after a semicolon":      func(r *Request) { r.RawQuery = "a=b;key=theirs" },
+		"a signature of Azure's": func(r *Request) { r.RawQuery = "sv=2024-11-04&SAS=theirs" },
+		"a ticket":               func(r *Request) { r.RawQuery = "ticket=ST-1-theirs" },
+		"a presigned URL":        func(r *Request) { r.RawQuery = "X-Amz-Credential=x&X-Amz-Signature=theirs" },
 		"a subprotocol": func(r *Request) {
 			r.Header.Set("Sec-Websocket-Protocol", "base64url.bearer.authorization.k8s.io.dGhlaXJz")
 		},

@@ -117,7 +117,7 @@ func (s *server) mediate(ctx context.Context, p policy.Request, to authority, pa
 		if len(s.signing) == cap(s.signing) {
 			return out, nil, tooManyHeld(to)
 		}
-		out.through = s.signChunks(result.Chunks)
+		out.through = s.signChunks(to, result.Chunks)
 	}
 	out.used = result.Used
 	return out, result.Header, nil

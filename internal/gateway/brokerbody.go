@@ -56,18 +56,17 @@ func tooManyHeld(to authority) *refusal {
 	return why
 }
 
-var errSigning = errors.New("too many bodies are held to be signed")
-
 // signChunks is the filter of a body whose chunks are signed anew. Where too
 // many are under way already it fails, so that a bottle that begins thousands
-// and ends none does not fill the memory (TestSignedBodiesAreFew).
-func (s *server) signChunks(chunks *broker.ChunkSigner) filter {
+// and ends none does not fill the memory (TestSignedBodiesAreFew); two that
+// found the last place free may both get here (TestLastPlaceToSign).
+func (s *server) signChunks(to authority, chunks *broker.ChunkSigner) filter {
 	return piped(func(out io.Writer, in io.Reader) error {
 		select {
 		case s.signing <- struct{}{}:
 			defer func() { <-s.signing }()
 		default:
-			return errSigning
+			return tooManyHeld(to)
 		}
 		return chunks.Copy(out, in)
 	})

@@ -5,8 +5,13 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"claude-bottle/internal/policy"
@@ -104,4 +109,56 @@ func (b *brokered) refuses(t *testing.T, method, host, target, lines string) {
 	if strings.Contains(got.body, b.values["TOKEN"]) {
 		t.Error("the refusal says the value")
 	}
+}
+
+// What an origin says unasked, on a connection that waits for the next request,
+// goes nowhere: not to the client, and not to the log of the program.
+func TestUnaskedAnswerIsNotLogged(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		var said lockedBuffer
+		log.SetOutput(&said)
+		if quiet {
+			quietly()
+		}
+		w := newWorld()
+		s := secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}})
+		f := brokerWorld(t, w, policy.Egress{}, s)
+		cert := f.notary.sign("api.example")
+		ended := make(chan struct{})
+		w.host("api.example", 443, listen(t, func(raw net.Conn) {
+			conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{protoHTTP1}})
+			r, err := http.ReadRequest(bufio.NewReader(conn))
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = fmt.Fprint(conn, r.Header.Get("Authorization"))
+			_, _ = io.Copy(io.Discard, conn) // until the gateway has had enough
+			close(ended)
+		}))
+		got := fetch(t, f.speak(protoHTTP2), "GET", "https://api.example/", nil, bearer(s.Placeholder))
+		<-ended
+		log.SetOutput(os.Stderr)
+		if got.body != "ok" || !quiet != strings.Contains(said.String(), s.Value) {
+			t.Errorf("quiet %v: %q, logged %q", quiet, got.body, said.String())
+		}
+	}
+}
+
+// lockedBuffer is what several goroutines may write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

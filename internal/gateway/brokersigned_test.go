@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -240,4 +241,70 @@ func TestSignedBodiesAreFew(t *testing.T) {
 			return err == nil && status == http.StatusOK
 		})
 	})
+}
+
+// Two that both found the last place free: one of them is told so at once, and
+// nothing waits for it.
+func TestLastPlaceToSign(t *testing.T) {
+	const host, clients = "s3.example", 2
+	w := newWorld()
+	s := secretFor(t, policy.Secret{Name: "AWS_SECRET_ACCESS_KEY", Hosts: []string{host}, SigV4: true})
+	var gateway *server
+	f := brokerWorldWith(t, w, policy.Egress{}, []option{func(srv *server) { gateway = srv }}, s)
+	inside := signer{s.KeyID.Placeholder, s.Placeholder, s.Token.Placeholder}
+	begun, over := make(chan struct{}), make(chan struct{})
+	f.serve(w, host, func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := r.Body.Read(make([]byte, 1)); err == nil { // it has the place
+			close(begun)
+			<-over
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+	}, protoHTTP1)
+	for range maxSigning - 1 {
+		gateway.signing <- struct{}{}
+	}
+	chunked := inside.chunks(inside.seed(host, chunkedBody, true), "text")
+	statuses := make(chan int, clients)
+	var puts sync.WaitGroup
+	w.mu.Lock() // nobody finds the way until all have found the place
+	for range clients {
+		puts.Go(func() {
+			in, out := io.Pipe()
+			go func() { // ends with in
+				_, _ = io.WriteString(out, chunked[:len(chunked)-40])
+				<-over
+				_, _ = io.WriteString(out, chunked[len(chunked)-40:])
+				_ = out.Close()
+			}()
+			r, err := http.NewRequestWithContext(t.Context(), "PUT", "https://"+host+"/o", in)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header = inside.header(host, chunkedBody, true)
+			answer, err := f.speak(protoHTTP1).Do(r)
+			if err != nil {
+				t.Error(err)
+				statuses <- 0
+				return
+			}
+			answer.Body.Close()
+			statuses <- answer.StatusCode
+		})
+	}
+	waitFor(t, "both on their way", func() bool {
+		var stacks strings.Builder
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+		return strings.Count(stacks.String(), "gateway.(*world).LookupNetIP(") == clients
+	})
+	w.mu.Unlock()
+	<-begun
+	if status := <-statuses; status != http.StatusServiceUnavailable {
+		t.Errorf("the one that comes too late: %d", status)
+	}
+	close(over)
+	if status := <-statuses; status != http.StatusOK {
+		t.Errorf("the one that has the place: %d", status)
+	}
+	puts.Wait()
 }

@@ -51,6 +51,7 @@ func (s *stream) source() (io.ReadCloser, int64) {
 			abort(w, err)
 		}
 		_ = in.CloseWithError(err)
+		_ = from.Close()
 	}()
 	return out, s.r.ContentLength
 }

@@ -181,6 +181,24 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// What is looked for is what it was at the start: another policy that allows
+// other values is refused, where it would be taken and do nothing.
+func TestReplaceKeepsWhatIsLookedFor(t *testing.T) {
+	w := newWorld()
+	before := allow("a.example")
+	before.Scan.Allowed = []string{hashOf("an example")}
+	f := startControlled(t, w, before)
+	after := allow("a.example", "b.example")
+	if _, err := f.control().Replace(t.Context(), wire.Replace{Policy: after}); err == nil || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("other values: %v", err)
+	}
+	after.Scan = before.Scan
+	after.Scan.Mode = policy.ScanBlock
+	if _, err := f.control().Replace(t.Context(), wire.Replace{Policy: after}); err != nil {
+		t.Errorf("the same values: %v", err)
+	}
+}
+
 // A change that cannot be recorded is not made.
 func TestChangeNeedsTheRecord(t *testing.T) {
 	w := newWorld()

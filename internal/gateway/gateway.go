@@ -212,6 +212,7 @@ func newServer(egress policy.Egress, run, record string, own []netip.Addr, out o
 	}
 	j := &journal{writer: w, path: record, run: run}
 	s := &server{
+		signing:   make(chan struct{}, maxSigning),
 		journal:   j,
 		own:       &ownAddresses{fixed: own},
 		out:       out.withDefaults(),

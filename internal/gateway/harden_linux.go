@@ -12,6 +12,7 @@ import (
 // reading of its memory by others of its uid (prctl(2), PR_SET_DUMPABLE), no
 // way to more privileges. (The runtime takes all descriptors it may have.)
 func harden() error {
+	quietly()
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("become not dumpable: %w", err)
 	}

@@ -3,7 +3,10 @@
 package gateway
 
 // harden does nothing where bottles do not run.
-func harden() error { return nil }
+func harden() error {
+	quietly()
+	return nil
+}
 
 func confineSelf() error { return nil }
 

@@ -128,11 +128,18 @@ func (s *server) revoke(g *grant, why string) {
 	_ = s.note(g.rule.Host, g.rule.Port, g.rule.Source, "taken back: "+why) // it holds no longer, recorded or not
 }
 
+// errAllowedStay is a policy with other allowed values than the scanner was built
+// for (TestReplaceKeepsWhatIsLookedFor).
+var errAllowedStay = errors.New("scan: {allow: ...} is what the bottle was started with: start again to change it")
+
 // replace puts another policy in force.
 func (s *server) replace(r wire.Replace) (int, error) {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
 	r.Policy.Secrets = s.live.base.Secrets // whose values are those of the start
+	if !slices.Equal(r.Policy.Scan.Allowed, s.live.base.Scan.Allowed) {
+		return 0, errAllowedStay
+	}
 	rules, err := compileWith(r.Policy, s.live.grants)
 	if err != nil {
 		return 0, err

@@ -89,6 +89,10 @@ func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed
 // with the client, and has no time of its own: net/http keeps the memory of a
 // connection that has ended until that is over (TestEndedUpstreamsAreForgotten).
 func (m *multiplexed) upstreams() *http.Transport {
+	table := 0 // as large as usual
+	if m.concerns(m.way.to) {
+		table = noTable
+	}
 	return &http.Transport{
 		DialTLSContext:         m.connect,
 		ForceAttemptHTTP2:      true,
@@ -100,9 +104,16 @@ func (m *multiplexed) upstreams() *http.Transport {
 			MaxReceiveBufferPerStream:     m.upstreamWindow,
 			MaxReceiveBufferPerConnection: m.upstreamWindow,
 			WriteByteTimeout:              m.limits.idle,
+			MaxEncoderHeaderTableSize:     table,
 		},
 	}
 }
+
+// noTable is a table of header fields in which none has room. Towards the hosts
+// of secrets every field is written out: a request whose head repeats a secret
+// is no shorter than one that does not, whoever sees how long it is
+// (RFC 7541, 7.1; TestNoTableOfHeaders).
+const noTable = 1
 
 // asker is the key of the request, in its context, that has a connection made.
 type asker struct{}

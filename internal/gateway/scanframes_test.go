@@ -38,10 +38,15 @@ func masked(first byte, payload string) []byte {
 	return b
 }
 
+// framesScanner is built once: a fuzzer would do little else.
+var framesScanner = sync.OnceValues(func() (*scan.Scanner, error) {
+	return scan.New(scan.Options{Values: []scan.Value{{Name: "READABLE", Kind: scan.Secret, Bytes: []byte(readable)}}, Rows: scan.Table()})
+})
+
 // said runs frames over what a client says, cut into parts of size bytes.
 func said(t testing.TB, size int, frame ...[]byte) (left string, found []string, err error) {
 	t.Helper()
-	s, err := scan.New(scan.Options{Values: []scan.Value{{Name: "READABLE", Kind: scan.Secret, Bytes: []byte(readable)}}, Rows: scan.Table()})
+	s, err := framesScanner()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,6 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.slots = make(chan struct{}, s.limits.connections)
 	s.large = make(chan struct{}, largeHeads)
 	s.holding = make(chan struct{}, maxHolding)
-	s.signing = make(chan struct{}, maxSigning)
 	s.conduits = newConduits()
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}

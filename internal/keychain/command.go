@@ -1,6 +1,7 @@
 package keychain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"claude-bottle/internal/scan"
 )
 
 // commandTime is how long a program may take: a person may have to unlock
@@ -49,7 +52,7 @@ func Command(ctx context.Context, dir string, argv []string) (string, error) {
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("run %s: %w", argv[0], ctx.Err())
 	case err != nil:
-		return "", fmt.Errorf("run %s: %w%s", argv[0], err, lastLine(said.text))
+		return "", fmt.Errorf("run %s: %w%s", argv[0], err, lastLine(said.text, out.text))
 	}
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(out.text), "\n"), "\r")
 	if err := check(secret); err != nil {
@@ -70,21 +73,43 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastLine is what a program said at last, in a form that can be printed.
-func lastLine(said []byte) string {
+// lastLine is what a program said at last, in a form that can be printed, unless
+// it holds what may be the secret: what the program has printed already, or
+// what has the form of a credential.
+func lastLine(said, printed []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
 	line := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
-	}, lines[len(lines)-1])
-	const most = 200
-	if len(line) > most {
-		line = line[:most] + "..."
-	}
-	if line == "" {
+	}, strings.ToValidUTF8(lines[len(lines)-1], "?"))
+	switch {
+	case line == "":
 		return ""
+	case tells(line, printed):
+		return ": (what it said is not shown: it may hold the secret)"
+	}
+	const most = 200
+	if runes := []rune(line); len(runes) > most {
+		line = string(runes[:most]) + "..."
 	}
 	return ": " + line
+}
+
+// tells says whether a line may hold a secret.
+func tells(line string, printed []byte) bool {
+	o := scan.Options{Rows: scan.Table()}
+	for piece := range bytes.FieldsSeq(printed) {
+		if len(piece) >= scan.MinValue && len(o.Values) < 16 {
+			o.Values = append(o.Values, scan.Value{Kind: scan.Secret, Bytes: bytes.Clone(piece)})
+		}
+	}
+	s, err := scan.New(o)
+	if err != nil {
+		return true
+	}
+	stream := s.Stream()
+	found := len(stream.Write([]byte(line))) > 0
+	return len(stream.Close()) > 0 || found
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 )
@@ -21,6 +22,26 @@ func TestMain(m *testing.M) {
 }
 
 const secret = "s3cr3t-of-the-test"
+
+// What a program says when it fails is shown, but never what may be the secret.
+func TestFailedCommandTellsNothing(t *testing.T) {
+	const secret = "s3cr3t-of-somebody"
+	token := "xoxb-1234567890-1234567890-" + "AbCdEfGhIjKlMnOpQrStUvWx"
+	for _, script := range []string{
+		"echo " + secret + "; echo cannot copy " + secret + " to the clipboard >&2; exit 1",
+		"echo " + secret + "; printf " + secret + " | base64 >&2; exit 1",
+		"echo bad token " + token + " >&2; exit 1",
+	} {
+		_, err := Command(t.Context(), "/", []string{"sh", "-c", script})
+		if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), token) || !strings.Contains(err.Error(), "not shown") {
+			t.Errorf("%v", err)
+		}
+	}
+	_, err := Command(t.Context(), "/", []string{"sh", "-c", `printf '\377\033]52;c;x\007%0300d' 0 >&2; exit 1`})
+	if err == nil || !utf8.ValidString(err.Error()) || strings.ContainsAny(err.Error(), "\x1b\a") || len(err.Error()) > 300 {
+		t.Errorf("%q", err)
+	}
+}
 
 func TestCommand(t *testing.T) {
 	for script, want := range map[string]string{
