@@ -201,7 +201,9 @@ func TestHandoverIsOfTheAgentsUser(t *testing.T) {
 	if err == nil {
 		_ = launched.Close()
 	}
-	if err == nil || !strings.Contains(err.Error(), "the peer has uid 0") {
+	// The gateway says why, unless the guest was first to say that it was cut off.
+	if err == nil || !strings.Contains(err.Error(), "the peer has uid 0") &&
+		!strings.Contains(err.Error(), "hand the ways in over") {
 		t.Errorf("launch: %v", err)
 	}
 }
