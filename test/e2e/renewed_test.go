@@ -17,9 +17,9 @@ import (
 // endpoint renews logins as the real one does: each refresh token once.
 type endpoint struct {
 	logins [4]broker.Login // one after the other
-	answer func()          // called before each answer
 
 	mu     sync.Mutex // guards what follows
+	answer func()     // called before each answer
 	now    int        // the login that is worth something
 	missed int        // how often another was asked with
 }
@@ -34,8 +34,8 @@ func renewing(t *testing.T, p *person) *endpoint {
 			Refresh: "sk-ant-ort01-" + rand.Text() + rand.Text(), Expires: time.Now().Add(-time.Hour),
 		}
 	}
-	p.server.Renew = e.renew
-	t.Cleanup(func() { p.server.Renew = nil })
+	p.server.Renew(e.renew)
+	t.Cleanup(func() { p.server.Renew(nil) })
 	p.env = p.withoutTokens()
 	keep := p.command("login", "--file")
 	keep.Stdin = strings.NewReader(e.logins[0].Text())
@@ -45,8 +45,18 @@ func renewing(t *testing.T, p *person) *endpoint {
 	return e
 }
 
+// before has answer called before each answer.
+func (e *endpoint) before(answer func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = answer
+}
+
 func (e *endpoint) renew(refresh string) (token, next string) {
-	e.answer()
+	e.mu.Lock()
+	answer := e.answer
+	e.mu.Unlock()
+	answer()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if refresh != e.logins[e.now].Refresh {
@@ -123,7 +133,7 @@ func TestRunsShareARenewal(t *testing.T) {
 	p := newNativePerson(t)
 	e := renewing(t, p)
 	before := p.proved()
-	e.answer = func() { // once the other's gateway may ask too
+	e.before(func() { // once the other's gateway may ask too
 		deadline := time.After(time.Minute / 2)
 		for poll := time.NewTicker(20 * time.Millisecond); p.proved() < before+2; {
 			select {
@@ -133,7 +143,7 @@ func TestRunsShareARenewal(t *testing.T) {
 			case <-poll.C:
 			}
 		}
-	}
+	})
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() {
@@ -168,7 +178,7 @@ func TestClosedWhileItRenews(t *testing.T) {
 	p := newNativePerson(t)
 	e := renewing(t, p)
 	began, release := make(chan struct{}), make(chan struct{})
-	e.answer = func() { close(began); <-release }
+	e.before(func() { close(began); <-release })
 	cmd := p.command("start", "native", "--platform", "native", "--yes", "--prompt", "good day")
 	var said bytes.Buffer
 	cmd.Stderr = &said

@@ -21,15 +21,23 @@ import (
 type Server struct {
 	// Reply makes the answer to a conversation; nil means [Script].
 	Reply func(Conversation) Answer
-	// Renew, when set, makes of a login's refresh token the next token and the
-	// next refresh token, for an hour; empty for a refresh token that is not
-	// known.
-	Renew func(refresh string) (token, next string)
 	// Log, when set, gets a line for each request.
 	Log *log.Logger
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	requests []Request
+	renewing Renewing
+}
+
+// Renewing makes of a login's refresh token the next token and the next refresh
+// token, for an hour; empty for a refresh token that is not known.
+type Renewing func(refresh string) (token, next string)
+
+// Renew has renewing answer from now on; nil for nobody, as at first.
+func (s *Server) Renew(renewing Renewing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewing = renewing
 }
 
 // Request is what the server remembers of one request.
@@ -95,12 +103,15 @@ func (s *Server) renew(w http.ResponseWriter, body []byte) {
 		Grant   string `json:"grant_type"`
 		Refresh string `json:"refresh_token"`
 	}
+	s.mu.Lock()
+	renewing := s.renewing
+	s.mu.Unlock()
 	err := json.Unmarshal(body, &asked)
-	if err != nil || asked.Grant != "refresh_token" || s.Renew == nil {
+	if err != nil || asked.Grant != "refresh_token" || renewing == nil {
 		fail(w, http.StatusBadRequest, errors.New("messagesapi: nothing is renewed"))
 		return
 	}
-	token, next := s.Renew(asked.Refresh)
+	token, next := renewing(asked.Refresh)
 	if token == "" {
 		fail(w, http.StatusBadRequest, errors.New("messagesapi: invalid_grant"))
 		return
