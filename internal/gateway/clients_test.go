@@ -55,7 +55,8 @@ func TestRealClientsInspected(t *testing.T) {
 		{"wget", `wget -qO- --ca-certificate=$ROOT https://a.example/x`, `GET a.example /x ""`},
 		{"openssl", `printf 'GET /x HTTP/1.0\r\nHost: a.example\r\n\r\n' | openssl s_client -quiet -verify_return_error -servername a.example -connect $TLS -CAfile $ROOT 2>&1`, `GET a.example /x ""`},
 		{"git clone", `git clone -q https://a.example/git/repo.git $CLONE 2>&1; ls $CLONE`, "file"},
-		{"git push", `cd $CLONE && head -c 3000000 /dev/urandom > big && git add big && git commit -qm big && git push -q origin HEAD 2>&1 && git ls-remote origin HEAD | cut -c1-40 | grep -q $(git rev-parse HEAD) && echo pushed`, "pushed"},
+		// Below http.postBuffer: what is larger may hang in git before 2.44, when curl asks for more after the end.
+		{"git push", `cd $CLONE && head -c 3000000 /dev/urandom > big && git add big && git commit -qm big && git -c http.postBuffer=8m push -q origin HEAD 2>&1 && git ls-remote origin HEAD | cut -c1-40 | grep -q $(git rev-parse HEAD) && echo pushed`, "pushed"},
 		{"python", `python3 -c 'import urllib.request as u; print(u.urlopen("https://a.example/x").read().decode())'`, `GET a.example /x ""`},
 		{"python requests", `python3 -c 'import requests; print(requests.get("https://a.example/x").text)' 2>&1`, `GET a.example /x ""`},
 		{"node, SNI", `node -e 'require("https").get({host: "127.0.0.1", port: process.env.PORT, servername: "a.example", path: "/x", headers: {Host: "a.example"}}, r => r.on("data", d => process.stdout.write(d)))'`, `GET a.example /x ""`},
