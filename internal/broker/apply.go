@@ -54,6 +54,18 @@ func (r *Refusal) Error() string {
 	return "secret " + r.Secret + ": " + r.Reason
 }
 
+// RuleCredentials is the rule of what is refused for the credentials that it
+// brings or lacks, where no secret is to blame.
+const RuleCredentials = "credentials"
+
+// Rule names what refused: the secret, or RuleCredentials.
+func (r *Refusal) Rule() string {
+	if r.Secret == "" {
+		return RuleCredentials
+	}
+	return "secret " + r.Secret
+}
+
 // attempt is one request on its way through Apply.
 type attempt struct {
 	b    *Broker

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/rand"
 	"errors"
+	"net/http"
 
 	"claude-bottle/internal/policy"
 )
@@ -14,6 +15,10 @@ type Outlook struct {
 	With string `json:"with,omitempty"`
 	// Without is why one that carries no credential is.
 	Without string `json:"without,omitempty"`
+	// Other is why one that carries a credential of its own is.
+	Other string `json:"other,omitempty"`
+
+	rule string // of With
 }
 
 // Explain says what a broker of these entries, whatever their values, would
@@ -36,38 +41,35 @@ func Explain(entries []Entry, r Request) ([]Outlook, error) {
 	mine := b.of(r.Host, r.Port)
 	for _, s := range mine {
 		outlook := Outlook{Secret: s.Name}
-		outlook.With = placed(&attempt{b: b, r: r, mine: mine, used: []*secret{s}})
-		outlook.Without = placed(&attempt{b: b, r: r, mine: mine})
+		outlook.With, outlook.rule = placed(&attempt{b: b, r: r, mine: mine, used: []*secret{s}})
+		outlook.Without, _ = placed(&attempt{b: b, r: r, mine: mine})
+		outlook.Other, _ = placed(&attempt{b: b, r: r, mine: mine, rest: http.Header{"Authorization": {"of its own"}}})
 		all = append(all, outlook)
 	}
 	return all, nil
 }
 
-// placed is why a request is refused for its place, if it is.
-func placed(a *attempt) string {
+// placed is why a request is refused for its place, if it is, and by which rule.
+func placed(a *attempt) (reason, rule string) {
 	for _, step := range []func() error{a.traced, a.places, a.pinned} {
 		if err := step(); err != nil {
-			return reason(err)
+			why := new(Refusal)
+			if !errors.As(err, &why) {
+				why = &Refusal{Reason: err.Error()}
+			}
+			return why.Reason, why.Rule()
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func pretended() Pair { return Pair{Value: rand.Text(), Placeholder: rand.Text()} }
 
-func reason(err error) string {
-	why := new(Refusal)
-	if errors.As(err, &why) {
-		return why.Reason
-	}
-	return err.Error()
-}
-
-// Refused is the outlook by which no request towards the place goes on, with a
-// secret or without.
+// Refused is the outlook by which no request towards the place goes on, whatever
+// credential it carries.
 func Refused(all []Outlook) (Outlook, bool) {
 	for _, o := range all {
-		if o.With == "" || o.Without == "" {
+		if o.With == "" || o.Without == "" || o.Other == "" {
 			return Outlook{}, false
 		}
 	}
@@ -79,5 +81,5 @@ func Refused(all []Outlook) (Outlook, bool) {
 
 // Decision is that of a place towards which no request goes on.
 func (o Outlook) Decision(host string) policy.Decision {
-	return policy.Decision{Host: host, Rule: "secret " + o.Secret, Reason: o.With}
+	return policy.Decision{Host: host, Rule: o.rule, Reason: o.With}
 }

@@ -117,6 +117,9 @@ func secretLines(outlooks []broker.Outlook) (text string) {
 			without = "is refused"
 		}
 		text += fmt.Sprintf("secret: %s %s; a request without a credential %s\n", name, with, without)
+		if o.Other == "" {
+			text += "secret: a request with another credential goes on\n"
+		}
 	}
 	return text
 }

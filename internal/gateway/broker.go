@@ -42,17 +42,9 @@ func sameTerms(a, b policy.Secret) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// ruleCredentials is the rule of what is refused for the credentials that it
-// brings or lacks, where no secret is to blame.
-const ruleCredentials = "credentials"
-
 // withheld is why a request does not leave, by the words of the broker.
 func withheld(host string, port int, why *broker.Refusal) *refusal {
-	d := policy.Decision{Host: host, Rule: ruleCredentials, Reason: why.Error()}
-	if why.Secret != "" {
-		d.Rule = "secret " + why.Secret
-	}
-	refused := denied(d, port)
+	refused := denied(policy.Decision{Host: host, Rule: why.Rule(), Reason: why.Error()}, port)
 	if why.Challenge {
 		refused.status, refused.challenge = http.StatusUnauthorized, true
 	}
@@ -180,7 +172,7 @@ func (fs fields) replaced(h http.Header) fields {
 func uncoded(to authority, coding string) *refusal {
 	return &refusal{
 		status: http.StatusBadGateway, outcome: audit.Failed, port: to.port,
-		decision: policy.Decision{Host: to.host, Rule: ruleCredentials, Reason: fmt.Sprintf(
+		decision: policy.Decision{Host: to.host, Rule: broker.RuleCredentials, Reason: fmt.Sprintf(
 			"the answer is in a coding (%.20q) that cannot be searched for the secret that was sent, though it was asked for in none", coding)},
 	}
 }

@@ -56,13 +56,13 @@ func TestBrokeredRefusals(t *testing.T) {
 			"a URL":              {"https://api.example/repos/acme/x?q=" + s.Placeholder, "never replaced", "secret TOKEN", bearer("x")},
 			"a path":             {"https://other.example/" + s.Placeholder, "not for other.example", "secret TOKEN", func(*http.Request) {}},
 			"without TLS":        {"http://other.example/", "not for other.example", "secret TOKEN", bearer(s.Placeholder)},
-			"another credential": {"https://api.example/repos/acme/x", "a credential of another account", ruleCredentials, bearer("ghp_0123456789012345678901234567890123AB")},
+			"another credential": {"https://api.example/repos/acme/x", "a credential of another account", broker.RuleCredentials, bearer("ghp_0123456789012345678901234567890123AB")},
 			"none":               {"https://api.example/repos/acme/x", "must carry it", "secret TOKEN", func(*http.Request) {}},
-			"a cookie beside it": {"https://api.example/repos/acme/x", "header Cookie", ruleCredentials, func(r *http.Request) {
+			"a cookie beside it": {"https://api.example/repos/acme/x", "header Cookie", broker.RuleCredentials, func(r *http.Request) {
 				bearer(s.Placeholder)(r)
 				r.Header.Set("Cookie", "session=1")
 			}},
-			"TRACE": {"https://api.example/repos/acme/x", "TRACE", ruleCredentials, func(r *http.Request) {
+			"TRACE": {"https://api.example/repos/acme/x", "TRACE", broker.RuleCredentials, func(r *http.Request) {
 				bearer(s.Placeholder)(r)
 				r.Method = "TRACE"
 			}},
