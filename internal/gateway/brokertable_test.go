@@ -100,8 +100,10 @@ func TestNoTableOfHeaders(t *testing.T) {
 func TestFramesBringNothingBack(t *testing.T) {
 	for what, say := range map[string]func(o *badOrigin, id uint32, token string) error{
 		"a push": func(o *badOrigin, id uint32, token string) error {
-			return o.framer.WritePushPromise(http2.PushPromiseParam{StreamID: id, PromiseID: 2, EndHeaders: true,
-				BlockFragment: o.encode(":method", "GET", ":scheme", "https", ":authority", "api.example", ":path", "/"+token)})
+			return o.framer.WritePushPromise(http2.PushPromiseParam{
+				StreamID: id, PromiseID: 2, EndHeaders: true,
+				BlockFragment: o.encode(":method", "GET", ":scheme", "https", ":authority", "api.example", ":path", "/"+token),
+			})
 		},
 		"a ping": func(o *badOrigin, id uint32, token string) error {
 			var data [8]byte

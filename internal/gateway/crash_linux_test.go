@@ -40,7 +40,7 @@ func TestCrashingGateway(t *testing.T) {
 	f := brokerWorld(t, newWorld(), policy.Egress{}, s)
 	f.server.broker.Warm()
 	go crashHere(s, value, []byte(value), make(chan struct{})) // ends with the process
-	fmt.Println("ready")
+	_, _ = io.WriteString(os.Stdout, "ready\n")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
@@ -49,7 +49,9 @@ func TestCrashingGateway(t *testing.T) {
 //go:noinline
 func crashHere(s broker.Secret, text string, raw []byte, never <-chan struct{}) {
 	<-never
-	runtime.KeepAlive(fmt.Sprint(s, text, raw)) // they live until then
+	for _, held := range []any{s, text, raw} { // they live until then
+		runtime.KeepAlive(held)
+	}
 }
 
 // A gateway that crashes leaves no core, whatever its environment says, and what
