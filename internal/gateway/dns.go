@@ -116,10 +116,13 @@ func (d dnsServer) answer(ctx context.Context, message []byte) []byte {
 // judge records the question and gives the answer's code.
 func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 	name := strings.TrimSuffix(q.asked.Name.String(), ".")
+	r := policy.Request{Kind: policy.DNS, Host: name, Method: q.kind()}
+	if q.asked.Class != dnsmessage.ClassINET {
+		return d.refuseClass(r)
+	}
 	if d.trial.asks(name) {
 		return dnsmessage.RCodeSuccess
 	}
-	r := policy.Request{Kind: policy.DNS, Host: name, Method: typeName(q.asked.Type)}
 	began := time.Now()
 	_, decision, waited := d.decide(ctx, r, lookupHold)
 	defer func() { d.gauges.took(policy.DNS, time.Since(began)-waited) }()
@@ -142,99 +145,12 @@ func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 	return dnsmessage.RCodeSuccess
 }
 
-func typeName(t dnsmessage.Type) string {
-	return strings.TrimPrefix(t.String(), "Type")
-}
-
-// dnsQuestion is one DNS question and what to say about it.
-type dnsQuestion struct {
-	id    uint16
-	rd    bool
-	op    dnsmessage.OpCode
-	asked dnsmessage.Question
-	has   bool // asked is there
-	edns  bool
-	code  dnsmessage.RCode
-}
-
-// parseQuestion reads a message; false for what must not be answered at all
-// (an answer, or less than a header).
-func parseQuestion(message []byte) (dnsQuestion, bool) {
-	var p dnsmessage.Parser
-	header, err := p.Start(message)
-	if err != nil || header.Response {
-		return dnsQuestion{}, false
+// refuseClass records a question about another internet than the one.
+func (d dnsServer) refuseClass(r policy.Request) dnsmessage.RCode {
+	host := d.policy().Decide(r).Host // as every line has it
+	refused := policy.Decision{Host: host, Rule: policy.RuleSyntax, Reason: "names are looked up in class IN alone"}
+	if !d.trial.on() && d.questions.decided(r, refused) != nil {
+		return dnsmessage.RCodeServerFailure
 	}
-	q := dnsQuestion{id: header.ID, rd: header.RecursionDesired, op: header.OpCode, code: dnsmessage.RCodeFormatError}
-	if header.OpCode != 0 {
-		q.code = dnsmessage.RCodeNotImplemented
-		return q, true
-	}
-	asked, err := p.AllQuestions()
-	if err != nil || len(asked) != 1 {
-		return q, true
-	}
-	q.asked, q.has = asked[0], true
-	if q.asked.Class != dnsmessage.ClassINET {
-		q.code = dnsmessage.RCodeRefused
-		return q, true
-	}
-	if p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
-		return q, true
-	}
-	for {
-		h, err := p.AdditionalHeader()
-		if errors.Is(err, dnsmessage.ErrSectionDone) {
-			q.code = dnsmessage.RCodeSuccess
-			return q, true
-		}
-		if err != nil || p.SkipAdditional() != nil {
-			return q, true
-		}
-		q.edns = q.edns || h.Type == dnsmessage.TypeOPT
-	}
-}
-
-// reply is the answer with q's code, and with address where it is asked for.
-func (q dnsQuestion) reply(address netip.Addr) ([]byte, error) {
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{
-		ID: q.id, Response: true, OpCode: q.op, RecursionDesired: q.rd, RecursionAvailable: true, RCode: q.code,
-	})
-	b.EnableCompression()
-	if q.has {
-		if err := errors.Join(b.StartQuestions(), b.Question(q.asked)); err != nil {
-			return nil, err
-		}
-	}
-	if q.code == dnsmessage.RCodeSuccess {
-		if err := q.answerWith(&b, address); err != nil {
-			return nil, err
-		}
-	}
-	if q.edns {
-		var h dnsmessage.ResourceHeader
-		err := errors.Join(
-			b.StartAdditionals(),
-			h.SetEDNS0(dnsUDPSize, dnsmessage.RCodeSuccess, false),
-			b.OPTResource(h, dnsmessage.OPTResource{}),
-		)
-		if err != nil {
-			return nil, err
-		}
-	}
-	return b.Finish()
-}
-
-// answerWith adds the gateway's address for its own family; every other type
-// of an allowed name exists and is empty.
-func (q dnsQuestion) answerWith(b *dnsmessage.Builder, address netip.Addr) error {
-	h := dnsmessage.ResourceHeader{Name: q.asked.Name, Class: dnsmessage.ClassINET, TTL: dnsTTL}
-	switch {
-	case q.asked.Type == dnsmessage.TypeA && address.Is4():
-		return errors.Join(b.StartAnswers(), b.AResource(h, dnsmessage.AResource{A: address.As4()}))
-	case q.asked.Type == dnsmessage.TypeAAAA && address.Is6():
-		return errors.Join(b.StartAnswers(), b.AAAAResource(h, dnsmessage.AAAAResource{AAAA: address.As16()}))
-	default:
-		return nil
-	}
+	return dnsmessage.RCodeRefused
 }

@@ -117,49 +117,114 @@ func TestDNS(t *testing.T) {
 	}
 }
 
+// What is not one question of the one form gets the code that its RFC says,
+// with an OPT record where there was one (RFC 6891, 6.1.1), and no answer.
 func TestDNSForms(t *testing.T) {
 	f := start(t, newWorld(), allow("api.example"))
 	good := query(t, "api.example.", dnsmessage.TypeA)
-	change := func(change func(*dnsmessage.Message)) []byte {
-		var m dnsmessage.Message
-		if err := m.Unpack(good); err != nil {
-			t.Fatal(err)
+	opt := func(name string, ttl uint32, options ...byte) dnsmessage.Resource {
+		return dnsmessage.Resource{
+			Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeOPT, Class: 4096, TTL: ttl},
+			Body:   &dnsmessage.UnknownResource{Type: dnsmessage.TypeOPT, Data: options},
 		}
-		change(&m)
-		b, err := m.Pack()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
 	}
-	two := change(func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) })
-	none := change(func(m *dnsmessage.Message) { m.Questions = nil })
-	chaos := change(func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassCHAOS })
-	notify := change(func(m *dnsmessage.Message) { m.OpCode = 4 })
+	plain := opt(".", 0)
+	address := dnsmessage.Resource{
+		Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("api.example."), Class: dnsmessage.ClassINET},
+		Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 2}},
+	}
+	const badForm, fine = dnsmessage.RCodeFormatError, dnsmessage.RCodeSuccess
 	for name, tt := range map[string]struct {
-		message []byte
-		code    dnsmessage.RCode
+		change func(*dnsmessage.Message)
+		code   dnsmessage.RCode
+		opt    bool
 	}{
-		"two questions": {two, dnsmessage.RCodeFormatError},
-		"no question":   {none, dnsmessage.RCodeFormatError},
-		"torn":          {good[:len(good)-3], dnsmessage.RCodeFormatError},
-		"chaos":         {chaos, dnsmessage.RCodeRefused},
-		"notify":        {notify, dnsmessage.RCodeNotImplemented},
+		"two questions":  {func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) }, badForm, false},
+		"no question":    {func(m *dnsmessage.Message) { m.Questions = nil }, badForm, false},
+		"an answer":      {func(m *dnsmessage.Message) { m.Answers = []dnsmessage.Resource{address} }, badForm, false},
+		"an authority":   {func(m *dnsmessage.Message) { m.Authorities = []dnsmessage.Resource{address} }, badForm, false},
+		"chaos":          {func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassCHAOS }, dnsmessage.RCodeRefused, false},
+		"any class":      {func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassANY }, dnsmessage.RCodeRefused, false},
+		"status":         {func(m *dnsmessage.Message) { m.OpCode = 2 }, dnsmessage.RCodeNotImplemented, false},
+		"notify":         {func(m *dnsmessage.Message) { m.OpCode = 4 }, dnsmessage.RCodeNotImplemented, false},
+		"update, EDNS":   {func(m *dnsmessage.Message) { m.OpCode, m.Additionals = 5, []dnsmessage.Resource{plain} }, dnsmessage.RCodeNotImplemented, true},
+		"EDNS":           {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{plain} }, fine, true},
+		"EDNS, a cookie": {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{opt(".", 0, 0, 10, 0, 2, 1, 2)} }, fine, true},
+		"EDNS, small": {func(m *dnsmessage.Message) {
+			small := plain
+			small.Header.Class = 0
+			m.Additionals = []dnsmessage.Resource{small}
+		}, fine, true},
+		"EDNS, not first":   {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{address, plain} }, fine, true},
+		"EDNS twice":        {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{plain, plain} }, badForm, true},
+		"EDNS of a name":    {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{opt("x.", 0)} }, badForm, true},
+		"EDNS as an answer": {func(m *dnsmessage.Message) { m.Answers = []dnsmessage.Resource{plain} }, badForm, false},
+		"EDNS, long option": {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{opt(".", 0, 0, 10, 0, 3, 1, 2)} }, badForm, true},
+		"EDNS, torn option": {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{opt(".", 0, 0, 10, 0)} }, badForm, true},
+		"EDNS 1":            {func(m *dnsmessage.Message) { m.Additionals = []dnsmessage.Resource{opt(".", 1<<16)} }, badVersion, true},
+		"EDNS 1, no question": {func(m *dnsmessage.Message) {
+			m.Questions, m.Additionals = nil, []dnsmessage.Resource{opt(".", 1<<16)}
+		}, badVersion, true},
 	} {
-		if m := f.ask(tt.message); m.RCode != tt.code || len(m.Answers) != 0 {
-			t.Errorf("%s: %+v", name, m)
+		m := f.ask(altered(t, good, tt.change))
+		code, hasOPT := m.RCode, len(m.Additionals) == 1 && m.Additionals[0].Header.Type == dnsmessage.TypeOPT
+		if hasOPT {
+			code = m.Additionals[0].Header.ExtendedRCode(code)
+		}
+		if code != tt.code || hasOPT != tt.opt || (len(m.Answers) != 0) != (code == fine) {
+			t.Errorf("%s: code %d, %+v", name, code, m)
 		}
 	}
-	edns := change(func(m *dnsmessage.Message) {
+	if m := f.ask(good[:len(good)-3]); m.RCode != badForm || len(m.Questions) != 0 {
+		t.Errorf("torn: %+v", m)
+	}
+	e := f.eventually("another class's record", func(e audit.Event) bool { return e.Method == "CHAOS A" })
+	if e.Host != "api.example" || e.Decision != audit.Denied || e.Rule != policy.RuleSyntax {
+		t.Errorf("%+v", e)
+	}
+}
+
+// What an answer repeats of its question: the bits that say so, and each letter
+// as it was, by which some clients know their answers.
+func TestDNSRepeatsTheQuestion(t *testing.T) {
+	f := start(t, newWorld(), allow("api.example"))
+	asked := altered(t, query(t, "aPi.ExAmPlE.", dnsmessage.TypeA), func(m *dnsmessage.Message) {
+		m.CheckingDisabled = true
 		var h dnsmessage.ResourceHeader
 		if err := h.SetEDNS0(4096, dnsmessage.RCodeSuccess, true); err != nil {
 			t.Fatal(err)
 		}
 		m.Additionals = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.OPTResource{}}}
 	})
-	if m := f.ask(edns); len(m.Additionals) != 1 || m.Additionals[0].Header.Type != dnsmessage.TypeOPT || len(m.Answers) != 1 {
-		t.Errorf("EDNS: %+v", m)
+	m := f.ask(asked)
+	if len(m.Answers) != 1 || m.Answers[0].Header.Name.String() != "aPi.ExAmPlE." || m.Questions[0].Name.String() != "aPi.ExAmPlE." {
+		t.Errorf("%+v", m)
 	}
+	if !m.CheckingDisabled || !m.RecursionDesired || !m.RecursionAvailable || m.AuthenticData || m.Truncated {
+		t.Errorf("%+v", m.Header)
+	}
+	if len(m.Additionals) != 1 || !m.Additionals[0].Header.DNSSECAllowed() || m.Additionals[0].Header.Class != dnsUDPSize {
+		t.Errorf("%+v", m.Additionals)
+	}
+	m = f.ask(altered(t, asked, func(m *dnsmessage.Message) { m.CheckingDisabled, m.RecursionDesired = false, false }))
+	if m.CheckingDisabled || m.RecursionDesired {
+		t.Errorf("%+v", m.Header)
+	}
+}
+
+// altered is a message with a change.
+func altered(t *testing.T, message []byte, change func(*dnsmessage.Message)) []byte {
+	t.Helper()
+	var m dnsmessage.Message
+	if err := m.Unpack(message); err != nil {
+		t.Fatal(err)
+	}
+	change(&m)
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // What is no question gets no answer, or the gateway could be made to talk to
@@ -209,6 +274,11 @@ func FuzzDNS(f *testing.F) {
 	f.Add(query(f, "api.example.", dnsmessage.TypeA))
 	f.Add(query(f, "evil.example.", dnsmessage.TypeTXT))
 	f.Add([]byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01"))
+	label := strings.Repeat("a", 63)
+	f.Add(query(f, label+"."+label+"."+label+"."+label[2:]+".", dnsmessage.TypeA)) // the longest
+	edns := append(query(f, "api.example.", dnsmessage.TypeA), "\x00\x00\x29\x10\x00\x00\x01\x80\x00\x00\x05\x00\x0a\x00\x01x"...)
+	edns[11] = 1 // additional record: version 1, DO, an option
+	f.Add(edns)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		q, ok := parseQuestion(message)
 		if !ok {
@@ -216,13 +286,16 @@ func FuzzDNS(f *testing.F) {
 		}
 		b, err := q.reply(addr("127.0.0.1"))
 		if err != nil {
-			return
+			t.Fatalf("%x: %v", message, err)
 		}
 		var m dnsmessage.Message
-		if err := m.Unpack(b); err != nil || !m.Response || m.ID != q.id {
+		if err := m.Unpack(b); err != nil || !m.Response || m.ID != q.header.ID || m.RCode != q.code&0xf {
 			t.Fatalf("%x: answered %x: %v", message, b, err)
 		}
-		if len(b) > dnsUDPSize {
+		if (len(m.Additionals) == 1) != q.edns.has || len(m.Answers) > 0 && q.code != dnsmessage.RCodeSuccess {
+			t.Fatalf("%x: answered %+v", message, m)
+		}
+		if len(b) > 512 { // what any client takes over UDP
 			t.Fatalf("%x: %d bytes", message, len(b))
 		}
 	})
