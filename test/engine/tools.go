@@ -15,6 +15,7 @@ var tools = map[string]string{
 	"busybox": "busybox-static",
 	"bwrap":   "bubblewrap",
 	"curl":    "curl",
+	"dig":     "bind9-dnsutils",
 	"gh":      "gh",
 	"java":    "default-jdk-headless", // it runs a source file
 	"openssl": "openssl",
@@ -28,6 +29,7 @@ var tools = map[string]string{
 	"wget":    "wget",
 
 	"docker-registry": "docker-registry",
+	"musl-gcc":        "musl-tools",
 	"/usr/bin/cargo":  "cargo", // where bottles see it, which have no other
 
 	"dbus-daemon":          "dbus-daemon",
