@@ -6,22 +6,23 @@ import (
 	"claude-bottle/internal/provision"
 )
 
+// gitHTTP has git speak HTTP/1.1. Before version 2.44, Debian 12's among them,
+// a push of more than http.postBuffer (1 MB) may hang for good over HTTP/2:
+// libcurl reads on behind the end of the body and git waits for more of it.
+const gitHTTP = "[http]\n\tversion = HTTP/1.1\n"
+
 // gitConfig is a .gitconfig that carries the person's name and mail and
 // nothing else of the host's: helpers, hooks and signing keys stay there.
-// Without either there is no file.
 func gitConfig(s Setup) []provision.File {
 	var b strings.Builder
-	for _, entry := range []struct{ key, value string }{{"name", s.GitName}, {"email", s.GitMail}} {
-		if entry.value == "" {
-			continue
-		}
-		if b.Len() == 0 {
-			b.WriteString("[user]\n")
-		}
-		b.WriteString("\t" + entry.key + " = " + gitQuote(entry.value) + "\n")
+	b.WriteString(gitHTTP)
+	if s.GitName != "" || s.GitMail != "" {
+		b.WriteString("[user]\n")
 	}
-	if b.Len() == 0 {
-		return nil
+	for _, entry := range []struct{ key, value string }{{"name", s.GitName}, {"email", s.GitMail}} {
+		if entry.value != "" {
+			b.WriteString("\t" + entry.key + " = " + gitQuote(entry.value) + "\n")
+		}
 	}
 	return []provision.File{{Root: provision.Home, Path: ".gitconfig", Mode: 0o644, Data: []byte(b.String())}}
 }

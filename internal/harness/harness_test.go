@@ -146,7 +146,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("argv = %q, want %q", got, want)
 	}
 	files, env := h.Ready(harness.Setup{Home: "/home/node", Prompt: "role"})
-	if len(files) != 0 || len(env) != 0 || len(h.Egress) != 0 || len(h.Tokens) != 0 || h.RemoteControl || h.Once {
+	if len(files) != 1 || files[0].Path != ".gitconfig" || len(env) != 0 || len(h.Egress) != 0 || len(h.Tokens) != 0 || h.RemoteControl || h.Once {
 		t.Errorf("a plain command brings something: %v %v %+v", files, env, h)
 	}
 }
@@ -165,7 +165,7 @@ func TestGitConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := "user.name\n" + name + "\x00user.email\nada@example.com\x00"; string(out) != want {
+		if want := "http.version\nHTTP/1.1\x00user.name\n" + name + "\x00user.email\nada@example.com\x00"; string(out) != want {
 			t.Errorf("git reads %q, want %q", out, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package origins
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,8 +72,24 @@ git -c user.name=x -c user.email=x@registry.test commit -qm first; git push -q "
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return &cgi.Handler{
+	return whole(&cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"), Root: "/git",
 		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
-	}
+	})
+}
+
+// whole gives h each body with its length: a program behind CGI needs one
+// (RFC 3875, 4.1.2), and git's posts above http.postBuffer have none.
+func whole(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength < 0 {
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<20))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+		}
+		h.ServeHTTP(w, r)
+	})
 }
