@@ -83,6 +83,7 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	}
 	ctx, _, release := opts.catch(ctx)
 	defer release()
+	gateway.ShareProcessors()
 	return gateway.ListenAndServe(ctx, gateway.Options{
 		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control, CACert: opts.CACert,
 		Secrets: secrets,

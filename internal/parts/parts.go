@@ -49,6 +49,7 @@ func (p Process) Serve(ctx context.Context, args []string) (code int, ok bool) {
 	case len(args) > 0 && args[0] == supervise.InsideCommand:
 		return p.ended(supervise.Inside(ctx, args[1:])), true
 	case slices.Equal(args, []string{"gateway", "run"}):
+		gateway.ShareProcessors()
 		return p.ended(gateway.Serve(ctx, p.In, p.Out)), true
 	case slices.Equal(args, []string{"gateway", "host"}):
 		return p.ended(gateway.Host(ctx, p.In, p.Out, p.Err)), true
@@ -60,6 +61,7 @@ func (p Process) Serve(ctx context.Context, args []string) (code int, ok bool) {
 
 // serveHanded is the gateway of a native bottle.
 func (p Process) serveHanded(ctx context.Context, ways *net.UnixConn, control *os.File, confine func() error) error {
+	gateway.ShareProcessors()
 	return gateway.ServeHanded(ctx, p.In, p.Out, gateway.Handed{Conn: ways, UID: p.UID, Control: control, Confine: confine})
 }
 
