@@ -360,20 +360,3 @@ func (fs fields) appendTo(b []byte, end string) []byte {
 	}
 	return append(b, end...)
 }
-
-// framingField says whether f is one that the gateway writes itself.
-func framingField(f field) bool { return f.is("content-length") || f.is("transfer-encoding") }
-
-// hopByHop says whether f is for the next hop alone (RFC 9110, 7.6.1), the
-// bottle's credentials for a proxy included.
-func hopByHop(f field) bool {
-	for _, name := range []string{
-		"connection", "keep-alive", "proxy-connection", "proxy-authorization",
-		"proxy-authenticate", "proxy-authentication-info", "te", "upgrade", "http2-settings",
-	} {
-		if f.is(name) {
-			return true
-		}
-	}
-	return false
-}

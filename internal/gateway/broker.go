@@ -137,12 +137,6 @@ func (c *session) mediateRequest(ctx context.Context, p policy.Request, r reques
 	return r, m, refused
 }
 
-// goesOn says whether a field is for the origin and none that the gateway
-// writes itself.
-func (fs fields) goesOn(f field) bool {
-	return !hopByHop(f) && !framingField(f) && !f.is("host") && !fs.has("connection", f.name)
-}
-
 // replaced is fs with the values of h, in the order and spelling of fs; what h
 // does not have goes, and what fs does not have comes last.
 func (fs fields) replaced(h http.Header) fields {

@@ -12,12 +12,12 @@ import (
 // whether that may change its length. The header is that of the answer; what
 // it says of a coding that is taken away goes.
 func (s *server) answerFilter(to authority, header http.Header) (f filter, resized bool, refused *refusal) {
-	coding := strings.ToLower(strings.TrimSpace(strings.Join(header["Content-Encoding"], ",")))
-	if coding == "" || coding == "identity" {
-		return s.echoes, !s.broker.SameLength(), nil
+	coding, refused := s.codingOf(to, header)
+	if refused != nil {
+		return nil, false, refused
 	}
-	if _, err := scan.Decode(coding, strings.NewReader(""), 0); err != nil {
-		return nil, false, uncoded(to, coding)
+	if coding == "" {
+		return s.echoes, !s.broker.SameLength(), nil
 	}
 	header.Del("Content-Encoding")
 	decode := piped(func(out io.Writer, in io.Reader) error {
@@ -33,6 +33,32 @@ func (s *server) answerFilter(to authority, header http.Header) (f filter, resiz
 	return chain(decode, s.echoes), true, nil
 }
 
+// codingOf is that of an answer's body, "" for none. One that cannot be looked
+// into is refused, and so are messages of gRPC that are compressed one by one.
+func (s *server) codingOf(to authority, header http.Header) (string, *refusal) {
+	coding := codingIn(header, "Content-Encoding")
+	if _, err := scan.Decode(coding, strings.NewReader(""), 0); coding != "" && err != nil {
+		return "", uncoded(to, coding)
+	}
+	if each := codingIn(header, "Grpc-Encoding"); each != "" {
+		return "", uncoded(to, each)
+	}
+	return coding, nil
+}
+
+func codingIn(header http.Header, name string) string {
+	coding := strings.ToLower(strings.TrimSpace(strings.Join(header[name], ",")))
+	if coding == "identity" {
+		return ""
+	}
+	return coding
+}
+
+// describesBody says whether a field of an answer says how its body is read. It
+// counts as it was sent, also where Connection names it and it goes no further:
+// the body does (TestCodingNamedByConnection).
+func describesBody(f field) bool { return f.is("content-encoding") || f.is("grpc-encoding") }
+
 // echoes is the filter of answers that may hold a secret.
 func (s *server) echoes(out io.Writer) io.WriteCloser { return settle(s.broker.Answer(out)) }
 
@@ -43,7 +69,7 @@ func (t *transfer) screen(r response) (response, filter, bool, *refusal) {
 	}
 	header := http.Header{}
 	for _, f := range r.fields {
-		if r.fields.goesOn(f) {
+		if r.fields.goesOn(f) || describesBody(f) {
 			key := http.CanonicalHeaderKey(f.name)
 			header[key] = append(header[key], f.value)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"claude-bottle/internal/policy"
@@ -62,13 +61,16 @@ func (s *stream) screen(answer *http.Response) *refusal {
 	if !s.use.echo {
 		return nil
 	}
-	coding := strings.ToLower(strings.TrimSpace(strings.Join(answer.Header["Content-Encoding"], ",")))
+	coding, refused := s.codingOf(s.way.to, answer.Header)
+	if refused != nil {
+		return refused
+	}
 	plain, err := scan.Decode(coding, answer.Body, 0)
 	if err != nil {
 		return uncoded(s.way.to, coding)
 	}
 	resized := !s.broker.SameLength()
-	if coding != "" && coding != "identity" {
+	if coding != "" {
 		answer.Header.Del("Content-Encoding")
 		resized = true
 	}

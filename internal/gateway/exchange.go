@@ -72,10 +72,8 @@ func (r request) sane() error {
 	if r.method == "CONNECT" || r.method == "PRI" {
 		return errors.New("the method has no place here")
 	}
-	for _, name := range []string{"host", "content-length", "transfer-encoding", "authorization", "cookie"} {
-		if r.fields.has("connection", name) { // would have us strip it
-			return errors.New("the Connection field names a field that is not for this hop")
-		}
+	if r.fields.misnamed() {
+		return errors.New("the Connection field names a field that is not for this hop")
 	}
 	if _, n := r.fields.get("upgrade"); n > 0 && r.fields.has("upgrade", "h2c") {
 		return errors.New("the upgrade to h2c is not carried")
@@ -222,19 +220,6 @@ func (f framing) appendTo(b []byte, r request) []byte {
 		b = fmt.Appendf(b, "Content-Length: %d\r\n", f.length)
 	}
 	return append(b, "\r\n"...)
-}
-
-// forward is what of the fields goes on: not those of this hop, named by
-// Connection or by nature, nor framing, nor what skip says.
-func (fs fields) forward(skip func(field) bool) fields {
-	on := make(fields, 0, len(fs))
-	for _, f := range fs {
-		if hopByHop(f) || framingField(f) || skip(f) || fs.has("connection", f.name) {
-			continue
-		}
-		on = append(on, f)
-	}
-	return on
 }
 
 // text is the authority as a Host field has it, without the scheme's standard

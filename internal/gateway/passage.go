@@ -65,6 +65,15 @@ func (p *passage) receive(n int) error {
 	return nil
 }
 
+// deliver is receive for a piece of an answer, of which nothing goes on once the
+// passage was cut: that it was there already does not matter.
+func (p *passage) deliver(n int) error {
+	if why := p.cutBy(); why != nil {
+		return why
+	}
+	return p.receive(n)
+}
+
 // bind makes conn, which leads to addr where that is known, end with the
 // passage, should that be cut. The connection of a passage that was cut
 // already is closed.

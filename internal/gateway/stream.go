@@ -30,9 +30,10 @@ type stream struct {
 
 	answered bool // the response's head was written
 	expired  atomic.Bool
-	reading  atomic.Bool  // the body was begun to be read
-	dials    atomic.Int32 // connections that were made for it
-	sendings atomic.Int32 // how often it was sent
+	reading  atomic.Bool   // the body was begun to be read
+	sent     chan struct{} // closed when the body has gone up, or goes no further; nil without one
+	dials    atomic.Int32  // connections that were made for it
+	sendings atomic.Int32  // how often it was sent
 
 	mu         sync.Mutex // guards the rest, which net/http's callbacks change
 	connection *owned     // that carries it upstream
@@ -181,6 +182,9 @@ func (s *stream) carry() *refusal {
 		return s.noAnswer(err)
 	}
 	defer answer.Body.Close()
+	if s.sent != nil {
+		awaitSent(s.sent)
+	}
 	if why := s.pass.cutBy(); why != nil {
 		return why
 	}

@@ -143,7 +143,7 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 		out.cancel()
 		s.expiry.moved()
 		if n > 0 {
-			if s.pass.receive(n) != nil {
+			if s.pass.deliver(n) != nil {
 				return s.broken("")
 			}
 			length -= int64(n)

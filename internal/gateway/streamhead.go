@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // aim says where r goes and with which path. What a translation to another
@@ -93,7 +94,8 @@ func (s *stream) outgoing(ctx context.Context) *http.Request {
 	if s.r.ContentLength != 0 {
 		var body io.ReadCloser
 		body, out.ContentLength = s.source()
-		out.Body = &uploading{ReadCloser: body, stream: s}
+		s.sent = make(chan struct{})
+		out.Body = &uploading{ReadCloser: body, stream: s, over: sync.OnceFunc(func() { close(s.sent) })}
 	}
 	return out.WithContext(s.trace(context.WithValue(ctx, asker{}, s)))
 }
@@ -140,10 +142,20 @@ func forwarded(h http.Header) http.Header {
 type uploading struct {
 	io.ReadCloser
 	stream *stream
+	over   func()
+}
+
+// Close gives up what was not read to its end.
+func (u *uploading) Close() error {
+	defer u.over()
+	return u.ReadCloser.Close()
 }
 
 func (u *uploading) Read(b []byte) (int, error) {
 	n, err := u.ReadCloser.Read(b)
+	if err != nil {
+		defer u.over()
+	}
 	u.stream.reading.Store(true)
 	u.stream.expiry.moved()
 	leaving := n

@@ -57,13 +57,18 @@ func (t *transfer) run(ctx context.Context) (again bool, failed *refusal) {
 			return false, t.broken("the answer cannot be looked into", err)
 		}
 	}
+	awaitSent(up.done)
+	if why := t.pass.cutBy(); why != nil {
+		t.abort(up)
+		return false, why
+	}
 	t.answered = true
 	if err := t.write(head); err != nil {
 		t.abort(up)
 		return false, t.gone()
 	}
 	c := &carrier{
-		dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle, count: t.pass.receive,
+		dst: t.conn, src: t.up.br, conn: t.up.conn, idle: t.limits.idle, count: t.pass.deliver,
 		rechunk: answer.resized, trailers: t.screenTrailers,
 	}
 	if !down.empty() {
@@ -342,7 +347,7 @@ func (t *transfer) write(b []byte) error {
 	if err := t.conn.SetWriteDeadline(time.Now().Add(t.limits.idle)); err != nil {
 		return err
 	}
-	if err := t.pass.receive(len(b)); err != nil {
+	if err := t.pass.deliver(len(b)); err != nil {
 		return err
 	}
 	_, err := t.conn.Write(b)
