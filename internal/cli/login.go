@@ -77,6 +77,9 @@ func runLogin(ctx context.Context, opts *loginOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := withoutCore(); err != nil {
+		return err
+	}
 	row, _ := harness.Named("claude")
 	secret, err := opts.credential(ctx, row)
 	if err != nil || secret == "" {
@@ -151,9 +154,11 @@ func (opts *loginOptions) paste(ctx context.Context) (string, error) {
 const maxCredential = 16 << 10
 
 func readCredential(in io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(in, maxCredential+1))
+	text := make([]byte, maxCredential+1) // in one piece: one that grows would leave it behind
 	defer clear(text)
-	if err != nil {
+	n, err := io.ReadFull(in, text)
+	text = text[:n]
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return "", fmt.Errorf("read the credential: %w", err)
 	}
 	secret := strings.TrimSpace(string(text))

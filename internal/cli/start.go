@@ -110,6 +110,9 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	if err != nil || !agreed {
 		return interrupted(ctx, err)
 	}
+	if err := withoutCore(); err != nil {
+		return withCode(exitLaunch, err)
+	}
 	secrets, err := environ.Gather(ctx, plan.Spec.Env, opts.sources(h.store.Root()))
 	if err != nil {
 		return interrupted(ctx, withCode(exitUsage, err))

@@ -187,6 +187,7 @@ func (r *renewer) ask(ctx context.Context, rules *policy.Policy, p policy.Reques
 	if err != nil {
 		return broker.Login{}, err
 	}
+	defer clear(body)
 	once := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, failed := r.dialSecure(ctx, pass, to, protoHTTP1)
 		if failed != nil {
@@ -209,11 +210,13 @@ func (r *renewer) ask(ctx context.Context, rules *policy.Policy, p policy.Reques
 	if answer.StatusCode != http.StatusOK {
 		return broker.Login{}, fmt.Errorf("the endpoint answered %d", answer.StatusCode)
 	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, renewalAnswer))
-	if err != nil {
+	room := make([]byte, 0, renewalAnswer+bytes.MinRead) // a buffer that grows would leave the login behind
+	defer clear(room[:cap(room)])
+	data := bytes.NewBuffer(room)
+	if _, err := data.ReadFrom(io.LimitReader(answer.Body, renewalAnswer)); err != nil {
 		return broker.Login{}, errors.New("the endpoint's answer broke off")
 	}
-	return broker.ParseRenewal(r.renewal, data, time.Now())
+	return broker.ParseRenewal(r.renewal, data.Bytes(), time.Now())
 }
 
 // dropping is a tracked connection that is dropped when it is closed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -38,14 +39,15 @@ func Command(ctx context.Context, dir string, argv []string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
-	out, said := &bounded{most: maxSecret + 2}, &bounded{most: 4 << 10}
+	out, said := newBounded(maxSecret+2), newBounded(4<<10)
+	defer out.wipe()
+	defer said.wipe()
 	cmd.Stdout, cmd.Stderr = out, said
 	// All that the program started ends with it, also when the time is over.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
-	defer clear(out.text)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "", fmt.Errorf("run %s: %w", argv[0], errSlow)
@@ -61,17 +63,44 @@ func Command(ctx context.Context, dir string, argv []string) (string, error) {
 	return secret, nil
 }
 
-// bounded keeps the first bytes of what is written, and takes the rest, so
-// that a program which says too much ends as it would.
-type bounded struct {
-	text []byte
-	most int
-}
+// bounded keeps the first bytes of what a program says, and takes the rest, so
+// that one which says too much ends as it would. It reads by itself, into memory
+// of one size that is overwritten in the end: buffers of others, and those that
+// one which grows leaves behind, would keep the secret.
+type bounded struct{ text []byte } // its capacity is the bound
+
+func newBounded(most int) *bounded { return &bounded{make([]byte, 0, most)} }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	b.text = append(b.text, p[:min(len(p), b.most-len(b.text))]...)
+	b.text = append(b.text, p[:min(len(p), cap(b.text)-len(b.text))]...)
 	return len(p), nil
 }
+
+// ReadFrom is what io.Copy uses instead of a buffer of its own.
+func (b *bounded) ReadFrom(r io.Reader) (int64, error) {
+	spill := make([]byte, 4<<10)
+	defer clear(spill)
+	for read := int64(0); ; {
+		room := b.text[len(b.text):cap(b.text)]
+		full := len(room) == 0
+		if full {
+			room = spill
+		}
+		n, err := r.Read(room)
+		read += int64(n)
+		if !full {
+			b.text = b.text[:len(b.text)+n]
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return read, nil
+		case err != nil:
+			return read, err
+		}
+	}
+}
+
+func (b *bounded) wipe() { clear(b.text[:cap(b.text)]) }
 
 // lastLine is what a program said at last, in a form that can be printed, unless
 // it holds what may be the secret: what the program has printed already, or

@@ -118,8 +118,13 @@ func (f *File) read() (map[string]string, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("read %s: %w", f.path, errOpen)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	// In one piece: a buffer that grows would leave the secrets behind.
+	text := make([]byte, min(info.Size(), maxFile)+1)
 	defer clear(text)
+	n, err := io.ReadFull(file, text)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		text, err = text[:n], nil
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", f.path, err)

@@ -1,6 +1,7 @@
 package keychain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -189,5 +191,18 @@ func TestFileRefuses(t *testing.T) {
 		if err := f.Set("b", "other"); err == nil {
 			t.Errorf("%s: written to", name)
 		}
+	}
+}
+
+// What a program says is read into one piece of memory, which is overwritten.
+func TestSaidIsOverwritten(t *testing.T) {
+	b := newBounded(len(secret) + 4)
+	memory := b.text[:cap(b.text)]
+	n, err := io.Copy(b, iotest.OneByteReader(strings.NewReader(secret+strings.Repeat("more", 5000))))
+	if err != nil || n != int64(len(secret)+20000) || string(b.text) != secret+"more" {
+		t.Errorf("%d bytes, %v, %q", n, err, b.text)
+	}
+	if b.wipe(); len(bytes.Trim(memory, "\x00")) > 0 {
+		t.Errorf("it holds %q", memory)
 	}
 }

@@ -37,8 +37,9 @@ func (f Frame) Decode(v any) error {
 // Conn sends and receives frames on a byte stream. One goroutine may Read;
 // any number may Write and Close.
 type Conn struct {
-	rwc io.ReadWriteCloser
-	in  []byte // the payload last read
+	rwc  io.ReadWriteCloser
+	in   []byte // the payload last read, in its beginning
+	held int    // bytes of that
 
 	writing sync.Mutex // guards out and the order of frames
 	out     []byte
@@ -56,8 +57,11 @@ func NewConn(rwc io.ReadWriteCloser) *Conn {
 
 // Read returns the next frame. The error is io.EOF between two frames and
 // io.ErrUnexpectedEOF inside one, wraps ErrProtocol for a kind that is
-// unknown or too long a payload, and then the connection is closed.
+// unknown or too long a payload, and then the connection is closed. The payload
+// before it is overwritten at once, since it may have held secrets.
 func (c *Conn) Read() (Frame, error) {
+	clear(c.in[:c.held])
+	c.held = 0
 	var header [headerSize]byte
 	if _, err := io.ReadFull(c.rwc, header[:]); err != nil {
 		return Frame{}, err
@@ -72,6 +76,7 @@ func (c *Conn) Read() (Frame, error) {
 		c.in = make([]byte, max(int(size), 4<<10))
 	}
 	payload := c.in[:size]
+	c.held = len(payload)
 	if _, err := io.ReadFull(c.rwc, payload); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

@@ -146,6 +146,21 @@ func TestWriteKeepsNoSecret(t *testing.T) {
 	}
 }
 
+func TestReadKeepsNoSecret(t *testing.T) {
+	input := append(frame(KindTurn, `{"login":"s3cret"}`), frame(KindTurn, "{}")...)
+	conn := NewConn(stream{bytes.NewReader(input), io.Discard})
+	first, err := conn.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(); err != nil || bytes.Contains(first.Payload, []byte("s3cret")) {
+		t.Errorf("behind the next it holds %q, %v", first.Payload, err)
+	}
+	if _, err := conn.Read(); !errors.Is(err, io.EOF) || len(bytes.Trim(conn.in, "\x00")) != 0 {
+		t.Errorf("at the end it holds %q, %v", conn.in, err)
+	}
+}
+
 func TestContextClosesTheConnection(t *testing.T) {
 	here, _ := pair(t)
 	ctx, cancel := context.WithCancel(t.Context())
