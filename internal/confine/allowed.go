@@ -33,7 +33,7 @@ func ordinary() []Family {
 			listxattr llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat
 			inotify_init inotify_init1 inotify_add_watch inotify_rm_watch`},
 		{"waiting", `poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-			eventfd eventfd2 pipe pipe2 io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents`},
+			eventfd eventfd2 pipe pipe2`},
 		{"sockets", `socket socketpair bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt
 			sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg`},
 		{"System V and POSIX messages", `shmget shmat shmdt shmctl semget semop semtimedop semctl msgget msgsnd msgrcv msgctl

@@ -106,6 +106,11 @@ func reach() []Row {
 			"the kernel opens files and sockets of any family for a ring without asking the filter; and its own holes " +
 				"(CVE-2022-29582, CVE-2023-2598)",
 		},
+		{
+			"aio", "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents", nil, unix.ENOSYS,
+			"asynchronous input and output by `io_setup` (libaio)",
+			"the machine has fs.aio-max-nr of it for all users together, and databases of the host need it; those inside go on without",
+		},
 		{"bpf", "bpf", nil, unix.EPERM, "`bpf`", "programs in the kernel past a verifier that errs (CVE-2021-3490, CVE-2022-23222)"},
 		{
 			"keyrings", "keyctl add_key request_key", nil, unix.EPERM,

@@ -101,6 +101,9 @@ func (g *guest) work(ctx context.Context, conn *wire.Conn, boot wire.GuestBoot, 
 	for {
 		select {
 		case err := <-handed:
+			if err == nil { // until now it hands descriptors on itself
+				err = boot.Shares.Take()
+			}
 			if err == nil {
 				err = conn.Write(wire.KindReady, nil)
 			}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"claude-bottle/internal/shares"
 )
 
 // Commands of our program that are parts of a native bottle; see Run and
@@ -99,7 +101,11 @@ func startInside(run string) (*net.UnixConn, child, error) {
 		return nil, child{}, err
 	}
 	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, listenerFD}
-	started, err := fork([]string{"claude-bottle", InsideCommand, run}, files)
+	var started child
+	err = shares.Together(func() (err error) {
+		started, err = fork([]string{"claude-bottle", InsideCommand, run}, files)
+		return err
+	})
 	for _, fd := range files {
 		if fd != 2 {
 			_ = unix.Close(int(fd)) //nolint:gosec // G115: a descriptor

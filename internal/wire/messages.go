@@ -15,6 +15,7 @@ import (
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/ca"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/shares"
 )
 
 // GuestBoot is the first frame a guest reads, once, before it starts
@@ -45,6 +46,9 @@ type GuestBoot struct {
 	// Handover, of a bottle that has no network, has the guest open the ways
 	// in and hand them to the gateway before it is ready.
 	Handover *Handover `json:"handover,omitempty"`
+	// Shares are what the guest and all inside may have of what is the
+	// person's.
+	Shares shares.Shares `json:"shares,omitempty"`
 }
 
 // Handover is how a gateway gets listeners that a guest opens, see package

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/platform"
+	"claude-bottle/internal/shares"
 	"claude-bottle/internal/wire"
 )
 
@@ -66,10 +68,16 @@ func (l *launch) startAgent(ctx context.Context, b *instance, secrets environ.Se
 	defer failpoint.Span("docker.guest-boot")()
 	b.guest = wire.NewGuestClient(l.made.agent)
 	b.boot = platform.NewBootStream(b.guest)
+	var own shares.Shares
+	if slices.Contains(sharesKernel, l.plan.Docker.Runtime) { // another kernel counts for itself
+		if own, err = shares.Own(); err != nil {
+			return err
+		}
+	}
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: l.bottleEnv(secrets), Secrets: secrets.Env(),
 		DialUID: b.dialUID, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
-		Handover: l.handoverAt(insideHandover),
+		Handover: l.handoverAt(insideHandover), Shares: own,
 	})
 }
 

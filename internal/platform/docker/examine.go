@@ -63,7 +63,7 @@ func (e *engine) examineInfo(ctx context.Context, seen *doctor.Engine) error {
 	for name := range info.Runtimes {
 		runtimes.Runtimes[name] = nil
 	}
-	if runtime, err := chooseRuntime(bottle.Auto, runtimes); err == nil && !slices.Contains(sharesSockets, runtime) {
+	if runtime, err := chooseRuntime(bottle.Auto, runtimes); err == nil && !slices.Contains(sharesKernel, runtime) {
 		seen.Networked = runtime
 	}
 	seen.Runtimes = map[string][]string{}

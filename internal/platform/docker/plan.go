@@ -161,16 +161,16 @@ func chooseRuntime(isolation bottle.Isolation, seen observed) (string, error) {
 	return "runc", nil
 }
 
-// sharesSockets are the runtimes known to let a container use a unix socket of
-// the host's, by which it passes its listeners on. gVisor's kernel does not,
-// and of others nobody knows.
-var sharesSockets = []string{"runc", "io.containerd.runc.v2", "crun"}
+// sharesKernel are the runtimes known to have the host's kernel serve a
+// container, and so to let it use a unix socket of the host's, by which it passes
+// its listeners on. gVisor's kernel does not, and of others nobody knows.
+var sharesKernel = []string{"runc", "io.containerd.runc.v2", "crun"}
 
 // chooseNetwork gives a bottle no network where its gateway can serve it from
 // outside, and else one that leads to the gateway alone. Pipelock takes no
 // listeners of others.
 func chooseNetwork(part *bottle.DockerPlan, name string, seen observed) error {
-	if part.Pipelock == nil && slices.Contains(sharesSockets, part.Runtime) {
+	if part.Pipelock == nil && slices.Contains(sharesKernel, part.Runtime) {
 		part.Alone, part.GatewayAddress = true, handover.Address()
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/shares"
 	"claude-bottle/internal/supervise"
 	"claude-bottle/internal/wire"
 )
@@ -262,8 +263,13 @@ func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Sec
 	part := l.plan.Native
 	proxy := netip.AddrPortFrom(part.Address, uint16(part.Ports.Proxy)) //nolint:gosec // G115: a port
 	base := append([]string{"PATH=" + part.Path}, part.Env...)
+	own, err := shares.Own()
+	if err != nil {
+		return err
+	}
 	return b.guest.Boot(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: platform.Environment(l.plan.Spec, base, secrets.Placeholders(), proxy), Secrets: secrets.Env(),
 		DialUID: -1, Listener: true, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
+		Shares: own,
 	})
 }

@@ -41,6 +41,7 @@ func calls() []call {
 		{name: "io_uring", what: "set up an io_uring, which goes around filters of calls", number: unix.SYS_IO_URING_SETUP, args: []uintptr{1, 0}},
 		{name: "io_uring_enter", what: "use one", number: unix.SYS_IO_URING_ENTER, args: []uintptr{minusOne}},
 		{name: "io_uring_register", what: "change one", number: unix.SYS_IO_URING_REGISTER, args: []uintptr{minusOne}},
+		{name: "aio", what: "set up asynchronous input and output, of which the machine has one number for all users", number: unix.SYS_IO_SETUP, args: []uintptr{0, 0}},
 		{name: "bpf", what: "load programs into the kernel", number: unix.SYS_BPF, args: []uintptr{minusOne, 0, 0}},
 		{name: "perf", what: "watch the machine by performance counters", number: unix.SYS_PERF_EVENT_OPEN, args: []uintptr{0, 0, minusOne, minusOne, 0}},
 		{name: "keyctl", what: "read and search keyrings", number: unix.SYS_KEYCTL, args: []uintptr{unix.KEYCTL_GET_KEYRING_ID, minusOne - 2, 0}},

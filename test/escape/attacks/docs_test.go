@@ -53,6 +53,17 @@ time, and within seconds. Where a platform cannot enforce the limit, it refuses 
 |---|---|---|
 `
 
+const docsCounters = `
+## What is its user's
+
+A bottle has its person's uid, and what the kernel counts for a uid is one number inside and outside. ` + "`TestNeighbourOnTheSameUID`" + `
+has a bottle take all that it can of each, while a program of the same uid, outside, takes a little, and another bottle of
+that person starts.
+
+| what is taken | where it is bounded |
+|---|---|
+`
+
 // TestDocsAreCurrent holds docs/escape.md to the table.
 func TestDocsAreCurrent(t *testing.T) {
 	var b bytes.Buffer
@@ -81,6 +92,14 @@ func TestDocsAreCurrent(t *testing.T) {
 			limit = "`" + limit + "`"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", h.ID, h.What, limit)
+	}
+	b.WriteString(docsCounters)
+	for _, c := range Counters() {
+		where := "docker runc, native"
+		if c.Watches {
+			where = "native"
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", c.What, where)
 	}
 	const path = "../../../docs/escape.md"
 	if *update {

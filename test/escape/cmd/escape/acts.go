@@ -33,6 +33,8 @@ func acts() map[string]act {
 		"fill":        simple(func(context.Context) error { attacks.Fill(); return nil }),
 		"descriptors": simple(func(context.Context) error { return attacks.Descriptors() }),
 		"pulse":       pulse,
+		"take":        takeCounters,
+		"share":       shareCounters,
 		"ways":        ways,
 		"burn":        burn,
 		"version":     simple(func(context.Context) error { return nil }),
@@ -61,6 +63,21 @@ func hog(ctx context.Context, args []string, _ io.Reader, out io.Writer) error {
 		return err
 	}
 	return json.NewEncoder(out).Encode(taken)
+}
+
+// takeCounters takes all of what is its user's, says how much that was, and
+// keeps it until its input ends. Its arguments are "watches", or nothing.
+func takeCounters(_ context.Context, args []string, in io.Reader, out io.Writer) error {
+	if err := json.NewEncoder(out).Encode(attacks.TakeCounters(len(args) > 0)); err != nil {
+		return err
+	}
+	<-untilEnd(in)
+	return nil
+}
+
+// shareCounters takes a little of the same, and says what failed.
+func shareCounters(_ context.Context, _ []string, _ io.Reader, out io.Writer) error {
+	return json.NewEncoder(out).Encode(attacks.TryCounters())
 }
 
 // pulse asks for the host that is its argument until its input ends, and then
