@@ -21,8 +21,9 @@ build:
 try: build
 	go run ./test/engine/cmd/engine --or-native -- go run ./examples/try --binary bin/claude-bottle
 
-# Everything, with a real engine and a real agent. `go test ./...` alone skips
-# what needs an engine where none answers.
+# Everything, with a real engine and a real agent: some 17 minutes on two
+# processors. `go test ./...` alone is the part for between two changes: without
+# what needs an engine, and what takes long or fetches much, in two minutes.
 test:
 	go run ./test/engine/cmd/engine --gvisor --tools -- go test -race -shuffle=on -count=1 -timeout 40m ./...
 

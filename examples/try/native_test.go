@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"claude-bottle/test/engine"
 )
 
 // ordinary is a user who may do nothing special.
@@ -22,16 +24,12 @@ const ordinary = 1000
 // which npm installs, writes a file in a native bottle. A second time nothing is
 // fetched, and it takes less than a minute.
 func TestMakeTryNative(t *testing.T) {
+	engine.Long(t)
 	if runtime.GOOS != "linux" {
 		t.Skip("native bottles are Linux's")
 	}
 	for _, program := range []string{"npm", "bwrap"} {
-		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
+		engine.Tool(t, program)
 	}
 	for name, uid := range map[string]int{"as it is": os.Getuid(), "ordinary user": ordinary} {
 		t.Run(name, func(t *testing.T) {

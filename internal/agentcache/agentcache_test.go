@@ -17,6 +17,7 @@ import (
 
 	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
+	"claude-bottle/test/engine"
 )
 
 // registry is a real npm client's registry on this machine, with one package
@@ -32,12 +33,7 @@ const packageName = "@example/agent"
 
 func newRegistry(t *testing.T) *registry {
 	t.Helper()
-	if _, err := exec.LookPath("npm"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("npm is not installed: apt-get install npm")
-		}
-		t.Skip("npm is not installed: apt-get install npm")
-	}
+	engine.Tool(t, "npm")
 	r := &registry{mark: filepath.Join(t.TempDir(), "mark")}
 	archive := r.pack(t)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -172,6 +168,7 @@ func TestInstallAtOnce(t *testing.T) {
 // TestBrokenInstallIsMadeAgain breaks what was installed in each way that a
 // crash or a full disk does.
 func TestBrokenInstallIsMadeAgain(t *testing.T) {
+	engine.Long(t)
 	r := newRegistry(t)
 	c := r.cache(t)
 	path, err := c.Install(t.Context(), agent(), io.Discard)

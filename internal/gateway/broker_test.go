@@ -236,6 +236,7 @@ func TestBrokeredWebSocket(t *testing.T) {
 // begin a secret are not kept from who waits for them.
 func TestBrokeredAnswersFlow(t *testing.T) {
 	eachPair(t, func(t *testing.T, client, origin string) {
+		t.Parallel() // each waits for the moments in which bytes are held back
 		w := newWorld()
 		s := secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}})
 		f := brokerWorld(t, w, policy.Egress{}, s)

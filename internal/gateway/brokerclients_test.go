@@ -23,6 +23,7 @@ import (
 // TestRealClientsBrokered runs the programs that agents use with placeholders,
 // each against a server that takes the real credential only.
 func TestRealClientsBrokered(t *testing.T) {
+	engine.Long(t)
 	w := newWorld()
 	secrets := map[string]policy.Secret{
 		"BEARER":      {Hosts: []string{"bearer.example"}},

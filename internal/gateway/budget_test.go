@@ -112,7 +112,8 @@ func TestBudget(t *testing.T) {
 							break
 						}
 					}
-					_, _ = io.Copy(io.Discard, conn) // until it is cut
+					_ = conn.(*net.TCPConn).CloseWrite() // it was said in whole, or cut
+					_, _ = io.Copy(io.Discard, conn)
 				})
 			}
 			all.Wait()

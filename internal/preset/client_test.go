@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"claude-bottle/internal/hint"
+	"claude-bottle/test/engine"
 )
 
 func TestNobodyIsAskedWithoutAPreset(t *testing.T) {
@@ -124,7 +125,7 @@ func TestProjectChoosesNoRegistry(t *testing.T) {
 	for client, name := range map[string]string{"npm": "npm", "go": "go", "": "crates", "-": "pypi"} {
 		t.Run(name, func(t *testing.T) {
 			if len(client) > 1 {
-				needs(t, client)
+				engine.Tool(t, client)
 			}
 			table, err := c.Find(t.Context(), []string{name})
 			if err != nil {
@@ -139,7 +140,7 @@ func TestProjectChoosesNoRegistry(t *testing.T) {
 
 // TestNpm asks the real npm about a person's own configuration.
 func TestNpm(t *testing.T) {
-	needs(t, "npm")
+	engine.Tool(t, "npm")
 	c := person(t, "PATH", os.Getenv("PATH"))
 	write(t, filepath.Join(c.Home, ".npmrc"), "registry=https://npm.mirror.example/npm/\n"+
 		"@acme:registry=http://scoped.mirror.example:4873/\n//npm.mirror.example/npm/:_authToken=s3cret\n")
@@ -151,7 +152,7 @@ func TestNpm(t *testing.T) {
 
 // TestGo asks the real go.
 func TestGo(t *testing.T) {
-	needs(t, "go")
+	engine.Tool(t, "go")
 	for name, test := range map[string]struct {
 		proxy, database, failure string
 		want                     []string
@@ -182,7 +183,7 @@ func TestClientsOfThisMachine(t *testing.T) {
 		"debian": {"apt-get", "indextargets", "--format", "$(SITE)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			needs(t, words[0])
+			engine.Tool(t, words[0])
 			table, err := c.Find(t.Context(), []string{name})
 			if err != nil {
 				t.Fatal(err)

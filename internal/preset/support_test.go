@@ -2,7 +2,6 @@ package preset
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -47,18 +46,6 @@ func program(t *testing.T, name, script string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// needs looks for a real client.
-func needs(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("SKIPPED: %s is not installed", name)
 }
 
 // shown are hosts as HOST:PORT, with " open" behind those that are.

@@ -75,6 +75,7 @@ var accountsHere = append(slices.Clip(accounts), []account{
 // holds placeholders alone, towards servers that take the real credentials
 // only, and with every scan on; and nothing inside has one.
 func TestBrokeredClients(t *testing.T) {
+	engine.Long(t)
 	for _, program := range []string{"bwrap", "curl", "gh", "twine", "skopeo", "docker-registry", "aws", "python3"} {
 		engine.Tool(t, program)
 	}

@@ -91,6 +91,7 @@ func clientsManifest(o *origins.Origins, goroot, more string) string {
 // unmodified, with TLS opened and carried, by the proxy variables and without.
 // The registries are this machine's own.
 func TestRealClients(t *testing.T) {
+	engine.Long(t)
 	for _, program := range []string{"bwrap", "curl", "wget", "java", "python3", "/usr/bin/cargo"} {
 		engine.Tool(t, program)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"claude-bottle/test/engine"
 )
 
 // TestTerminalGone: a terminal that is closed, or whose connection breaks, ends
@@ -75,9 +77,7 @@ func TestTerminalGone(t *testing.T) {
 // newPlainPerson has a shell in a bottle, and no engine.
 func newPlainPerson(t *testing.T) *person {
 	t.Helper()
-	if _, err := exec.LookPath("bwrap"); err != nil {
-		skipOrFail(t, "bubblewrap is not installed: apt-get install bubblewrap")
-	}
+	engine.Tool(t, "bwrap")
 	binary, err := shared.binary()
 	if err != nil {
 		t.Fatal(err)

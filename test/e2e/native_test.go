@@ -49,9 +49,8 @@ func TestNativePromptPrintsTheAnswer(t *testing.T) {
 // machine, and Claude Code in PATH.
 func newNativePerson(t *testing.T) *person {
 	t.Helper()
-	if _, err := exec.LookPath("bwrap"); err != nil {
-		skipOrFail(t, "bubblewrap is not installed: apt-get install bubblewrap")
-	}
+	engine.Long(t)
+	engine.Tool(t, "bwrap")
 	bin := claudeOnHost(t)
 	binary, err := shared.binary()
 	if err != nil {
@@ -173,7 +172,7 @@ func installClaude(t *testing.T, dir string) {
 	defer cancel()
 	install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, claudePackage)
 	if out, err := install.CombinedOutput(); err != nil {
-		skipOrFail(t, fmt.Sprintf("install %s: %v\n%s", claudePackage, err, out))
+		engine.Missing(t, engine.PartTools, fmt.Sprintf("install %s: %v\n%s", claudePackage, err, out))
 	}
 	// Its one script puts the machine's program in place.
 	script := exec.CommandContext(ctx, "node", "install.cjs")

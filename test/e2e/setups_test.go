@@ -39,6 +39,7 @@ var setUps = []struct {
 // TestSetUps types the set-ups of docs/secrets.md, against servers that stand in
 // for those that they name and take the real credentials only.
 func TestSetUps(t *testing.T) {
+	engine.Long(t)
 	for _, program := range []string{"bwrap", "curl", "gh", "twine", "aws"} {
 		engine.Tool(t, program)
 	}

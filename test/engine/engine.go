@@ -78,7 +78,7 @@ func (e *Engine) Down() error {
 
 // Parts are those that tests can rely on.
 func (e *Engine) Parts() []string {
-	parts := []string{PartEngine, PartBase}
+	parts := []string{PartEngine, PartBase, PartTime}
 	if e.daemon != nil {
 		parts = append(parts, PartOwn)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"flag"
 	"os"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	PartBase   = "base"   // that engine has BaseImage
 	PartOwn    = "own"    // that engine was started for this one command
 	PartTools  = "tools"  // the programs that tests run are there
+	PartTime   = "time"   // there is time for tests that take long
 )
 
 // Promised says whether a part was promised by name.
@@ -38,10 +40,22 @@ func Missing(t testing.TB, part, reason string) {
 	t.Skipf("no %s: %s (make test brings it)", part, reason)
 }
 
+// Long skips a test that takes long or fetches much, so that `go test ./...`
+// alone is what people run before each commit. It runs where time was promised,
+// and when -run asks for tests by their names.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv("CI") == "true" || Promised(PartTime) || flag.Lookup("test.run").Value.String() != "" {
+		return
+	}
+	t.Skip("takes long (make test runs it, and -run)")
+}
+
 // Need returns a client of the engine, and its address as DOCKER_HOST has it.
-// The test skips, or fails, without one.
+// The test skips, or fails, without one. It takes long.
 func Need(t testing.TB) (api *client.Client, host string) {
 	t.Helper()
+	Long(t)
 	host, err := Find(t.Context())
 	if err != nil {
 		Missing(t, PartEngine, err.Error())

@@ -70,7 +70,11 @@ func Tool(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		Missing(t, PartTools, err.Error())
+		reason := err.Error()
+		if name := tools[program]; name != "" {
+			reason += " (apt-get install " + name + ")"
+		}
+		Missing(t, PartTools, reason)
 	}
 	return path
 }

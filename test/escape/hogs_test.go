@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"claude-bottle/test/engine"
 	"claude-bottle/test/escape/attacks"
 )
 
@@ -25,6 +26,7 @@ const pastDisk = 160 << 20
 // TestHogs has a bottle take all that it can of something. It gets no more than
 // its limit, a neighbour's gateway goes on answering, and so does the host.
 func TestHogs(t *testing.T) {
+	engine.Long(t)
 	list := places
 	if !all() {
 		list = places[3:] // what runs beside the sample wants some of the machine too

@@ -90,8 +90,8 @@ func newPerson(t *testing.T, w *world, at place) *person {
 	}
 	if at.platform == "docker" {
 		host = needEngine(t)
-	} else if _, err := exec.LookPath("bwrap"); err != nil {
-		engine.Missing(t, engine.PartTools, err.Error())
+	} else {
+		engine.Tool(t, "bwrap")
 	}
 	binary, err := shared.program("claude-bottle")
 	if err != nil {

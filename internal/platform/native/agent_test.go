@@ -13,6 +13,7 @@ import (
 	"claude-bottle/internal/harness"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
+	"claude-bottle/test/engine"
 )
 
 // agentSpec is Claude Code's, of a person who has it nowhere.
@@ -26,6 +27,7 @@ func agentSpec() bottle.Spec {
 // TestAgentFromItsRegistry is a plan that says what will be installed, before
 // anything is, and one that finds it; and what is refused where neither can be.
 func TestAgentFromItsRegistry(t *testing.T) {
+	engine.Long(t)
 	needBubblewrap(t)
 	store, err := runs.Open(filepath.Join(reachableDir(t), "state"))
 	check(t, err)

@@ -22,6 +22,7 @@ import (
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/supervise"
+	"claude-bottle/test/engine"
 	"claude-bottle/test/variant"
 )
 
@@ -36,6 +37,7 @@ type door struct {
 // fails, says which, and is undone. In the end each check that a launch makes
 // has been seen to fail, but for those that are declared.
 func TestDoors(t *testing.T) {
+	engine.Long(t)
 	needBubblewrap(t)
 	if os.Getuid() != 0 {
 		t.Skip("only root gives a bottle a network and devices, and nobody else's launches differ")

@@ -20,6 +20,7 @@ import (
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/bottle/bottletest"
 	"claude-bottle/internal/runs"
+	"claude-bottle/test/engine"
 )
 
 // TestConformance holds the platform to the contract of all platforms, as the
@@ -67,17 +68,13 @@ func newPlatform(t testing.TB, store *runs.Store, lookup func(string) (string, b
 	})
 }
 
-// needBubblewrap skips the test where the machine has none; where the
-// environment promises it, that is a failure.
+// needBubblewrap is engine.Tool in the directories that the product looks in.
 func needBubblewrap(t testing.TB) {
 	t.Helper()
 	if lookPath(bubblewrap, searchPath) != "" {
 		return
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("bubblewrap is not installed: apt-get install bubblewrap")
-	}
-	t.Skip("bubblewrap is not installed: apt-get install bubblewrap")
+	engine.Missing(t, engine.PartTools, "bubblewrap is not installed (apt-get install bubblewrap)")
 }
 
 // reachableDir is a directory that every uid can pass through, and that is gone

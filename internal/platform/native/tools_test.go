@@ -17,6 +17,7 @@ import (
 // TestToolsWork: the programs of this machine that people run work in a bottle,
 // or are told no in a way that they understand.
 func TestToolsWork(t *testing.T) {
+	engine.Long(t)
 	b, _ := launched(t, nil)
 	for _, tool := range everyday.All("$HOME/go-build") {
 		t.Run(tool.Name, func(t *testing.T) {

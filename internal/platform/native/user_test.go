@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"claude-bottle/test/engine"
 	escape "claude-bottle/test/escape/program"
 )
 
@@ -67,7 +68,7 @@ func asUser(t *testing.T, test string) *exec.Cmd {
 	cmd.Env = []string{
 		"HOME=" + home, "TMPDIR=" + temporary, "PATH=" + searchPath, binaryVariable + "=" + programs["claude-bottle"],
 		escape.Variable + "=" + programs["escape"],
-		"CI=" + os.Getenv("CI"),
+		"CI=" + os.Getenv("CI"), engine.Parts + "=" + os.Getenv(engine.Parts),
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: ordinaryUser, Gid: ordinaryUser, Groups: []uint32{ordinaryUser, ordinaryGroup}},
