@@ -22,6 +22,9 @@ type NativePlan struct {
 	// Harness is the agent's program on the host, when it is not among Mounts
 	// anyway.
 	Harness string `json:"harness,omitempty"`
+	// Agent is what of it is mounted, and the program itself: each must still be
+	// the one that was found when it is mounted.
+	Agent []HostMount `json:"agent,omitempty"`
 	// Install is what the launch installs first, once, when the agent's program
 	// is nowhere on the host; nil when it is somewhere.
 	Install *NativeInstall `json:"install,omitempty"`

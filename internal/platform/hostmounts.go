@@ -85,7 +85,7 @@ func SameMounts(mounts []bottle.HostMount) error {
 }
 
 func errElsewhere(what string) error {
-	return hint.With(fmt.Errorf("%s: they lead elsewhere than the plan says", what), "start again, and look at the plan")
+	return hint.With(fmt.Errorf("%s: what is mounted leads elsewhere than the plan says", what), "start again, and look at the plan")
 }
 
 // Mounted is what a guest is to find where a plan's mounts are.

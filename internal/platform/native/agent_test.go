@@ -88,3 +88,39 @@ func TestInstalledAgentIsInside(t *testing.T) {
 		t.Errorf("inside: %s", out)
 	}
 }
+
+// TestAgentReplacedAfterThePlan is a program, or its package, that is another's
+// under the same name once the plan was shown.
+func TestAgentReplacedAfterThePlan(t *testing.T) {
+	needBubblewrap(t)
+	for what, replaced := range map[string]string{"nothing": "", "the program": "claude", "the package": "."} {
+		t.Run(what, func(t *testing.T) {
+			dir := reachableDir(t)
+			install := func(dir string) {
+				check(t, os.MkdirAll(dir, 0o755))
+				check(t, os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}"), 0o644))
+				check(t, os.WriteFile(filepath.Join(dir, "claude"), []byte("#!/bin/sh\n"), 0o755))
+			}
+			own, other := filepath.Join(dir, "own"), filepath.Join(dir, "other")
+			install(own)
+			install(other)
+			store, err := runs.Open(filepath.Join(dir, "state"))
+			check(t, err)
+			p := newPlatform(t, store, func(name string) (string, bool) { return own + ":" + searchPath, name == "PATH" })
+			plan, err := p.Prepare(t.Context(), agentSpec())
+			check(t, err)
+			if replaced != "" {
+				at := filepath.Join(own, replaced)
+				check(t, os.Rename(at, filepath.Join(dir, "was")))
+				check(t, os.Rename(filepath.Join(other, replaced), at))
+			}
+			b, err := p.Launch(t.Context(), plan, environ.Secrets{})
+			if err == nil {
+				check(t, b.Close())
+			}
+			if (err == nil) != (replaced == "") || err != nil && !strings.Contains(err.Error(), "elsewhere") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

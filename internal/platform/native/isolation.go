@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -98,7 +99,7 @@ func (l *launch) request(doors []wire.Door) (wire.Probe, error) {
 	request := wire.Probe{
 		Deadline: probe.Deadline, Late: probe.Late, Word: l.word, Doors: doors,
 		Gateway: part.Address, Ports: part.Ports, UID: spec.UID, GID: spec.GID, Kernel: kernel(), Dir: spec.Workspace,
-		Nested: spec.Nested, Bounded: spec.Limits.Disk > 0, Mounted: platform.Mounted(l.plan.Mounts),
+		Nested: spec.Nested, Bounded: spec.Limits.Disk > 0, Mounted: platform.Mounted(slices.Concat(l.plan.Mounts, part.Agent)),
 	}
 	if len(spec.Argv) > 0 {
 		request.Program = spec.Argv[0]

@@ -51,6 +51,9 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	if err := platform.CheckMounts(ctx, plan, p.config.Home, p.config.Store.Root()); err != nil {
 		return nil, err
 	}
+	if err := platform.SameMounts(plan.Native.Agent); err != nil {
+		return nil, err
+	}
 	if err := p.checkToolchains(plan); err != nil {
 		return nil, err
 	}

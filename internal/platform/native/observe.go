@@ -92,11 +92,11 @@ func lookPath(name, path string) string {
 // belongs to: the directory above it that holds a package.json, as npm
 // installs it.
 func findProgram(name, path string) program {
-	found := lookPath(name, path)
-	if found == "" {
+	at := lookPath(name, path)
+	if at == "" {
 		return program{}
 	}
-	real, err := filepath.EvalSymlinks(found)
+	real, err := filepath.EvalSymlinks(at)
 	if err != nil {
 		return program{}
 	}
@@ -107,13 +107,25 @@ func findProgram(name, path string) program {
 func inPackage(name, real string) program {
 	for dir := filepath.Dir(real); dir != "/"; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "package.json")); err == nil {
-			return program{name, real, dir}
+			return found(name, real, dir)
 		}
 		if filepath.Base(filepath.Dir(dir)) == "node_modules" {
 			break
 		}
 	}
-	return program{name, real, real}
+	return found(name, real, real)
+}
+
+func found(name, path, dir string) program {
+	p := program{Name: name, Path: path, Dir: dir}
+	var err error
+	if p.PathFile, err = platform.FileOf(path); err == nil {
+		p.DirFile, err = platform.FileOf(dir)
+	}
+	if err != nil {
+		p.PathFile, p.DirFile = bottle.File{}, bottle.File{}
+	}
+	return p
 }
 
 // closedTo is a directory on the way to path that the uid cannot pass; empty

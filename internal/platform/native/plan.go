@@ -58,6 +58,9 @@ type program struct {
 	Name string // by which it is called
 	Path string // of the file, links resolved
 	Dir  string // what of the host it needs: the package it belongs to, or Path
+	// What both were when it was found; the zero value when that was not to be
+	// known, which nothing is.
+	PathFile, DirFile bottle.File
 }
 
 // Where the agent's program is inside, when it is not a part of the system.
@@ -218,6 +221,10 @@ func addHarness(part *bottle.NativePlan, harness program, closed string) {
 		inside = path.Join(target, rest)
 	}
 	part.Mounts = append(slices.Clone(part.Mounts), bottle.NativeMount{Source: harness.Dir, Target: target})
+	part.Agent = []bottle.HostMount{
+		{Source: harness.Dir, Target: target, File: harness.DirFile, For: "harness"},
+		{Source: harness.Path, Target: inside, File: harness.PathFile, For: "harness"},
+	}
 	part.Links = append(slices.Clone(part.Links), bottle.NativeLink{Name: path.Join(harnessBin, harness.Name), Target: inside})
 	part.Path = harnessBin + ":" + part.Path
 }

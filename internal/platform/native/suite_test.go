@@ -87,10 +87,26 @@ func reachableDir(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	ownRoots.Lock()
+	defer ownRoots.Unlock()
+	ownRoots.list = append(ownRoots.list, root+"/")
 	return root
 }
 
-// observe lists our processes, and the mounts and sockets that bottles leave.
+// ownRoots are the directories of this process's tests, by which it knows its
+// bottles from those of the same tests that somebody else runs at the same time.
+var ownRoots struct {
+	sync.Mutex // guards list
+	list       []string
+}
+
+func ofOwnRoots(line string) bool {
+	ownRoots.Lock()
+	defer ownRoots.Unlock()
+	return slices.ContainsFunc(ownRoots.list, func(root string) bool { return strings.Contains(line, root) })
+}
+
+// observe lists our processes, and the mounts that bottles leave.
 func observe(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -105,7 +121,7 @@ func observe(t *testing.T) []string {
 		}
 		argv := strings.Split(string(line), "\x00")
 		if len(argv) > 2 && (argv[0] == "claude-bottle" || argv[0] == bubblewrap || argv[0] == bottle.Program) &&
-			strings.Contains(string(line), "/TestConformance") {
+			ofOwnRoots(string(line)) {
 			found = append(found, fmt.Sprintf("process %s: %q", entry.Name(), argv[:2]))
 		}
 	}
@@ -114,7 +130,7 @@ func observe(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, "/TestConformance") {
+		if ofOwnRoots(line) {
 			found = append(found, "mount "+line)
 		}
 	}
