@@ -33,6 +33,9 @@ func TestConformanceAsUser(t *testing.T) {
 	if strings.Contains(string(out), "no tests to run") {
 		t.Errorf("nothing was tested:\n%s", out)
 	}
+	if testing.Verbose() {
+		t.Logf("%s", out)
+	}
 }
 
 // asUser is this test binary as an ordinary user, running the test that is
