@@ -33,13 +33,24 @@ func failure(host string, port int, reason string, err error) *refusal {
 // as open, which the caller closes, or a refusal, which the caller gives.
 func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusal) {
 	began := time.Now()
+	for {
+		p, refused := s.admitSince(ctx, r, began)
+		if refused != takenOnce {
+			return p, refused
+		}
+	}
+}
+
+// admitSince is admit of what was asked for at a time before. takenOnce says
+// that it is to be decided anew.
+func (s *server) admitSince(ctx context.Context, r policy.Request, began time.Time) (*passage, *refusal) {
 	if refused := s.journal.ready(r); refused != nil {
 		return nil, refused
 	}
 	if refused := s.over(r); refused != nil {
 		return nil, refused
 	}
-	rules, d, waited := s.decide(ctx, r, askHold)
+	rules, d, waited := s.decide(ctx, r, began.Add(askHold))
 	if !d.Allow {
 		refused := s.journal.refused(r, denied(d, r.Port))
 		s.gauges.took(r.Kind, time.Since(began)-waited)
@@ -69,7 +80,7 @@ func (s *server) admit(ctx context.Context, r policy.Request) (*passage, *refusa
 }
 
 // open records an allowed request and makes it a passage to address, where
-// that is known.
+// that is known. takenOnce is no refusal to give.
 func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision, addrs []netip.Addr, address string) (*passage, *refusal) {
 	if refused := s.over(r); refused != nil {
 		return nil, refused
@@ -77,12 +88,15 @@ func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision,
 	if refused := s.afford(d, r.Port); refused != nil {
 		return nil, s.journal.refused(r, refused)
 	}
+	once, ok := s.takeOnce(d)
+	if !ok {
+		return nil, takenOnce
+	}
 	p := &passage{
 		server: s, policy: rules, request: r, decision: d, rule: s.budgets.of(d),
 		host: d.Host, port: r.Port, addrs: addrs, event: eventOf(r, d), inspect: d.Inspect,
 	}
-	once := s.onceGrant(d)
-	p.exempt = once != nil
+	p.exempt = once
 	p.event.ID = s.ids.Add(1)
 	p.event.Phase = audit.Open
 	p.event.Time = time.Now()
@@ -95,9 +109,6 @@ func (s *server) open(rules *policy.Policy, r policy.Request, d policy.Decision,
 	}
 	if now := s.policy(); now != rules { // it changed while this was decided
 		s.reconsider(p, now)
-	}
-	if once != nil && !d.Inspect { // inspected, the first request inside uses it
-		s.revoke(once, "it was used")
 	}
 	return p, nil
 }

@@ -26,9 +26,10 @@ const (
 
 // asking is how a bottle's requests for unlisted names become questions to a
 // person, while one attends. One question a name: while it is open every
-// request for the name waits for it, and one that was answered, or that nobody
-// answered in time, is not asked again. Nothing on the bottle's side answers
-// (TestAsking).
+// request for the name waits for it, and one that was answered for the run, or
+// that nobody answered in time, is not asked again. An answer "once" is for one
+// of those that wait; about the others the person is asked anew. Nothing on the
+// bottle's side answers (TestAsking).
 type asking struct {
 	mu     sync.Mutex // guards the rest
 	people map[*person]struct{}
@@ -49,39 +50,57 @@ type question struct {
 	until time.Time
 	timer *time.Timer
 	over  chan struct{} // closed when nothing waits for it any longer
-	no    bool          // a person said no
+	said  wire.Verdict  // what a person said; empty until then
 	held  bool
 }
 
 // decide is the policy's decision about r. A request for an unlisted name
-// that a person may be asked about waits for the answer, hold at most, and is
+// that a person may be asked about waits for the answer, up to a time, and is
 // decided again; waited says how long that took.
 func (s *server) decide(
-	ctx context.Context, r policy.Request, hold time.Duration,
+	ctx context.Context, r policy.Request, until time.Time,
 ) (rules *policy.Policy, d policy.Decision, waited time.Duration) {
 	rules = s.policy()
 	d = rules.Decide(r)
 	if d.Allow || !s.mayAsk(rules, r, d) {
 		return rules, d, 0
 	}
-	q := s.asking.ask(r, d.Host, s.giveUp)
-	if q == nil {
-		return rules, d, 0
-	}
 	began := time.Now()
-	timer := time.NewTimer(hold)
-	defer timer.Stop()
-	select {
-	case <-q.over:
-	case <-timer.C:
-	case <-ctx.Done():
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	held := until
+	if r.Kind == policy.DNS { // which resolvers ask again
+		held = began.Add(askHold)
 	}
-	rules = s.policy()
-	d = rules.Decide(r)
-	if !d.Allow {
-		d.Reason += s.asking.outcome(q)
+	outcome := ""
+	for ctx.Err() == nil {
+		q := s.asking.ask(r, d.Host, held, s.giveUp)
+		if q == nil {
+			break
+		}
+		select {
+		case <-q.over:
+		case <-ctx.Done():
+		}
+		rules = s.policy()
+		d = rules.Decide(r)
+		if d.Allow {
+			return rules, d, time.Since(began)
+		}
+		outcome = s.asking.outcome(q)
+		if ctx.Err() != nil || !s.askAgain(q, d) {
+			break
+		}
 	}
+	d.Reason += outcome
 	return rules, d, time.Since(began)
+}
+
+// askAgain says whether a person is asked about what d refuses still, though
+// they answered: they allowed another request, and no more than that one. The
+// name counts as unlisted although that request may have yet to go.
+func (s *server) askAgain(q *question, d policy.Decision) bool {
+	return s.asking.verdict(q) == wire.Once && d.Rule == policy.RuleDefault
 }
 
 // mayAsk says whether a person may be asked about what d refuses now.
@@ -95,16 +114,13 @@ func (a *asking) attended() bool {
 	return len(a.people) > 0
 }
 
-// ask returns the question about host to wait for, asking it if need be; nil
-// when there is nothing to wait for.
-func (a *asking) ask(r policy.Request, host string, late func(*question)) *question {
+// ask returns the question about host to wait for, asking it, up to a time, if
+// need be; nil when it cannot be asked.
+func (a *asking) ask(r policy.Request, host string, until time.Time, late func(*question)) *question {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if q := a.asked[host]; q != nil {
-		if q.held {
-			return q
-		}
-		return nil
+	if q := a.asked[host]; q != nil { // of one that is over, over says so
+		return q
 	}
 	if len(a.people) == 0 || a.held >= maxHeld || len(a.asked) >= maxAsked {
 		return nil
@@ -112,9 +128,9 @@ func (a *asking) ask(r policy.Request, host string, late func(*question)) *quest
 	a.last++
 	q := &question{
 		Question: wire.Question{ID: a.last, Host: host, Port: r.Port, Kind: string(r.Kind), Method: r.Method, Path: r.Path},
-		until:    time.Now().Add(askHold), over: make(chan struct{}), held: true,
+		until:    until, over: make(chan struct{}), held: true,
 	}
-	q.timer = time.AfterFunc(askHold, func() { late(q) })
+	q.timer = time.AfterFunc(time.Until(until), func() { late(q) })
 	if a.asked == nil {
 		a.asked = map[string]*question{}
 	}
@@ -163,14 +179,25 @@ func (a *asking) said(q *question) wire.Question {
 	return out
 }
 
-// outcome is how q ended, for the refusal.
+// outcome is how q ended, for a refusal.
 func (a *asking) outcome(q *question) string {
+	switch a.verdict(q) {
+	case wire.Refuse:
+		return "; a person was asked and said no"
+	case wire.Once:
+		return "; a person was asked and allowed one other request"
+	case wire.ForRun:
+		return "; a person was asked and allowed other requests"
+	default:
+		return "; a person was asked and has not answered"
+	}
+}
+
+// verdict is what a person said about q, empty if nobody did.
+func (a *asking) verdict(q *question) wire.Verdict {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if q.no {
-		return "; a person was asked and said no"
-	}
-	return "; a person was asked and has not answered"
+	return q.said
 }
 
 // arrive adds a person and returns them, told of every question that is open.
@@ -183,7 +210,7 @@ func (a *asking) arrive(left context.CancelFunc) *person {
 	}
 	a.people[p] = struct{}{}
 	for _, q := range a.asked {
-		if !q.no {
+		if q.said == "" {
 			p.news <- a.said(q)
 		}
 	}
@@ -208,7 +235,7 @@ func (a *asking) take(id uint64) *question {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for host, q := range a.asked {
-		if q.ID == id && !q.no {
+		if q.ID == id && q.said == "" {
 			delete(a.asked, host)
 			return q
 		}
@@ -217,11 +244,11 @@ func (a *asking) take(id uint64) *question {
 }
 
 // settle ends a question that was taken: with no, it stays remembered.
-func (a *asking) settle(q *question, no bool) {
+func (a *asking) settle(q *question, said wire.Verdict) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if no {
-		q.no = true
+	q.said = said
+	if said == wire.Refuse {
 		a.asked[q.Host] = q
 	}
 	a.release(q)
@@ -251,18 +278,14 @@ func (s *server) heed(a wire.Answer) error {
 		s.asking.restore(q, err)
 		return nil
 	}
-	s.asking.settle(q, a.Verdict == wire.Refuse)
+	s.asking.settle(q, a.Verdict)
 	return nil
 }
 
 func (s *server) obey(a wire.Answer, q *question) error {
 	switch a.Verdict {
 	case wire.Once:
-		rule := policy.Rule{Host: q.Host}
-		if q.Port != 80 && q.Port != 443 {
-			rule.Port = q.Port
-		}
-		_, _, err := s.grant(rule, onceSpan, true, "allowed once by "+a.Who)
+		_, _, err := s.grant(q.once(), onceSpan, true, "allowed once by "+a.Who)
 		return err
 	case wire.ForRun:
 		_, _, err := s.grant(a.Rule, 0, false, fmt.Sprintf("allowed by %s, to the end of the run", a.Who))
@@ -272,6 +295,20 @@ func (s *server) obey(a wire.Answer, q *question) error {
 	default:
 		return fmt.Errorf("%w: a verdict that is none", wire.ErrProtocol)
 	}
+}
+
+// once is the rule for the request that q shows, and no other: as narrow as
+// what the gateway sees of it.
+func (q *question) once() policy.Rule {
+	request := policy.Request{Kind: policy.Kind(q.Kind), Port: q.Port, Method: q.Method, Path: q.Path}
+	if rule, ok := policy.Narrowest(q.Host, request); ok {
+		return rule
+	}
+	rule := policy.Rule{Host: q.Host}
+	if q.Port != 80 && q.Port != 443 {
+		rule.Port = q.Port
+	}
+	return rule
 }
 
 // attend serves a person.

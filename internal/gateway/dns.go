@@ -124,7 +124,7 @@ func (d dnsServer) judge(ctx context.Context, q dnsQuestion) dnsmessage.RCode {
 		return dnsmessage.RCodeSuccess
 	}
 	began := time.Now()
-	_, decision, waited := d.decide(ctx, r, lookupHold)
+	_, decision, waited := d.decide(ctx, r, began.Add(lookupHold))
 	defer func() { d.gauges.took(policy.DNS, time.Since(began)-waited) }()
 	if _, literal := literalAddress(decision.Host); literal && decision.Allow {
 		decision = policy.Decision{Host: decision.Host, Rule: policy.RuleSyntax, Reason: "an address has no name to look up"}

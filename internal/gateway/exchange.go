@@ -120,15 +120,22 @@ func (c *session) upstreamFor(ctx context.Context, p policy.Request, to authorit
 	}
 	if c.up != nil {
 		d := rules.Decide(p)
-		if !d.Allow {
+		if !d.Allow && !c.mayAsk(rules, p, d) {
 			return nil, nil, c.journal.refused(p, denied(d, p.Port))
 		}
-		pass, refused := c.open(rules, p, d, c.up.addrs, c.up.address)
-		if refused != nil {
-			return nil, nil, refused
+		pass, refused := (*passage)(nil), takenOnce
+		if d.Allow {
+			pass, refused = c.open(rules, p, d, c.up.addrs, c.up.address)
 		}
-		pass.bind(c.up.conn, c.up.reached)
-		return pass, c.up, nil
+		switch {
+		case refused == takenOnce: // a person is to be asked, which takes its time
+			c.dropUpstream()
+		case refused != nil:
+			return nil, nil, refused
+		default:
+			pass.bind(c.up.conn, c.up.reached)
+			return pass, c.up, nil
+		}
 	}
 	pass, refused := c.admit(ctx, p)
 	if refused != nil {

@@ -65,6 +65,9 @@ func (s *server) grant(rule policy.Rule, span time.Duration, once bool, why stri
 	s.live.count++
 	g := &grant{rule: rule, once: once}
 	g.rule.Source = fmt.Sprintf("person %d", s.live.count)
+	if once {
+		g.rule.Source += onceMark
+	}
 	grants := append(slices.Clone(s.live.grants), g)
 	rules, err := compileWith(s.live.base, grants)
 	if err != nil {
@@ -95,22 +98,41 @@ func effective(rules *policy.Policy, rule policy.Rule) error {
 	return nil
 }
 
-// onceGrant is the grant for one connection that d was made by, or nil.
-func (s *server) onceGrant(d policy.Decision) *grant {
+// onceMark ends the source of a rule that is for one connection.
+const onceMark = ", once"
+
+// takenOnce refuses what another connection was quicker to use.
+var takenOnce = &refusal{}
+
+// takeOnce uses the grant for one connection that d was made by, if it was made
+// by one, and returns whether that is so; ok is false where another connection
+// has used it. Of an inspected tunnel the first request inside uses it.
+func (s *server) takeOnce(d policy.Decision) (once, ok bool) {
+	if !strings.Contains(d.Rule, onceMark+")") {
+		return false, true
+	}
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
 	for _, g := range s.live.grants {
-		if g.once && strings.Contains(d.Rule, "("+g.rule.Source+")") {
-			return g
+		if !g.once || !strings.Contains(d.Rule, "("+g.rule.Source+")") {
+			continue
 		}
+		if !d.Inspect {
+			s.revokeLocked(g, "it was used")
+		}
+		return true, true
 	}
-	return nil
+	return false, false
 }
 
 // revoke takes a grant back, if it still holds.
 func (s *server) revoke(g *grant, why string) {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
+	s.revokeLocked(g, why)
+}
+
+func (s *server) revokeLocked(g *grant, why string) {
 	i := slices.Index(s.live.grants, g)
 	if i < 0 || s.live.ended {
 		return
@@ -182,11 +204,8 @@ func (s *server) enforce(rules *policy.Policy) int {
 
 // reconsider cuts a passage that rules would not let through, and says so.
 func (s *server) reconsider(p *passage, rules *policy.Policy) bool {
-	if p.exempt {
-		return false
-	}
 	why := s.objection(p, rules)
-	if why == nil {
+	if why == nil || p.exempt && why.Rule == policy.RuleDefault {
 		return false
 	}
 	why.Reason = "it was cut by a change of the policy: " + why.Reason

@@ -23,7 +23,7 @@ type passage struct {
 	host     string // normalised
 	port     int
 	addrs    []netip.Addr // checked; the first is dialled first; see aim
-	exempt   bool         // allowed this once: no change of the policy cuts it
+	exempt   bool         // allowed this once: that nothing lists it any longer does not cut it
 
 	strict bool // the gateway's own, with a secret: only the person's roots vouch
 

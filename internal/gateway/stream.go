@@ -151,9 +151,16 @@ func (m *multiplexed) admitStream(ctx context.Context, p policy.Request) (*passa
 	}
 	d := rules.Decide(p)
 	if !d.Allow {
+		if m.mayAsk(rules, p, d) {
+			return m.admit(ctx, p)
+		}
 		return nil, m.journal.refused(p, denied(d, p.Port))
 	}
-	return m.open(rules, p, d, nil, up.address)
+	pass, refused := m.open(rules, p, d, nil, up.address)
+	if refused == takenOnce {
+		return m.admit(ctx, p)
+	}
+	return pass, refused
 }
 
 // carry sends the request on, and the response back as it comes.
