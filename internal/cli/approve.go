@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -104,35 +103,45 @@ type approver struct {
 // answer asks about each question that comes, until there are no more. What
 // comes while a person thinks waits its turn; what is over by then is left out.
 func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error {
-	var queue []wire.Question
+	var open queue
 	lines := make(chan answered)
 	asking := false
 	for {
-		if !asking && len(queue) > 0 {
+		if !asking && len(open) > 0 {
 			asking = true
-			a.show(queue[0])
+			a.show(open)
 			go func() { // ends with ctx, which ends the reading
 				line, err := a.prompt().Line(ctx)
 				lines <- answered{line, err}
 			}()
 		}
 		select {
-		case q, open := <-news:
-			if !open {
+		case q, ok := <-news:
+			if !ok {
 				if asking { // nobody listens for the answer
 					fmt.Fprintln(a.Err)
 				}
+				if ctx.Err() != nil { // the person leaves
+					return ctx.Err()
+				}
 				return errGatewayEnded
 			}
-			queue = merged(queue, q, asking)
+			if open = open.with(q, asking); asking && q.Over && q.ID == open[0].ID {
+				fmt.Fprintln(a.Err)
+				a.note("claude-bottle: it was answered elsewhere; Enter goes on")
+			}
 		case got := <-lines:
 			asking = false
-			if got.err != nil {
+			if got.err != nil { // the person leaves, in the middle of a line
+				fmt.Fprintln(a.Err)
 				return got.err
 			}
-			q := queue[0]
-			queue = queue[1:]
-			if err := a.give(ctx, q, got.line); err != nil {
+			q := open[0]
+			open = open[1:]
+			if q.Over {
+				continue
+			}
+			if err := a.give(ctx, q.Question, got.line); err != nil {
 				return err
 			}
 		}
@@ -147,26 +156,10 @@ type answered struct {
 
 var errGatewayEnded = errors.New("the bottle has ended")
 
-// merged is the queue with what is known of a question now. The first stays
-// while it is being asked.
-func merged(queue []wire.Question, q wire.Question, asking bool) []wire.Question {
-	for i := range queue {
-		if queue[i].ID != q.ID {
-			continue
-		}
-		if q.Over && (i > 0 || !asking) {
-			return append(queue[:i:i], queue[i+1:]...)
-		}
-		queue[i] = q
-		return queue
-	}
-	if q.Over {
-		return queue
-	}
-	return append(queue, q)
-}
-
-func (a *approver) show(q wire.Question) {
+// show asks about the first question. What was typed before is no answer to it.
+func (a *approver) show(open queue) {
+	a.prompt().In.Forget()
+	q := open[0].Question
 	what := q.Host
 	if q.Port != 0 {
 		what += ":" + strconv.Itoa(q.Port)
@@ -176,14 +169,10 @@ func (a *approver) show(q wire.Question) {
 	} else if q.Path != "" {
 		what = q.Method + " " + what + q.Path
 	}
-	state := "it waits for " + typed(q.Held.Round(time.Second))
-	if q.Held == 0 {
-		state = "it was refused; an answer is for the next time"
-	}
 	if q.Problem != "" {
 		fmt.Fprintf(a.Err, "claude-bottle: that could not be done: %s\n", term.Escape(q.Problem))
 	}
-	fmt.Fprintf(a.Err, "claude-bottle: %s asks for %s (%s)\n", term.Escape(a.run.info.Agent), term.Escape(what), state)
+	fmt.Fprintf(a.Err, "claude-bottle: %s asks for %s (%s)\n", term.Escape(a.run.info.Agent), term.Escape(what), open.state())
 	a.shown = proposals(q, a.presets.all())
 	for i, one := range a.shown {
 		fmt.Fprintf(a.Err, "  %d  %s\n", i+1, term.Escape(one.text()))

@@ -142,6 +142,80 @@ func TestApprove(t *testing.T) {
 	}
 }
 
+// A rule is saved to the manifest that has the bottle's rules: in another one its
+// list would take their place, and what home denies would be denied no longer.
+func TestApproveSavesWhereTheListIs(t *testing.T) {
+	home := strings.Replace(listedManifest, "      allowlist:\n", "      rules:\r\n        - {host: evil.example, deny: true}\r\n      allowlist:\n", 1)
+	p := newPlace(t, home)
+	p.runs(t)
+	at := p.gateway(t, policy.Egress{Unlisted: policy.Ask})
+	const project = `{"bottles": {"work": {"egress": {"allowlist": ["b.example"]}}}}` + "\n"
+	write(t, p.project+"/claude-bottle.json", project)
+	c := p.console(t, "approve")
+	c.expect("waiting for what claude-bottle-shell asks for")
+	for name, keys := range map[string]string{"narrow.example": "s1\n", "wide.example": "s2\n"} {
+		through(t, at, http.MethodGet, "http://"+name+"/x")
+		c.expect("shell asks for GET " + name)
+		c.expect("? ")
+		c.types(keys)
+		c.expect("claude-bottle: saved ")
+	}
+	for path, want := range map[string]string{
+		p.home + "/claude-bottle.yaml":    strings.Replace(home, "deny: true}\r\n", "deny: true}\r\n        - {host: narrow.example, port: 80, methods: [GET], paths: [/x]}\n", 1),
+		p.project + "/claude-bottle.json": strings.Replace(project, `"b.example"`, `"b.example", "wide.example"`, 1),
+	} {
+		if saved, err := os.ReadFile(path); err != nil || string(saved) != want {
+			t.Errorf("%v\n%s\nwant\n%s", err, saved, want)
+		}
+	}
+}
+
+// What is typed before a question is there is no answer to it. Of two people
+// the first one to answer is heard, and what the second says to that question
+// changes nothing, the manifest included. Who leaves says no to nothing, and
+// sees what was missed when they are back.
+func TestApproveByTwo(t *testing.T) {
+	p := newPlace(t, listedManifest)
+	p.runs(t)
+	at := p.gateway(t, policy.Egress{Unlisted: policy.Ask})
+	first, second := p.console(t, "approve"), p.console(t, "approve")
+	first.expect("waiting for what claude-bottle-shell asks for")
+	second.expect("waiting for what claude-bottle-shell asks for")
+	first.types("s\ns\n")
+	asked := through(t, at, http.MethodGet, "http://one.example/x")
+	first.expect("shell asks for GET one.example:80/x (it waits for ")
+	first.expect("? ")
+	second.expect("shell asks for GET one.example:80/x (it waits for ")
+	second.expect("? ")
+	second.types("s")
+	first.types("n\n")
+	if got := <-asked; got.status != 403 || !strings.Contains(got.text, "said no") {
+		t.Errorf("refused: %+v", got)
+	}
+	second.expect("it was answered elsewhere; Enter goes on")
+	asked = through(t, at, http.MethodGet, "http://two.example/x")
+	first.expect("shell asks for GET two.example:80/x (it waits for ")
+	first.expect("? ")
+	second.types("\n")
+	second.expect("shell asks for GET two.example:80/x (it waits for ")
+	second.expect("? ")
+	second.types("\x04")
+	second.ends(0)
+	if screen := second.screen(); strings.Contains(screen, "has ended") || !strings.HasSuffix(screen, "\r\n") {
+		t.Errorf("leaves with %q", screen)
+	}
+	first.types(ctrlC)
+	_ = first.cmd.Wait()
+	if got := <-asked; got.status != 403 || !strings.Contains(got.text, "has not answered") {
+		t.Errorf("when both have left: %+v", got)
+	}
+	if saved, err := os.ReadFile(p.home + "/claude-bottle.yaml"); err != nil || string(saved) != listedManifest {
+		t.Errorf("%v\n%s", err, saved)
+	}
+	third := p.console(t, "approve")
+	third.expect("shell asks for GET two.example:80/x (it was refused; an answer is for the next time)")
+}
+
 // The end of a bottle is no failure of who waited for its questions.
 func TestApproveEndsWithTheBottle(t *testing.T) {
 	p := newPlace(t, listedManifest)

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"claude-bottle/internal/hint"
@@ -14,24 +14,34 @@ import (
 
 // saveRules adds rules to the manifest that says what a bottle may reach.
 func (a *App) saveRules(bottleName string, rules []policy.Rule) error {
-	return a.saveEgress(bottleName, texts(rules), func(data []byte) ([]byte, error) {
-		return manifest.AddRules(data, bottleName, rules)
-	})
+	for _, list := range []manifest.List{manifest.Allowlist, manifest.Rules} {
+		some := slices.DeleteFunc(slices.Clone(rules), func(r policy.Rule) bool { return manifest.ListOf(r) != list })
+		if len(some) == 0 {
+			continue
+		}
+		err := a.saveEgress(bottleName, texts(some), list, func(data []byte) ([]byte, error) {
+			return manifest.AddRules(data, bottleName, some)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // savePreset is saveRules for a preset.
 func (a *App) savePreset(bottleName, preset string) error {
-	return a.saveEgress(bottleName, "presets: ["+preset+"]", func(data []byte) ([]byte, error) {
+	return a.saveEgress(bottleName, "presets: ["+preset+"]", manifest.PresetList, func(data []byte) ([]byte, error) {
 		return manifest.AddPreset(data, bottleName, preset)
 	})
 }
 
-// saveEgress changes the manifest that says what a bottle may reach: the
-// last one, home's being first, that has a list of its own, since that list
-// takes the place of the others; else the last that defines the bottle. What
-// was trusted stays so. what is the change in words, to be made by hand where
-// this fails.
-func (a *App) saveEgress(bottleName, what string, change func(data []byte) ([]byte, error)) error {
+// saveEgress changes a list in the manifest that says what a bottle may reach:
+// the last one, home's being first, that has that list, since it takes the
+// place of the others' (in another one it would do so: what home denies would
+// be gone); else the last that defines the bottle. What was trusted stays so.
+// what is the change in words, to be made by hand where this fails.
+func (a *App) saveEgress(bottleName, what string, list manifest.List, change func(data []byte) ([]byte, error)) error {
 	home, err := a.home()
 	if err != nil {
 		return err
@@ -40,7 +50,7 @@ func (a *App) saveEgress(bottleName, what string, change func(data []byte) ([]by
 	if err != nil {
 		return err
 	}
-	file, after, err := a.changed(dir, home, bottleName, change)
+	file, after, err := a.changed(dir, home, bottleName, list, change)
 	if err != nil {
 		return hint.With(fmt.Errorf("save to the manifest: %w", err), "add it by hand, with claude-bottle edit: "+what)
 	}
@@ -60,18 +70,16 @@ func texts(rules []policy.Rule) string {
 }
 
 // changed finds the file to change, and what it will be.
-func (a *App) changed(dir, home, bottleName string, change func([]byte) ([]byte, error)) (edited, []byte, error) {
+func (a *App) changed(dir, home, bottleName string, list manifest.List, change func([]byte) ([]byte, error)) (edited, []byte, error) {
 	found, err := manifest.Find(dir, home)
 	if err != nil {
 		return edited{}, nil, err
 	}
 	var chosen edited
 	var after []byte
+	failed := errors.New("no manifest here defines the bottle " + bottleName)
 	listing := false
 	for _, source := range found {
-		if filepath.Ext(source.Path) == ".json" {
-			return edited{}, nil, fmt.Errorf("%s is JSON, which is not rewritten", source.Path)
-		}
 		info, err := os.Stat(source.Path)
 		if err != nil {
 			return edited{}, nil, err
@@ -80,19 +88,21 @@ func (a *App) changed(dir, home, bottleName string, change func([]byte) ([]byte,
 		if err != nil {
 			return edited{}, nil, err
 		}
+		has := manifest.HasList(data, bottleName, list)
+		if listing && !has {
+			continue
+		}
 		changed, err := change(data)
 		if errors.Is(err, manifest.ErrNotHere) {
 			continue
 		}
-		if err != nil {
-			return edited{}, nil, err
+		if failed = err; err != nil {
+			failed = fmt.Errorf("%s: %w", source.Path, err)
 		}
-		if lists := manifest.ListsEgress(data, bottleName); lists || !listing {
-			chosen, after, listing = edited{dir: dir, home: home, path: source.Path, before: data, mode: info.Mode().Perm()}, changed, lists
-		}
+		chosen, after, listing = edited{dir: dir, home: home, path: source.Path, before: data, mode: info.Mode().Perm()}, changed, has
 	}
-	if after == nil {
-		return edited{}, nil, errors.New("no manifest here defines the bottle " + bottleName)
+	if failed != nil {
+		return edited{}, nil, failed
 	}
 	chosen.trusted, err = a.isTrusted(chosen)
 	return chosen, after, err

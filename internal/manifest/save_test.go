@@ -54,16 +54,99 @@ agents:
 	if err != nil || string(got) != after {
 		t.Errorf("%v\n%s", err, got)
 	}
-	if got, err = AddRules([]byte(before), "other", []policy.Rule{{Host: "new.example"}}); err != nil || !ListsEgress(got, "other") || ListsEgress([]byte(before), "other") {
+	if got, err = AddRules([]byte(before), "other", []policy.Rule{{Host: "new.example"}}); err != nil || !HasList(got, "other", Allowlist) || HasList([]byte(before), "other", Allowlist) {
 		t.Errorf("%v\n%s", err, got)
 	}
-	for _, data := range []string{"", "bottles: {}\n", "bottles: [work]\n", "a: &x {b: c}\nbottles: {work: *x}\n"} {
-		if got, err := AddRules([]byte(data), "work", nil); !errors.Is(err, ErrNotHere) {
+	for _, data := range []string{"", "bottles: {}\n", "bottles: [work]\n", "a: &x {b: c}\nbottles: {work: *x}\n", "bottles:\n"} {
+		if got, err := AddRules([]byte(data), "work", []policy.Rule{{Host: "b.example"}}); !errors.Is(err, ErrNotHere) {
 			t.Errorf("%q: %v %s", data, err, got)
 		}
 	}
-	if _, err := AddRules([]byte("x-e: &e {allowlist: [a.example]}\nbottles: {work: {egress: *e}}\n"), "work", []policy.Rule{{Host: "b.example"}}); err == nil {
-		t.Error("what others share was changed")
+}
+
+// What is added for one bottle is not added for those that share its egress.
+func TestAddRulesSharesNothing(t *testing.T) {
+	for _, data := range []string{
+		"x-e: &e {allowlist: [a.example]}\nbottles: {work: {egress: *e}}\n",
+		"x-l: &l [a.example]\nbottles:\n  work:\n    egress:\n      allowlist: *l\n",
+		"bottles:\n  work: &w\n    egress:\n      allowlist: [a.example]\n  other: *w\n",
+		"bottles:\n  work:\n    egress: &e\n      allowlist:\n      - a.example\n  other:\n    egress: *e\n",
+		"bottles:\n  work:\n    egress:\n      allowlist: &l\n      - a.example\n  other:\n    egress:\n      allowlist: *l\n",
+	} {
+		if got, err := AddRules([]byte(data), "work", []policy.Rule{{Host: "b.example"}}); !errors.Is(err, errShared) {
+			t.Errorf("%q: %v %s", data, err, got)
+		}
+	}
+}
+
+// A manifest is changed at one place, and stays as its person wrote it
+// everywhere else.
+func TestAddRulesKeepsTheText(t *testing.T) {
+	rules := []policy.Rule{{Host: "new.example"}, {Host: "n.example", Port: 80, Methods: []string{"GET"}, Paths: []string{"/a b"}}}
+	for name, tt := range map[string]struct{ before, after string }{
+		"line ends of Windows": {
+			"# mine\r\nbottles:\r\n  work: # x\r\n    egress:\r\n      allowlist:\r\n        - a.example # the API\r\n\r\n  # other\r\n  other: {}\r\n",
+			"# mine\r\nbottles:\r\n  work: # x\r\n    egress:\r\n      allowlist:\r\n        - a.example # the API\r\n        - new.example\r\n" +
+				"      rules:\r\n        - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\r\n\r\n  # other\r\n  other: {}\r\n",
+		},
+		"in brackets": {
+			"bottles:\n  work:\n    egress: {allowlist: [a.example,  'it''s'  ], unlisted: ask} # c\n",
+			"bottles:\n  work:\n    egress: {allowlist: [a.example,  'it''s', new.example  ], unlisted: ask, " +
+				"rules: [{host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}]} # c\n",
+		},
+		"in brackets, on lines": {
+			"bottles:\n  work:\n    egress:\n      allowlist: [\n        a.example, # the API ]\n        b.example, # more\n      ] # end\n",
+			"bottles:\n  work:\n    egress:\n      allowlist: [\n        a.example, # the API ]\n        b.example,\n        new.example # more\n      ] # end\n" +
+				"      rules:\n        - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\n",
+		},
+		"no egress, indented by four, blank lines, aligned comments": {
+			"bottles:\n    work:\n        env:\n            A: b   # aligned\n            LONG: \"x\"     # too\n\n\n    # c\nagents:\n    a: {bottle: work}\n",
+			"bottles:\n    work:\n        env:\n            A: b   # aligned\n            LONG: \"x\"     # too\n" +
+				"        egress:\n          allowlist:\n            - new.example\n          rules:\n" +
+				"            - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\n\n\n    # c\nagents:\n    a: {bottle: work}\n",
+		},
+		"nothing said of the bottle": {
+			"bottles:\n  work: # mine\n",
+			"bottles:\n  work: # mine\n    egress:\n      allowlist:\n        - new.example\n      rules:\n        - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\n",
+		},
+		"empty brackets": {
+			"bottles:\n  work: {}",
+			"bottles:\n  work: {egress: {allowlist: [new.example], rules: [{host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}]}}",
+		},
+		"lists as far left as their key, text of several lines": {
+			"bottles:\n  work:\n    env:\n      X: |\n        # a\n        - b\n    egress:\n      allowlist:\n      - 'a.example'\n      # - later.example\n      unlisted: ask\n    isolation: auto\n",
+			"bottles:\n  work:\n    env:\n      X: |\n        # a\n        - b\n    egress:\n      allowlist:\n      - 'a.example'\n      - new.example\n      # - later.example\n      unlisted: ask\n" +
+				"      rules:\n        - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\n    isolation: auto\n",
+		},
+		"no end of the last line": {
+			"bottles:\n  work:\n    egress:\n      allowlist:\n      - a.example",
+			"bottles:\n  work:\n    egress:\n      allowlist:\n      - a.example\n      - new.example\n      rules:\n        - {host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}\n",
+		},
+		"JSON": {
+			"{\"bottles\": {\"wörk\": {}, \"work\": {\n  \"egress\": {\n    \"allowlist\": [\n      \"a.example\"\n    ]\n  }\n}}}\n",
+			"{\"bottles\": {\"wörk\": {}, \"work\": {\n  \"egress\": {\n    \"allowlist\": [\n      \"a.example\",\n      \"new.example\"\n    ],\n    " +
+				"\"rules\": [{\"host\": \"n.example\", \"port\": 80, \"methods\": [\"GET\"], \"paths\": [\"/a b\"]}]\n  }\n}}}\n",
+		},
+		"letters beyond ASCII on the line": {
+			"bottles: {wörk: {}, work: {egress: {allowlist: [ä.example]}}}\n",
+			"bottles: {wörk: {}, work: {egress: {allowlist: [ä.example, new.example], rules: [{host: n.example, port: 80, methods: [GET], paths: [\"/a b\"]}]}}}\n",
+		},
+	} {
+		got, err := AddRules([]byte(tt.before), "work", rules)
+		if err != nil || string(got) != tt.after {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, tt.after)
+		}
+		if again, err := AddRules(got, "work", rules); err != nil || string(again) != string(got) {
+			t.Errorf("%s: again: %v\n%s", name, err, again)
+		}
+	}
+	for _, data := range []string{
+		"bottles:\n  work:\n    egress: ~\n", "bottles:\n  work:\n    egress:\n      allowlist: null\n", "bottles:\n  work:\n    egress: !!map {}\n",
+		"bottles:\n  work:\n    egress:\n      allowlist:\n      -\n        a.example\n", "bottles:\n  work:\n    egress: deny\n",
+	} {
+		if got, err := AddRules([]byte(data), "work", rules); !errors.Is(err, errForm) {
+			t.Errorf("%q: %v\n%s", data, err, got)
+		}
 	}
 }
 
@@ -74,7 +157,7 @@ func TestAddPreset(t *testing.T) {
 		"bottles:\n  work:\n    egress:\n      presets: [npm] # mine\n": "presets: [npm] # mine",
 	} {
 		got, err := AddPreset([]byte(before), "work", "npm")
-		if err != nil || !strings.Contains(string(got), after) || !ListsEgress(got, "work") {
+		if err != nil || !strings.Contains(string(got), after) || !HasList(got, "work", PresetList) {
 			t.Errorf("%v\n%s\nwant %s", err, got, after)
 		}
 	}

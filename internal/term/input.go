@@ -46,6 +46,15 @@ func (in *Input) ReadContext(ctx context.Context, p []byte) (int, error) {
 // Read is ReadContext without an end.
 func (in *Input) Read(p []byte) (int, error) { return in.ReadContext(context.Background(), p) }
 
+// Forget throws away what was typed at a terminal and not read: it cannot have
+// been the answer to a question that was not there yet. Of anything else
+// nothing is thrown away.
+func (in *Input) Forget() {
+	if IsTerminal(in) {
+		_ = onDescriptor(in.file, dropInput) // then it is read as before
+	}
+}
+
 // Close gives back what waiting needed; it does not close the stream.
 func (in *Input) Close() { in.close() }
 

@@ -10,3 +10,9 @@ const (
 	getTermios = unix.TIOCGETA
 	setTermios = unix.TIOCSETAW
 )
+
+// dropInput throws away what was typed and not read.
+func dropInput(fd int) error {
+	const inputQueue = 1 // FREAD of tty(4)
+	return unix.IoctlSetPointerInt(fd, unix.TIOCFLUSH, inputQueue)
+}

@@ -8,3 +8,6 @@ const (
 	getTermios = unix.TCGETS
 	setTermios = unix.TCSETSW
 )
+
+// dropInput throws away what was typed and not read.
+func dropInput(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) }
