@@ -53,7 +53,7 @@ func Begin(store *runs.Store, plan Plan, at runs.Place, resources ...runs.Resour
 	}
 	run, err := store.Create(runs.Info{
 		ID: plan.Run, Name: plan.Name, Agent: plan.Spec.Agent, Bottle: plan.Spec.Bottle,
-		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Manifest: plan.Spec.Manifest, Place: at,
+		Platform: plan.Platform, Cwd: plan.Spec.Cwd, Dir: plan.Spec.Dir, Manifest: plan.Spec.Manifest, Place: at,
 	}, resources...)
 	if err != nil {
 		return nil, err

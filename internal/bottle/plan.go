@@ -31,6 +31,8 @@ type Spec struct {
 	Canary bool `json:"canary,omitempty"`
 	// Cwd is the directory copied into the workspace; empty for none.
 	Cwd string `json:"cwd,omitempty"`
+	// Dir is the working directory, whose manifest was read beside home's.
+	Dir string `json:"dir,omitempty"`
 	// Home and Workspace are paths inside.
 	Home      string `json:"home"`
 	Workspace string `json:"workspace"`

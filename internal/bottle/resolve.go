@@ -42,6 +42,7 @@ type Input struct {
 // Flags are those of `start` that change what is launched.
 type Flags struct {
 	Cwd           string // copied into the workspace; absolute; empty for none
+	Dir           string // the working directory, whose manifest was read
 	Once          string // --prompt: run this without a terminal
 	RemoteControl bool
 	Args          []string // for the harness, after "--"
@@ -106,7 +107,7 @@ func Resolve(in Input) (Spec, error) {
 		Limits: Limits(from.Limits), Isolation: Isolation(from.Isolation), Gateway: gatewayOf(from),
 		Mounts: from.Mounts, Toolchains: from.Toolchains == manifest.ToolchainsAuto, Nested: from.Nested,
 		Canary: from.Scan.Canary,
-		Cwd:    in.Flags.Cwd, Home: paths.home, Workspace: Workspace,
+		Cwd:    in.Flags.Cwd, Dir: in.Flags.Dir, Home: paths.home, Workspace: Workspace,
 		UID: in.Host.UID, GID: in.Host.GID,
 		Files: files, Trees: trees,
 		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,

@@ -88,6 +88,7 @@ func runAllow(ctx context.Context, opts *allowOptions) error {
 	if err != nil {
 		return err
 	}
+	opts.moveTo(c.info)
 	replace := wire.Replace{}
 	if opts.Manifest {
 		if replace, err = opts.fromManifest(ctx, c); err != nil {

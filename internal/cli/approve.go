@@ -53,6 +53,7 @@ func runApprove(ctx context.Context, opts *approveOptions) error {
 	if err != nil {
 		return err
 	}
+	opts.moveTo(c.info)
 	client, err := c.conversation(ctx)
 	if err != nil {
 		return err

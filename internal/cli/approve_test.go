@@ -151,7 +151,11 @@ func TestApproveSavesWhereTheListIs(t *testing.T) {
 	at := p.gateway(t, policy.Egress{Unlisted: policy.Ask})
 	const project = `{"bottles": {"work": {"egress": {"allowlist": ["b.example"]}}}}` + "\n"
 	write(t, p.project+"/claude-bottle.json", project)
-	c := p.console(t, "approve")
+	// A second terminal is anywhere: what counts is where the bottle was started.
+	elsewhere := p
+	elsewhere.project = t.TempDir()
+	write(t, elsewhere.project+"/claude-bottle.yaml", home)
+	c := elsewhere.console(t, "approve")
 	c.expect("waiting for what claude-bottle-shell asks for")
 	for name, keys := range map[string]string{"narrow.example": "s1\n", "wide.example": "s2\n"} {
 		through(t, at, http.MethodGet, "http://"+name+"/x")
@@ -161,8 +165,9 @@ func TestApproveSavesWhereTheListIs(t *testing.T) {
 		c.expect("claude-bottle: saved ")
 	}
 	for path, want := range map[string]string{
-		p.home + "/claude-bottle.yaml":    strings.Replace(home, "deny: true}\r\n", "deny: true}\r\n        - {host: narrow.example, port: 80, methods: [GET], paths: [/x]}\n", 1),
-		p.project + "/claude-bottle.json": strings.Replace(project, `"b.example"`, `"b.example", "wide.example"`, 1),
+		p.home + "/claude-bottle.yaml":            strings.Replace(home, "deny: true}\r\n", "deny: true}\r\n        - {host: narrow.example, port: 80, methods: [GET], paths: [/x]}\n", 1),
+		p.project + "/claude-bottle.json":         strings.Replace(project, `"b.example"`, `"b.example", "wide.example"`, 1),
+		elsewhere.project + "/claude-bottle.yaml": home,
 	} {
 		if saved, err := os.ReadFile(path); err != nil || string(saved) != want {
 			t.Errorf("%v\n%s\nwant\n%s", err, saved, want)
@@ -201,6 +206,7 @@ func TestApproveByTwo(t *testing.T) {
 	second.expect("? ")
 	second.types("\x04")
 	second.ends(0)
+	<-second.read
 	if screen := second.screen(); strings.Contains(screen, "has ended") || !strings.HasSuffix(screen, "\r\n") {
 		t.Errorf("leaves with %q", screen)
 	}

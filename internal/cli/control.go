@@ -44,6 +44,15 @@ func (a *App) controlled(ctx context.Context, name string) (controlled, error) {
 	return controlled{info, b}, err
 }
 
+// moveTo makes a run's own directory the working directory for what is read and
+// saved of manifests: a second terminal may be anywhere, also where another
+// project has a bottle of that name.
+func (a *App) moveTo(info runs.Info) {
+	if info.Dir != "" {
+		a.Dir = func() (string, error) { return info.Dir, nil }
+	}
+}
+
 // onlyRunning is the run that is meant when none is named.
 func (a *App) onlyRunning() (string, error) {
 	store, err := a.store()

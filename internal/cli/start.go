@@ -192,10 +192,11 @@ func (opts *startOptions) resolve(
 		return bottle.Spec{}, err
 	}
 	flags := bottle.Flags{Once: opts.Prompt, RemoteControl: opts.RemoteControl, Args: opts.Args}
+	if flags.Dir, err = opts.Dir(); err != nil {
+		return bottle.Spec{}, err
+	}
 	if opts.CopyCwd {
-		if flags.Cwd, err = opts.Dir(); err != nil {
-			return bottle.Spec{}, err
-		}
+		flags.Cwd = flags.Dir
 		if err := workspace.Check(flags.Cwd, home, stateRoot); err != nil {
 			return bottle.Spec{}, err
 		}

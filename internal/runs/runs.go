@@ -46,6 +46,7 @@ type Info struct {
 	State    State     `json:"state"`
 	Detached bool      `json:"detached,omitempty"`
 	Cwd      string    `json:"cwd,omitempty"` // the directory that was copied in
+	Dir      string    `json:"dir,omitempty"` // the one it was started in, whose manifest it has
 	ExitCode *int      `json:"exitCode,omitempty"`
 	// Manifest is the hash of the manifest files it was launched from.
 	Manifest string `json:"manifest,omitempty"`
