@@ -55,7 +55,14 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	}
 	reaper, ended := newReaper(), make(chan os.Signal, 1)
 	reaper.first = first
-	defer listenToSignals(reaper, ended)()
+	// Its start is what takes longest, and knows nothing of the boot frame.
+	prober, err := startProber(reaper)
+	if err != nil {
+		return err
+	}
+	defer prober.stop()
+	swallowed, stop := listenToSignals(reaper, ended)
+	defer stop()
 	boot, err := readBoot(conn)
 	if err != nil {
 		return err
@@ -81,11 +88,11 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	}
 	defer killAll(reaper.reap)
 	if boot.Probe {
-		if g.prober, err = g.startProber(); err != nil {
-			return err
-		}
-		defer g.prober.stop()
+		g.prober = prober
+	} else {
+		prober.stop()
 	}
+	<-swallowed
 	return g.work(ctx, conn, boot, ended)
 }
 
@@ -128,20 +135,25 @@ func (g *guest) work(ctx context.Context, conn *wire.Conn, boot wire.GuestBoot, 
 // listenToSignals starts the reaper, and swallows what would end process 1 by
 // default: the kernel protects it only from signals that have no handler, and
 // Go's runtime has one for each. They are caught, not ignored: what is
-// ignored stays so in every process inside.
-func listenToSignals(r *reaper, ended chan os.Signal) (stop func()) {
-	died, swallowed := make(chan os.Signal, 1), make(chan os.Signal, 1)
+// ignored stays so in every process inside. For each the runtime changes threads
+// twice, so that all are swallowed only when the first channel is closed.
+func listenToSignals(r *reaper, ended chan os.Signal) (swallowed <-chan struct{}, stop func()) {
+	died, nobody, all := make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(died, unix.SIGCHLD)
 	signal.Notify(ended, unix.SIGTERM)
-	signal.Notify(swallowed, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
-		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	go func() {
+		defer close(all)
+		signal.Notify(nobody, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
+			unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	}()
 	reaped := make(chan struct{})
 	go func() {
 		defer close(reaped)
 		r.run(died)
 	}()
-	return func() {
-		for _, c := range []chan os.Signal{died, ended, swallowed} {
+	return all, func() {
+		<-all
+		for _, c := range []chan os.Signal{died, ended, nobody} {
 			signal.Stop(c)
 		}
 		close(died)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"claude-bottle/internal/probe"
@@ -22,8 +23,8 @@ func ProbeArgs() []string { return []string{"guest", "probe"} }
 // maxProbed bounds what the child reports, in bytes.
 const maxProbed = wire.MaxControl
 
-// prober is the child that tries what a process inside may do, from the boot
-// frame on: it starts while the launcher still waits for the gateway.
+// prober is the child that tries what a process inside may do. It starts as
+// soon as it would be what the agent will be, before the boot frame is read.
 type prober struct {
 	in    *os.File
 	out   *bufio.Reader
@@ -34,7 +35,7 @@ type prober struct {
 // errLate begins what ends a bottle whose door opened after the probe.
 const errLate = "isolation: a door that was silent is open: "
 
-func (g *guest) startProber() (*prober, error) {
+func startProber(r *reaper) (*prober, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the guest's program: %w", err)
@@ -52,8 +53,8 @@ func (g *guest) startProber() (*prober, error) {
 	defer closeAll(theirOut)
 	// By this link, since the agent need not be able to search the directories
 	// that lead to the file.
-	_, err = g.reaper.start("/proc/self/exe", append([]string{path}, ProbeArgs()...), &syscall.ProcAttr{
-		Env: g.env, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	_, err = r.start("/proc/self/exe", append([]string{path}, ProbeArgs()...), &syscall.ProcAttr{
+		Env: []string{}, Files: []uintptr{theirIn.Fd(), theirOut.Fd(), os.Stderr.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		closeAll(ourIn, ourOut)
@@ -68,13 +69,10 @@ func (v *conversation) probe(f wire.Frame) error {
 	if !v.boot || p == nil || p.asked {
 		return fmt.Errorf("%w: unexpected %v frame", wire.ErrProtocol, f.Kind)
 	}
-	var request wire.Probe
-	if err := f.Decode(&request); err != nil {
-		return err
-	}
 	p.asked = true
-	go func() { // ends when nothing can come late any more
-		probed, late, err := v.guest.ask(p, request)
+	f.Payload = slices.Clone(f.Payload) // the next frame takes its place
+	go func() {                         // ends when nothing can come late any more
+		probed, late, err := v.guest.ask(p, f)
 		if err == nil {
 			err = v.conn.WriteJSON(wire.KindProbed, probed)
 		}
@@ -99,22 +97,35 @@ func (p *prober) stop() {
 // not end what listens for late answers (TestLateDoorEndsTheBottle); it has
 // the child try the rest, and adds where programs are found. late is closed
 // when nothing can come any more.
-func (g *guest) ask(p *prober, request wire.Probe) (probed wire.Probed, late <-chan wire.Finding, err error) {
+func (g *guest) ask(p *prober, f wire.Frame) (probed wire.Probed, late <-chan wire.Finding, err error) {
+	if err := p.hand(f.Payload); err != nil { // both read it at the same time
+		return wire.Probed{}, nil, err
+	}
+	var request wire.Probe
+	if err := f.Decode(&request); err != nil {
+		return wire.Probed{}, nil, err
+	}
 	var trying error // written before Bottle returns
 	probed, late = probe.Bottle(context.Background(), request, func() (tried []wire.Finding) {
-		tried, trying = p.try(request)
+		tried, trying = p.tried()
 		return append(tried, g.findProgram(request)...)
 	})
 	return probed, late, trying
 }
 
-// try has the child try.
-func (p *prober) try(request wire.Probe) ([]wire.Finding, error) {
-	defer closeAll(p.file)
-	if err := json.NewEncoder(p.in).Encode(request); err != nil {
-		return nil, fmt.Errorf("hand the probe its task: %w", err)
-	}
+// hand hands the child its task.
+func (p *prober) hand(request []byte) error {
+	_, err := p.in.Write(request)
 	closeAll(p.in)
+	if err != nil {
+		return fmt.Errorf("hand the probe its task: %w", err)
+	}
+	return nil
+}
+
+// tried is what came of it.
+func (p *prober) tried() ([]wire.Finding, error) {
+	defer closeAll(p.file)
 	var probed wire.Probed
 	if err := p.next(&probed); err != nil {
 		return nil, fmt.Errorf("probe: %w", err)

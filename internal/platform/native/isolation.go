@@ -43,33 +43,57 @@ func gatewayKernel() wire.Kernel {
 // are there for others too.
 var gatewayUnprobed = []string{probe.GatewayPort, probe.Forwarding, probe.Setting}
 
-// prove shows that the bottle is closed. Any door that is open is an error,
-// which undoes the launch. The canary is the launcher's, on every address of the
-// host: those are the gateway's too.
-func (l *launch) prove(ctx context.Context, b *instance) error {
-	defer failpoint.Span("native.prove")()
-	began := time.Now()
+// canary is the launcher's, on every address of the host: those are the
+// gateway's too. It is made, and shown to answer, while the bottle's processes
+// start; closing it is the caller's.
+type canary struct {
+	hosts   *probe.Hosts
+	control wire.Finding
+	request wire.Probe // what the guest is to try of it, and else
+}
+
+func (l *launch) openCanary(ctx context.Context) (_ *canary, err error) {
 	hosts, err := probe.OpenHosts(ctx, l.word)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = hosts.Close() }()
+	c := &canary{hosts: hosts}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
 	doors, err := hosts.Doors()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if l.platform.breach.hosts != nil {
 		l.platform.breach.hosts(hosts)
 	}
+	if c.request, err = l.request(doors); err != nil {
+		return nil, err
+	}
+	c.request.Alone, c.request.Everybody = true, hosts.Everybody()
+	c.control = hosts.Control(ctx, doors)
+	return c, nil
+}
+
+// close ends it, if it was made.
+func (c *canary) close() {
+	if c != nil {
+		_ = c.hosts.Close()
+	}
+}
+
+// prove shows that the bottle is closed. Any door that is open is an error,
+// which undoes the launch.
+func (l *launch) prove(ctx context.Context, b *instance, c *canary) error {
+	defer failpoint.Span("native.prove")()
+	began := time.Now()
 	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
-	request, err := l.request(doors)
-	if err != nil {
-		return err
-	}
 	group.Go(func() (err error) {
-		request.Alone, request.Everybody = true, hosts.Everybody()
-		inside, err = b.guest.Probe(together, request)
+		inside, err = b.guest.Probe(together, c.request)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -79,11 +103,10 @@ func (l *launch) prove(ctx context.Context, b *instance) error {
 		})
 		return err
 	})
-	control := hosts.Control(ctx, doors)
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	l.Verdict.Add(control, hosts.Overheard(false))
+	l.Verdict.Add(c.control, c.hosts.Overheard(false))
 	l.Verdict.Add(inside.Findings...)
 	l.Verdict.Add(gateway.Findings...)
 	l.Verdict.Took = time.Since(began)

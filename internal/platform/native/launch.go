@@ -234,8 +234,15 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		}
 		return l.bootGuest(together, b, secrets)
 	})
-	if err = group.Wait(); err == nil {
-		err = l.prove(ctx, b)
+	var host *canary
+	group.Go(func() (err error) {
+		host, err = l.openCanary(ctx)
+		return err
+	})
+	err = group.Wait()
+	defer host.close()
+	if err == nil {
+		err = l.prove(ctx, b, host)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, l.parts.said())
