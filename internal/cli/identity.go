@@ -17,6 +17,9 @@ func (a *App) gitIdentity(ctx context.Context) (answer func() (name, mail string
 	if err != nil {
 		return func() (name, mail string) { return "", "" }
 	}
+	if name, mail, ok := a.plainIdentity(home); ok {
+		return func() (string, string) { return name, mail }
+	}
 	asked := make(chan [2]string, 1)
 	go func() { // ends when git does, which has a deadline
 		name, mail := gitIdentity(ctx, home)
