@@ -50,3 +50,7 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 )
+
+replace github.com/distribution/reference => ./modules/reference
+
+replace github.com/opencontainers/go-digest => ./modules/digest
