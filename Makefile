@@ -26,6 +26,8 @@ try: build
 # what needs an engine, and what takes long or fetches much, in two minutes.
 test:
 	go run ./test/engine/cmd/engine --gvisor --tools -- go test -race -shuffle=on -count=1 -timeout 40m ./...
+	cd modules/digest && go test -count=1 .
+	cd modules/reference && go test -count=1 .
 
 # The launcher, the engine and the bottle's parts killed and disturbed wherever
 # they can be, and the machine compared before and after; at the end it says at
