@@ -66,9 +66,13 @@ func Run(ctx context.Context, args []string, serve Serve) error {
 		if err := awaitWays(ways); err != nil {
 			return err
 		}
-		return confineTo(args[1])
+		return within(confinePatience, func() error { return confineTo(args[1]) })
 	})
 }
+
+// confinePatience is how long all threads may take to be confined. It takes
+// about a millisecond.
+const confinePatience = 10 * time.Second
 
 // awaitWays waits until the ways in are handed out, or never will be: by then
 // the bottle is staged, with the directory of its record.
