@@ -165,9 +165,6 @@ func (b *Broker) hold(secrets []Secret, former []Pair) error {
 	var outside []scan.Value
 	look := func(name, value string) {
 		outside = append(outside, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(value)})
-		if other := otherCase(value); other != "" {
-			outside = append(outside, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(other), Plain: true})
-		}
 	}
 	for _, s := range secrets {
 		for _, p := range s.pairs() {
@@ -179,22 +176,6 @@ func (b *Broker) hold(secrets []Secret, former []Pair) error {
 	}
 	b.now.Store(&values{compiled, former, lookingFor(outside)})
 	return nil
-}
-
-// otherCase is a value whose letters are all of one case in the other one, which
-// tells as much: a server may answer with what it was sent in capitals. It is
-// empty where there is none.
-func otherCase(value string) string {
-	lower, upper := strings.ToLower(value), strings.ToUpper(value)
-	switch {
-	case lower == upper:
-		return ""
-	case value == lower:
-		return upper
-	case value == upper:
-		return lower
-	}
-	return ""
 }
 
 // Validate is what New would say of secrets.

@@ -2,10 +2,10 @@ package broker
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"claude-bottle/internal/scan"
 )
@@ -24,7 +24,7 @@ func (b *Broker) Answer(out io.Writer) *Answer {
 		return &Answer{err: err}
 	}
 	gate := outside.Gate(out, func(scan.Finding) scan.Verdict { return scan.Redact })
-	r := &Answer{out: gate, pairs: now.pairs()}
+	r := &Answer{out: gate, stream: outside.Stream(), pairs: now.pairs()}
 	for _, p := range r.pairs {
 		r.hold = max(r.hold, len(p.Value)-1)
 	}
@@ -46,9 +46,8 @@ func (v *values) pairs() []Pair {
 }
 
 // EchoHeader does in place for an answer's header what Answer does for its body.
-// A field whose name holds a value, in whatever case, goes.
+// A field whose name holds a value goes.
 func (b *Broker) EchoHeader(h http.Header) {
-	b.dropNamed(h)
 	if !b.inHeader(h) {
 		return
 	}
@@ -68,20 +67,6 @@ func (b *Broker) EchoHeader(h http.Header) {
 		}
 		for i, value := range values {
 			values[i] = restored(value)
-		}
-	}
-}
-
-// dropNamed takes out fields whose names hold a value. The case of a name is
-// not what it was when the answer was read, and a value that is hexadecimal or
-// a UUID is whole in either.
-func (b *Broker) dropNamed(h http.Header) {
-	for _, p := range b.now.Load().pairs() {
-		value := strings.ToLower(p.Value)
-		for name := range h {
-			if len(name) >= len(value) && strings.Contains(strings.ToLower(name), value) {
-				delete(h, name)
-			}
 		}
 	}
 }
@@ -110,14 +95,18 @@ func (b *Broker) inHeader(h http.Header) bool {
 // Answer replaces values by placeholders, across the borders of writes. What it
 // holds back for that is as much whatever comes: who has a server say what may
 // be the beginning of a value, and sees how much of it arrives, learns nothing
-// (TestAnswerTellsNothing).
+// (TestAnswerTellsNothing). Nor does it by the time: text is compared with a
+// value only where the scanner has found one.
 type Answer struct {
-	out   *scan.Gate
-	pairs []Pair
-	hold  int // bytes: one less than the longest value
-	held  []byte
-	fresh []byte // scratch
-	err   error  // of what cannot be searched
+	out    *scan.Gate
+	stream *scan.Stream
+	pairs  []Pair
+	begins []int64 // of what may be values, in the answer
+	hold   int     // bytes: one less than the longest value
+	held   []byte
+	base   int64  // of held's first byte
+	fresh  []byte // scratch
+	err    error  // of what cannot be searched
 }
 
 func (r *Answer) Write(p []byte) (int, error) {
@@ -125,6 +114,11 @@ func (r *Answer) Write(p []byte) (int, error) {
 		return 0, r.err
 	}
 	r.held = append(r.held, p...)
+	for _, f := range r.stream.Write(p) {
+		if f.At >= 0 {
+			r.begins = append(r.begins, f.Offset-int64(f.At))
+		}
+	}
 	if err := r.release(len(r.held) - r.hold); err != nil {
 		return 0, err
 	}
@@ -164,7 +158,7 @@ func (r *Answer) Close() error {
 	if err := r.release(len(r.held)); err != nil {
 		return err
 	}
-	r.held, r.fresh = nil, nil
+	r.held, r.fresh, r.begins = nil, nil, nil
 	return r.out.Close()
 }
 
@@ -174,34 +168,36 @@ func (r *Answer) release(n int) error {
 	if n <= 0 {
 		return nil
 	}
-	from := 0
 	r.fresh = r.fresh[:0]
-	for {
-		at, found := r.first(r.held[from:])
-		if at < 0 || from+at >= n {
-			break
+	slices.Sort(r.begins)
+	from := 0
+	for len(r.begins) > 0 && r.begins[0] < r.base+int64(n) {
+		at := int(r.begins[0] - r.base)
+		r.begins = r.begins[1:]
+		if at < from {
+			continue
 		}
-		r.fresh = append(append(r.fresh, r.held[from:from+at]...), found.Placeholder...)
-		from += at + len(found.Value)
+		if found := r.valueAt(r.held[at:]); found.Value != "" {
+			r.fresh = append(append(r.fresh, r.held[from:at]...), found.Placeholder...)
+			from = at + len(found.Value)
+		}
 	}
 	if from < n {
 		r.fresh = append(r.fresh, r.held[from:n]...)
 		from = n
 	}
-	r.held = r.held[:copy(r.held, r.held[from:])]
+	r.held, r.base = r.held[:copy(r.held, r.held[from:])], r.base+int64(from)
 	_, err := r.out.Write(r.fresh)
 	return err
 }
 
-// first is where the first value in text begins, and which that is; the longest
-// of those that begin there. Without one it is -1.
-func (r *Answer) first(text []byte) (int, Pair) {
-	at, found := -1, Pair{}
+// valueAt is the longest value that text begins with; without one it is empty.
+func (r *Answer) valueAt(text []byte) (found Pair) {
 	for _, p := range r.pairs {
-		i := bytes.Index(text, []byte(p.Value))
-		if i >= 0 && (at < 0 || i < at || i == at && len(p.Value) > len(found.Value)) {
-			at, found = i, p
+		n := len(p.Value)
+		if n <= len(text) && n > len(found.Value) && subtle.ConstantTimeCompare(text[:n], []byte(p.Value)) == 1 {
+			found = p
 		}
 	}
-	return at, found
+	return found
 }

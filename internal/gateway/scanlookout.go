@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -43,7 +42,7 @@ func (w *watch) lookFor(values []scan.Value, keep bool) {
 			}
 		}
 		s, err := scan.New(o)
-		if !keep { // what is left of them is in the automaton
+		if !keep { // what is left of them is in the scanner
 			for i := range values {
 				clear(values[i].Bytes)
 			}
@@ -70,7 +69,7 @@ func (w *watch) renewed(name, value string) {
 	defer w.renewing.Unlock()
 	w.fresh = append(w.fresh, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(value)})
 	w.fresh = slices.Clone(w.fresh[max(0, len(w.fresh)-maxRenewed):])
-	w.lookFor(alsoLower(slices.Concat(w.values, w.fresh)), true)
+	w.lookFor(slices.Concat(w.values, w.fresh), true)
 }
 
 // watchFor has the gateway look for values that are readable inside, for those
@@ -95,17 +94,6 @@ func (s *server) watchFor(inside []wire.Watched, secrets interface{ Values() []s
 	if renewing {
 		s.watch.values = values
 	}
-	s.watch.lookFor(alsoLower(values), renewing)
+	s.watch.lookFor(values, renewing)
 	s.journal.scrub = s.watch.scrub
-}
-
-// alsoLower are values and, since names are in lower case, what they are then.
-func alsoLower(values []scan.Value) []scan.Value {
-	all := slices.Clone(values)
-	for _, v := range values {
-		if lower := bytes.ToLower(v.Bytes); v.Kind != scan.Placeholder && !bytes.Equal(lower, v.Bytes) {
-			all = append(all, scan.Value{Name: v.Name, Kind: v.Kind, Bytes: lower, Plain: true})
-		}
-	}
-	return all
 }

@@ -83,23 +83,24 @@ func throughGate(t *testing.T, s *Scanner, cut []string, whole []Finding) {
 	}
 }
 
-// FuzzEncodings holds that a value is found however it is written.
+// FuzzEncodings holds that a value is found however it is written, unless right
+// behind what may begin an escape, or when it holds some itself.
 func FuzzEncodings(f *testing.F) {
 	f.Add([]byte(sample), []byte("before"))
-	f.Add([]byte("\x00\xff\xfe 12345\u00e9\U0001F600"), []byte("%"))
+	f.Add([]byte("\x00\xff\xfe 12345\u00e9\U0001F600"), []byte("100% "))
 	f.Fuzz(func(t *testing.T, value, before []byte) {
 		if len(value) < MinValue || len(value) > 200 || len(before) > 100 {
 			return
 		}
-		s, err := New(Options{Values: []Value{{Name: "V", Kind: Secret, Bytes: value}}})
-		if errors.Is(err, errTooBig) {
+		if unfinished(before) || !bytes.Equal(unescaped(value), value) {
 			return
 		}
+		s, err := New(Options{Values: []Value{{Name: "V", Kind: Secret, Bytes: value}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, text := range encodings(string(value)) {
-			if name == "JSON" || name == "unicode" {
+			if name == "JSON" || name == "unicode" || strings.HasPrefix(name, "HTML") {
 				// Bytes that are no text have no such form.
 				if back, err := json.Marshal(string(value)); err != nil || !roundTrips(back, value) {
 					continue
@@ -110,6 +111,16 @@ func FuzzEncodings(f *testing.F) {
 			}
 		}
 	})
+}
+
+// unfinished says whether what follows may belong to an escape.
+func unfinished(before []byte) bool {
+	for i := range before {
+		if e, more := unescape(before[i:]); more && begins(before[i]) || e.length > 0 && i+e.length > len(before) {
+			return true
+		}
+	}
+	return false
 }
 
 func roundTrips(text, value []byte) bool {

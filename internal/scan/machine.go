@@ -16,9 +16,7 @@ type machine struct {
 	next   []uint32
 	rows   [][256]uint32
 
-	accepts [][]reached
-	back    backwards
-	longest int // bytes of the longest match
+	accepts [][]int32 // rows whose keyword was read
 }
 
 // state is one row, and what is known when it is reached.
@@ -32,14 +30,7 @@ type state struct {
 
 const maxStates = 1 << 20
 
-// reached is one thing that a state accepts, and the state of the graph from
-// which its beginning is found.
-type reached struct {
-	accept
-	at int32
-}
-
-var errTooBig = errors.New("the values to look for make too large an automaton")
+var errTooBig = errors.New("the rows to look for make too large an automaton")
 
 func (m *machine) step(s uint32, b byte) uint32 {
 	st := &m.states[s]
@@ -54,7 +45,7 @@ func (m *machine) step(s uint32, b byte) uint32 {
 
 func (m *machine) size() int {
 	n := len(m.states)*12 + len(m.keys) + len(m.next)*4 + len(m.rows)*1024
-	return n + len(m.accepts)*40 + len(m.back.first)*4 + len(m.back.edges)*8
+	return n + len(m.accepts)*28
 }
 
 // subsets builds a machine by following sets of states of the graph.
@@ -77,13 +68,12 @@ type subsets struct {
 func (g *graph) machine() (*machine, error) {
 	b := &subsets{
 		g:     g,
-		m:     &machine{accepts: make([][]reached, 1), back: g.backwards()},
+		m:     &machine{accepts: make([][]int32, 1)},
 		known: map[string]uint32{"": 0},
 		sets:  [][]int32{nil},
 		last:  []byte{0},
 		deep:  g.depths(),
 	}
-	b.m.longest = slices.Max(b.deep)
 	for _, e := range g.edges[0] {
 		b.root[e.b] = append(b.root[e.b], e.to)
 	}
@@ -187,11 +177,11 @@ func (b *subsets) follow(set, without []int32) []byte {
 // facts is what is known of a set: how far back its matches may reach, and
 // what it accepts.
 func (b *subsets) facts(set []int32) (deep uint16, accepts uint32) {
-	var all []reached
+	var all []int32
 	for _, member := range set {
 		deep = max(deep, uint16(min(b.deep[member], 1<<16-1)))
-		if what, ok := b.g.accepts[member]; ok {
-			all = append(all, reached{what, member})
+		if row, ok := b.g.accepts[member]; ok {
+			all = append(all, row)
 		}
 	}
 	if len(all) == 0 {
@@ -241,55 +231,4 @@ func (g *graph) depths() []int {
 		}
 	}
 	return deep
-}
-
-// backwards are the graph's edges turned round, by which the beginning of a
-// match is found once its end is known.
-type backwards struct {
-	first []uint32 // of each state's edges; one more than there are states
-	edges []edge   // to is where the edge came from
-}
-
-func (g *graph) backwards() backwards {
-	r := backwards{first: make([]uint32, len(g.edges)+1)}
-	for _, edges := range g.edges {
-		for _, e := range edges {
-			r.first[e.to+1]++
-		}
-	}
-	for i := 1; i < len(r.first); i++ {
-		r.first[i] += r.first[i-1]
-	}
-	r.edges = make([]edge, r.first[len(g.edges)])
-	at := slices.Clone(r.first)
-	for from, edges := range g.edges {
-		for _, e := range edges {
-			r.edges[at[e.to]] = edge{e.b, int32(from)}
-			at[e.to]++
-		}
-	}
-	return r
-}
-
-// length is that of the shortest match which ends with p's last byte in state
-// end, or 0 when p does not reach back to its beginning.
-func (r *backwards) length(p []byte, end int32) int {
-	set, was := []int32{end}, []int32(nil)
-	for n := 1; n <= len(p) && len(set) > 0; n++ {
-		was, set = set, was[:0]
-		for _, at := range was {
-			for _, e := range r.edges[r.first[at]:r.first[at+1]] {
-				if e.b != p[len(p)-n] {
-					continue
-				}
-				if e.to == 0 {
-					return n
-				}
-				if !slices.Contains(set, e.to) {
-					set = append(set, e.to)
-				}
-			}
-		}
-	}
-	return 0
 }

@@ -24,7 +24,7 @@ func guesses(value string) []guess {
 			right := []byte(text[:n])
 			wrong := bytes.Clone(right)
 			wrong[n-1] = '~'
-			if len(value) > wholeUnits && n >= pieceUnits { // that may be one of the pieces, which may be known
+			if len(value) > wholeBytes && n >= pieceBytes { // that may be one of the pieces, which may be known
 				break
 			}
 			all = append(all, guess{fmt.Sprintf("%d of %s", n, name), right, wrong})

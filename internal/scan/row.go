@@ -141,7 +141,7 @@ func (c *class) unit() unit {
 	var u unit
 	for b, member := range c {
 		if member {
-			u = append(u, string([]byte{byte(b)}))
+			u = append(u, byte(b))
 		}
 	}
 	return u

@@ -18,7 +18,7 @@ func (r *row) credential(rnd *rand.Rand) string {
 	for _, p := range r.parts {
 		members := p.class.unit()
 		for range p.min + rnd.IntN(p.max-p.min+1) {
-			b.WriteString(members[rnd.IntN(len(members))])
+			b.WriteByte(members[rnd.IntN(len(members))])
 		}
 	}
 	text := b.String()

@@ -19,8 +19,10 @@ type Stream struct {
 	candidates []candidate
 	// tail is what was written last, as far back as the beginning of anything
 	// that is still under way may lie.
-	tail  []byte
-	found []Finding
+	tail   []byte
+	found  []Finding
+	layers [1 + levels]layer
+	twice  int // windows that were looked at twice
 }
 
 // Stream begins a new one.
@@ -33,6 +35,7 @@ func (t *Stream) Write(p []byte) []Finding {
 	base := t.total
 	t.feedCandidates(p, base)
 	t.walk(p, base)
+	t.values(p, base, false)
 	t.total = base + int64(len(p))
 	t.keep(p)
 	return t.found
@@ -47,10 +50,10 @@ func (t *Stream) Close() []Finding {
 			t.judge(c, t.total, nil, t.total)
 		}
 	}
+	t.values(nil, t.total, true)
 	clear(t.tail)
-	found := t.found
-	*t = Stream{s: t.s, tail: t.tail[:0], candidates: t.candidates[:0], found: found}
-	return found
+	*t = Stream{s: t.s, tail: t.tail[:0], candidates: t.candidates[:0], found: t.found}
+	return t.found
 }
 
 // Safe is the offset before which all may leave: bytes from there on may yet
@@ -114,30 +117,21 @@ func (t *Stream) walk(p []byte, base int64) {
 	t.state = state
 }
 
-// accept takes what the automaton reached behind p[:end].
-func (t *Stream) accept(all []reached, p []byte, end int, base int64) {
-	for _, what := range all {
-		if what.keyword {
-			t.keyword(what, p, end, base)
-			continue
-		}
-		length := t.s.machine.back.length(t.before(p, end, t.s.machine.longest), what.at)
-		v := t.s.values[what.index]
-		t.found = append(t.found, Finding{
-			Kind: v.Kind, Name: v.Name, Encoding: what.encoding,
-			Offset: base + int64(end-length), Length: length,
-		})
+// accept takes the rows whose keyword the automaton has read behind p[:end].
+func (t *Stream) accept(rows []int32, p []byte, end int, base int64) {
+	for _, row := range rows {
+		t.keyword(row, p, end, base)
 	}
 }
 
 // keyword begins a candidate, unless the keyword is the end of a longer word.
-func (t *Stream) keyword(what reached, p []byte, end int, base int64) {
-	r := &t.s.rows[what.index]
+func (t *Stream) keyword(row int32, p []byte, end int, base int64) {
+	r := &t.s.rows[row]
 	end -= r.ahead
 	if !r.Inside && !beginsWord(t.before(p, end, len(r.Keyword)+beforeToken), len(r.Keyword)) {
 		return
 	}
-	c := candidate{row: what.index, start: base + int64(end-len(r.Keyword))}
+	c := candidate{row: row, start: base + int64(end-len(r.Keyword))}
 	t.follow(c, p, end, base)
 }
 
@@ -179,7 +173,7 @@ func (t *Stream) judge(c candidate, end int64, p []byte, base int64) {
 	if len(t.s.allowed) > 0 && t.s.allowed[sha256.Sum256(credential)] {
 		return
 	}
-	t.found = append(t.found, Finding{Kind: Credential, Name: r.ID, Offset: c.start, Length: len(credential)})
+	t.found = append(t.found, Finding{Kind: Credential, Name: r.ID, Offset: c.start, Length: len(credential), At: -1})
 }
 
 // before is the n bytes before p[end], or fewer where the stream began later;
