@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"encoding/pem"
+	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"claude-bottle/internal/audit"
@@ -19,14 +23,7 @@ func TestGRPC(t *testing.T) {
 	f := inspectWorld(t, w, everything("a.example"))
 	server := origins.StartGRPC(t, f.notary.sign("a.example"), "127.0.0.1:0")
 	w.host("a.example", 443, "127.0.0.1:"+server.Port)
-	dir := t.TempDir()
-	roots := filepath.Join(dir, "roots.pem")
-	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Raw})
-	if err := os.WriteFile(roots, data, 0o644); err != nil { //nolint:gosec // G306: a certificate
-		t.Fatal(err)
-	}
-	call := origins.CallGRPC(t, dir, "a.example:443")
-	call.Env = append(os.Environ(), "https_proxy=http://"+f.proxy, "no_proxy=", "no_grpc_proxy=", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH="+roots)
+	call := f.callGRPC("call", "a.example:443")
 	out, err := call.CombinedOutput()
 	if err != nil || string(out) != origins.GRPCSaid {
 		t.Errorf("%v\n%s\nwant\n%s", err, out, origins.GRPCSaid)
@@ -38,5 +35,64 @@ func TestGRPC(t *testing.T) {
 		f.eventually("the line of "+path, func(e audit.Event) bool {
 			return e.Kind == policy.HTTPS && e.Path == path && e.Phase == audit.Close && e.Decision == audit.Allowed && e.Sent > sent
 		})
+	}
+}
+
+// callGRPC is a client's command, by way of the gateway.
+func (f *inspected) callGRPC(args ...string) *exec.Cmd {
+	f.t.Helper()
+	dir := f.t.TempDir()
+	roots := filepath.Join(dir, "roots.pem")
+	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Raw})
+	if err := os.WriteFile(roots, data, 0o644); err != nil { //nolint:gosec // G306: a certificate
+		f.t.Fatal(err)
+	}
+	call := origins.CallGRPC(f.t, dir, args...)
+	call.Env = append(os.Environ(), "https_proxy=http://"+f.proxy, "no_proxy=", "no_grpc_proxy=", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH="+roots)
+	return call
+}
+
+// TestGRPCIsNotHeldBack has short messages go back and forth in one call, each
+// when the one before was answered: none of them waits for the gateway to be
+// sure that nothing follows, since a message says itself where it ends.
+func TestGRPCIsNotHeldBack(t *testing.T) {
+	w := newWorld()
+	f := brokerWorldWith(t, w, everything("a.example"), []option{watching}, secretFor(t, policy.Secret{Name: "TOKEN", Hosts: []string{"b.example"}}))
+	for _, host := range []string{"a.example", "b.example"} {
+		server := origins.StartGRPC(t, f.notary.sign(host), "127.0.0.1:0")
+		w.host(host, 443, "127.0.0.1:"+server.Port)
+		args := []string{"pace", host + ":443"}
+		if host == "b.example" {
+			args = append(args, f.placeholders["TOKEN"])
+		}
+		out, err := f.callGRPC(args...).CombinedOutput()
+		var median, most float64
+		if _, scan := fmt.Sscanf(string(out), "%f median, %f at most", &median, &most); err != nil || scan != nil {
+			t.Fatalf("%s: %v: %s", host, err, out)
+		}
+		t.Logf("%s: %s", host, out)
+		if median > 15 {
+			t.Errorf("%s: a message and its answer take %v ms", host, median)
+		}
+	}
+}
+
+// TestMessagesEnd cuts messages wherever they can be cut.
+func TestMessagesEnd(t *testing.T) {
+	body := []byte("\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x03abc" + "\x01\x00\x00\x01\x04" + strings.Repeat("x", 260))
+	ends := map[int]bool{5: true, 13: true, len(body): true}
+	for step := 1; step < 9; step++ {
+		m := messagesOf(http.Header{"Content-Type": {"application/grpc+proto"}})
+		for at := 0; at < len(body); at += step {
+			to := min(at+step, len(body))
+			if got := m.ended(body[at:to]); got != ends[to] {
+				t.Errorf("by %d, behind byte %d: ended %v", step, to, got)
+			}
+		}
+	}
+	for _, kind := range []string{"", "application/json", "application/grpc-web-text"} {
+		if messagesOf(http.Header{"Content-Type": {kind}}).ended(body) {
+			t.Errorf("%q has messages", kind)
+		}
 	}
 }

@@ -28,7 +28,7 @@ func (s *stream) scan(target string, seen []sighting) *refusal {
 
 // guarded is the request's body on the other side of its guard.
 func (s *stream) guarded(body io.ReadCloser) io.ReadCloser {
-	g := &guarded{ReadCloser: body, guard: s.guard, trailer: s.r.Trailer}
+	g := &guarded{ReadCloser: body, guard: s.guard, trailer: s.r.Trailer, within: messagesOf(s.header)}
 	s.guard.out = &g.out
 	return g
 }
@@ -39,6 +39,7 @@ type guarded struct {
 	io.ReadCloser
 	// trailer is filled in when the body ends.
 	trailer http.Header
+	within  *messages  // of gRPC; nil without any
 	ahead   chan piece // of a read under way; nil without one
 	out     bytes.Buffer
 	err     error
@@ -103,10 +104,16 @@ func (b *guarded) holds() bool {
 // take has the guard look at a piece.
 func (b *guarded) take(next piece) error {
 	err := b.guardedly(func() error {
-		if _, err := b.guard.Write(next.buffer[:next.n]); err != nil || !errors.Is(next.err, io.EOF) {
+		_, err := b.guard.Write(next.buffer[:next.n])
+		switch {
+		case err != nil:
 			return err
+		case errors.Is(next.err, io.EOF):
+			return b.guard.end(fieldsOf(b.trailer))
+		case b.within.ended(next.buffer[:next.n]):
+			return b.guard.Pause()
 		}
-		return b.guard.end(fieldsOf(b.trailer))
+		return nil
 	})
 	if err != nil {
 		return err

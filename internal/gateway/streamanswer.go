@@ -137,6 +137,7 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 	out.to = http.NewResponseController(s.w)
 	defer out.cancel()
 	to, sink := s.screened()
+	within := messagesOf(s.w.Header())
 	defer abort(to, net.ErrClosed) // nothing is written when this has returned
 	for {
 		n, err := from.Read(buffer[:])
@@ -147,7 +148,7 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 				return s.broken("")
 			}
 			length -= int64(n)
-			if s.piece(to, sink, &out, buffer[:n], length == 0) != nil {
+			if s.piece(to, sink, &out, buffer[:n], length == 0) != nil || within.ended(buffer[:n]) && letGo(to) != nil {
 				return gone(s.way.to)
 			}
 		}
@@ -182,6 +183,14 @@ func (s *stream) piece(to io.Writer, sink *streamSink, out *flusher, p []byte, l
 	_, err := to.Write(p)
 	sink.last.Store(false)
 	return err
+}
+
+// letGo lets go of what is held back on the way to w.
+func letGo(w io.Writer) error {
+	if holder, ok := w.(interface{ letGo() error }); ok {
+		return holder.letGo()
+	}
+	return nil
 }
 
 // give answers with a refusal that is recorded already.

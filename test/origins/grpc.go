@@ -86,9 +86,10 @@ func StartGRPC(t testing.TB, leaf tls.Certificate, address string) *GRPCServer {
 	return s
 }
 
-// CallGRPC is the command of a client, whose program is in dir afterwards.
-func CallGRPC(t testing.TB, dir, target string) *exec.Cmd {
+// CallGRPC is the command of a client, whose program is in dir afterwards: its
+// mode, and what that takes.
+func CallGRPC(t testing.TB, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	write(t, dir, "grpcecho.py", GRPCProgram)
-	return exec.CommandContext(t.Context(), GRPCPython, "-B", filepath.Join(dir, "grpcecho.py"), "call", target)
+	return exec.CommandContext(t.Context(), GRPCPython, append([]string{"-B", filepath.Join(dir, "grpcecho.py")}, args...)...)
 }

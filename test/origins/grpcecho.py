@@ -2,6 +2,7 @@
 
 grpcecho.py serve ADDRESS CERTIFICATE KEY   says PORT, then each call that was cancelled; ends with its input
 grpcecho.py call HOST:PORT                  prints a line for each kind of call
+grpcecho.py pace HOST:PORT [TOKEN]          prints how many milliseconds short messages and their answers take
 
 The package is Debian's python3-grpcio.
 """
@@ -9,6 +10,7 @@ The package is Debian's python3-grpcio.
 import os
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -110,7 +112,29 @@ def call(target):
     channel.close()
 
 
+def pace(target, token=""):
+    channel = grpc.secure_channel(target, grpc.ssl_channel_credentials())
+    answered = threading.Semaphore(1)
+    times = []
+
+    def ask():
+        for i in range(21):
+            if not answered.acquire(timeout=30):
+                return
+            times.append(time.monotonic())
+            yield b"message %d" % i
+
+    metadata = (("authorization", "Bearer " + token),) if token else ()
+    taken = []
+    for _ in channel.stream_stream("/test.Echo/Both")(ask(), metadata=metadata, timeout=60):
+        taken.append(time.monotonic() - times[-1])
+        answered.release()
+    taken = sorted(taken[1:])  # the first one opened the connection
+    print("%.1f median, %.1f at most" % (1000 * taken[len(taken) // 2], 1000 * taken[-1]))
+    channel.close()
+
+
 if __name__ == "__main__":
-    {"serve": serve, "call": call}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "call": call, "pace": pace}[sys.argv[1]](*sys.argv[2:])
     sys.stdout.flush()
     os._exit(0)  # threads of the library may linger
