@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/scan"
 )
@@ -34,6 +35,19 @@ type guard struct {
 	refused *refusal    // why it goes no further
 	out     io.Writer
 	outErr  error // of out
+	// fields are looked at for other credentials, where a secret goes.
+	fields *broker.Fields
+}
+
+// Write looks at p, and lets out what is certain.
+func (g *guard) Write(p []byte) (int, error) {
+	if err := g.fields.See(p); err != nil {
+		if why := new(broker.Refusal); g.refused == nil && errors.As(err, &why) {
+			g.refused = withheld(g.bearing.Host, g.bearing.port, why)
+		}
+		return 0, err
+	}
+	return g.gate.Write(p)
 }
 
 // reasonCoding is why a body in a coding that nobody here knows is refused.
@@ -222,6 +236,9 @@ func (t *transfer) scan(target string, seen []sighting) *refusal {
 	}
 	var refused *refusal
 	t.guard, refused = t.server.guard(t.pass, t.request.fields.all("content-encoding"), secure)
+	if refused == nil && t.use.echo {
+		t.guard.fields = t.broker.Fields(t.to.host, t.to.port, strings.Join(t.request.fields.all("content-type"), ","))
+	}
 	return refused
 }
 

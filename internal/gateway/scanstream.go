@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,6 +24,9 @@ func (s *stream) scan(target string, seen []sighting) *refusal {
 	}
 	var refused *refusal
 	s.guard, refused = s.server.guard(s.pass, s.header["Content-Encoding"], true)
+	if refused == nil && s.use.echo {
+		s.guard.fields = s.broker.Fields(s.way.to.host, s.way.to.port, strings.Join(s.header["Content-Type"], ","))
+	}
 	return refused
 }
 
