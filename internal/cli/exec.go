@@ -80,6 +80,10 @@ func runExec(ctx context.Context, opts *execOptions) error {
 		input:    true,
 		signals:  signals.Harness,
 	})
+	if err != nil && ctx.Err() == nil && h.store.AskedToStop(info.ID) {
+		opts.note("claude-bottle: stopped by claude-bottle stop")
+		return codeError{code: exitKilled}
+	}
 	if err != nil {
 		return interrupted(ctx, withCode(exitLaunch, err))
 	}

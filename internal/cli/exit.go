@@ -21,6 +21,7 @@ const (
 	exitTimeout     = 124 // --timeout ended the run, as timeout(1)
 	exitLaunch      = 125 // the bottle could not be launched, as docker run
 	exitInterrupted = 130 // SIGINT; other signals 128 + their number
+	exitKilled      = 137 // claude-bottle stop ended the bottle, and what was asked to end did not
 )
 
 // usageError is a mistake in the command line.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,18 +16,24 @@ import (
 type stopOptions struct {
 	*App
 	Runs []string
+	Time time.Duration
 }
 
 func newStop(app *App) *cobra.Command {
 	opts := &stopOptions{App: app}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "stop RUN...",
 		Short: "End running bottles; their work and record are kept",
-		Long: `End running bottles, whoever launched them. Their work and record are kept. It
-prints the id of each run that has stopped.`,
+		Long: `End running bottles, whoever launched them. Everything in them is asked to end
+(SIGTERM); what has not by then is killed after --time. Their work and record are
+kept. It prints the id of each run that has stopped. The command that launched a
+bottle ends with the agent's exit code, 137 when that was killed.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef(cmd, "stop needs a run")
+			}
+			if opts.Time < 0 {
+				return usagef(cmd, "--time must not be negative")
 			}
 			return nil
 		},
@@ -36,6 +43,8 @@ prints the id of each run that has stopped.`,
 			return runStop(cmd.Context(), opts)
 		},
 	}
+	cmd.Flags().DurationVarP(&opts.Time, "time", "t", stopPatience, "how long an agent may take to end by itself, as a `duration`; 0 kills it at once")
+	return cmd
 }
 
 // runStop stops every run that it can, whatever becomes of the others.
@@ -53,10 +62,15 @@ func runStop(ctx context.Context, opts *stopOptions) error {
 		}
 		infos = append(infos, info)
 	}
-	var errs []error
-	for _, info := range infos {
-		if err := stop(ctx, h, info); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", info.ID, err))
+	errs := make([]error, len(infos))
+	var stopping sync.WaitGroup // each has its time, and nobody waits for others'
+	for i, info := range infos {
+		stopping.Go(func() { errs[i] = stop(ctx, h, info, opts.Time) })
+	}
+	stopping.Wait()
+	for i, info := range infos {
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("stop %s: %w", info.ID, errs[i])
 			continue
 		}
 		fmt.Fprintln(opts.Out, info.ID)
@@ -64,11 +78,18 @@ func runStop(ctx context.Context, opts *stopOptions) error {
 	return errors.Join(errs...)
 }
 
+// How long an agent may take to end by itself, unless --time says otherwise: as
+// long as with docker stop.
+const stopPatience = 10 * time.Second
+
 // launcherPatience is how long a launcher may take to notice that its bottle
 // is gone and to finish its run.
 const launcherPatience = 10 * time.Second
 
-func stop(ctx context.Context, h *host, info runs.Info) error {
+// errStillThere is a run whose launcher goes on.
+var errStillThere = errors.New("the bottle is gone, but the process that launched it has not ended")
+
+func stop(ctx context.Context, h *host, info runs.Info, patience time.Duration) error {
 	if info.State == runs.Stopped {
 		return nil
 	}
@@ -76,18 +97,47 @@ func stop(ctx context.Context, h *host, info runs.Info) error {
 	if err != nil {
 		return err
 	}
+	if err := h.store.AskToStop(info.ID); err != nil && !errors.Is(err, runs.ErrNotFound) {
+		return err
+	}
+	if patience > 0 && ask(ctx, platform, info, patience) {
+		if err := awaitLauncher(ctx, h.store, info.ID, patience); err != nil && !errors.Is(err, errStillThere) {
+			return err
+		}
+		if now, _, err := h.store.Load(info.ID); err == nil && now.State == runs.Stopped {
+			return nil
+		}
+	}
 	if err := bottle.End(ctx, h.store, platform, info.ID); err != nil {
 		return err
 	}
-	deadline := time.NewTimer(launcherPatience)
+	return awaitLauncher(ctx, h.store, info.ID, launcherPatience)
+}
+
+// ask has what runs in a bottle asked to end, and says whether it could be: a
+// bottle that is not ready, that is full, or whose launcher is gone is ended at
+// once.
+func ask(ctx context.Context, platform bottle.Platform, info runs.Info, patience time.Duration) bool {
+	if info.State != runs.Running {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	b, err := platform.Open(ctx, info.ID)
+	return err == nil && bottle.Terminate(ctx, b) == nil
+}
+
+// awaitLauncher waits until nobody holds the run any more.
+func awaitLauncher(ctx context.Context, store *runs.Store, id runs.ID, patience time.Duration) error {
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	probe := time.NewTicker(20 * time.Millisecond)
 	defer probe.Stop()
-	for h.store.Alive(info.ID) {
+	for store.Alive(id) {
 		select {
 		case <-probe.C:
 		case <-deadline.C:
-			return errors.New("the bottle is gone, but the process that launched it has not ended")
+			return errStillThere
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -54,6 +54,12 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 	if errors.Is(context.Cause(limited), errTimeout) {
 		return withCode(exitTimeout, fmt.Errorf("the agent was ended after %s: %w", opts.Timeout, errTimeout))
 	}
+	if stopped := ctx.Err() == nil && h.store.AskedToStop(b.Run()); stopped {
+		opts.note("claude-bottle: stopped by claude-bottle stop")
+		if err != nil {
+			return codeError{code: exitKilled}
+		}
+	}
 	if err != nil {
 		return interrupted(ctx, withCode(exitLaunch, fmt.Errorf("the bottle was lost while the agent worked: %w", err)))
 	}

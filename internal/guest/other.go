@@ -20,5 +20,8 @@ func ProbeArgs() []string { return []string{"guest", "probe"} }
 // Init refuses.
 func Init(context.Context, io.Reader, io.Writer, wire.Bounds) int { return 1 }
 
+// End refuses.
+func End() error { return ErrPlatform }
+
 // Dial refuses.
 func Dial(context.Context, io.Reader, io.Writer) error { return ErrPlatform }

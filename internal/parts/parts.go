@@ -40,6 +40,8 @@ func (p Process) Serve(ctx context.Context, args []string) (code int, ok bool) {
 		return guest.Init(ctx, p.In, p.Out, bounds), true
 	case slices.Equal(args, []string{"guest", "dial"}):
 		return p.ended(guest.Dial(ctx, p.In, p.Out)), true
+	case slices.Equal(args, []string{"guest", "end"}):
+		return p.ended(guest.End()), true
 	case slices.Equal(args, guest.ProbeArgs()):
 		return p.ended(probe.Serve(ctx, p.In, p.Out)), true
 	case slices.Equal(args, []string{"guest", "attack"}):
