@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -170,14 +171,28 @@ func (opts *cleanupOptions) remains(ctx context.Context, h *host) ([]remains, er
 	for _, p := range h.platforms {
 		listed, err := p.List(ctx)
 		if err != nil {
-			opts.note("warning: platform %s: %v", p.Name(), err)
 			opts.silent[p.Name()] = true
+			if opts.expected(ctx, h, p) {
+				opts.note("warning: platform %s: %v", p.Name(), err)
+			}
 		}
 		for _, status := range listed {
 			found = addListed(h.store, found, p, status)
 		}
 	}
 	return opts.oldEnough(found), nil
+}
+
+// expected says that a platform that did not answer should have: it is ready, it
+// ran something that is still known, or the person names it. A machine that never
+// had an engine is told nothing of one.
+func (opts *cleanupOptions) expected(ctx context.Context, h *host, p bottle.Platform) bool {
+	if p, ok := p.(ready); !ok || opts.namesEngine() || p.Ready(ctx) == nil {
+		return true
+	}
+	infos, err := h.store.List()
+	ran := func(info runs.Info) bool { return info.Platform == p.Name() || info.State == runs.Damaged }
+	return err != nil || slices.ContainsFunc(infos, ran)
 }
 
 // addListed adds what a platform has, unless it belongs to a run that goes on.

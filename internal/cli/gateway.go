@@ -81,8 +81,9 @@ func runGateway(ctx context.Context, opts *gatewayOptions) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	ctx, _, release := opts.catch(ctx)
+	ctx, signals, release := opts.catch(ctx)
 	defer release()
+	signals.enter(ctx, serving)
 	gateway.ShareProcessors()
 	return gateway.ListenAndServe(ctx, gateway.Options{
 		Policy: egress, Listen: opts.Listen, Record: opts.Record, Control: opts.Control, CACert: opts.CACert,

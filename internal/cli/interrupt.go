@@ -29,6 +29,9 @@ const (
 	// asking: all is removed, and a person is asked about what comes next. A
 	// signal ends the question.
 	asking
+	// serving: nothing was made that would have to be removed. A signal ends it
+	// when what is under way is through, the next one at once.
+	serving
 )
 
 // interruption is what ended a context because of a signal.
@@ -116,6 +119,11 @@ func (s *signals) handle(signal os.Signal) {
 	first := !s.seen
 	s.seen = true
 	switch {
+	case s.stage == serving && first:
+		s.cancel(interruption{signal})
+	case s.stage == serving:
+		s.app.note("claude-bottle: left at once")
+		s.app.Exit(interruption{signal}.code())
 	case s.stage == working && first && signal == os.Interrupt:
 		s.Harness <- signal // empty: only the first one of the stage comes here
 	case s.stage == working, (s.stage == launching || s.stage == asking) && first:

@@ -41,6 +41,8 @@ func TestSignalsByStage(t *testing.T) {
 		"closing goes on":         {closing, []sent{{later, syscall.SIGINT}}, 0, 0, 0, "once more to leave at once"},
 		"closing goes on, twice":  {closing, []sent{{later, syscall.SIGINT}, {soon, syscall.SIGINT}}, 0, 0, 0, "once more to leave at once"},
 		"a question is ended":     {asking, []sent{{later, syscall.SIGINT}}, syscall.SIGINT, 0, 0, ""},
+		"a server ends":           {serving, []sent{{later, syscall.SIGTERM}}, syscall.SIGTERM, 0, 0, ""},
+		"a server is left":        {serving, []sent{{later, syscall.SIGINT}, {later, syscall.SIGINT}}, syscall.SIGINT, 0, 130, "left at once\n"},
 		"closing is left":         {closing, []sent{{later, syscall.SIGINT}, {later, syscall.SIGTERM}}, 0, 0, 143, "left at once"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/runs"
+)
+
+// away is a platform that does not answer.
+type away struct{ readyOrNot }
+
+func (away) List(context.Context) ([]bottle.Status, error) { return nil, errors.New("no engine answers") }
+
+// TestCleanupWithoutAnEngine says nothing of an engine to a person who never had
+// one.
+func TestCleanupWithoutAnEngine(t *testing.T) {
+	for what, test := range map[string]struct {
+		ran    string            // the platform of a run that is known
+		env    map[string]string // what the person named
+		ready  error
+		warned bool
+	}{
+		"nothing of it is known": {"native", nil, errors.New("no engine answers"), false},
+		"it ran something":       {"docker", nil, errors.New("no engine answers"), true},
+		"the person names it":    {"native", map[string]string{"DOCKER_HOST": "unix:///nowhere"}, errors.New("no engine answers"), true},
+		"it answers otherwise":   {"native", nil, nil, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			store, err := runs.Open(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			run, err := store.Create(runs.Info{Name: "claude-bottle-a", Agent: "a", Platform: test.ran})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := run.Release(); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			app := &App{Streams: Streams{Err: &said}, Env: Env{Lookup: func(name string) (string, bool) { v, ok := test.env[name]; return v, ok }}}
+			opts := &cleanupOptions{App: app, silent: map[string]bool{}}
+			h := &host{store: store, platforms: []bottle.Platform{away{readyOrNot{name: "docker", err: test.ready}}}}
+			if _, err := opts.remains(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(said.String(), "warning: platform docker: no engine answers"); got != test.warned || !opts.silent["docker"] {
+				t.Errorf("it says %q", said.String())
+			}
+		})
+	}
+}
