@@ -14,7 +14,9 @@ import (
 // away is a platform that does not answer.
 type away struct{ readyOrNot }
 
-func (away) List(context.Context) ([]bottle.Status, error) { return nil, errors.New("no engine answers") }
+func (away) List(context.Context) ([]bottle.Status, error) {
+	return nil, errors.New("no engine answers")
+}
 
 // TestCleanupWithoutAnEngine says nothing of an engine to a person who never had
 // one.
