@@ -33,7 +33,8 @@ func newCleanup(app *App) *cobra.Command {
 		Long: `Remove the runs that ended, with their work and record, and bottles of yours that
 no ledger knows of any more. What would go is shown first; nothing goes before
 you agree. Running bottles of known runs are left alone. What earlier versions of
-this program made for themselves in an engine goes too, without a question.`,
+this program made for themselves, in an engine and in the state directory, goes
+too, without a question.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.OlderThan < 0 {
@@ -94,8 +95,11 @@ func runCleanup(ctx context.Context, opts *cleanupOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := opts.show(found); err != nil || opts.DryRun {
+	if err := opts.show(found); err != nil {
 		return err
+	}
+	if opts.DryRun {
+		return opts.prune(ctx, h)
 	}
 	if agreed, err := opts.agree(ctx, len(found)); err != nil || !agreed {
 		return err
@@ -130,23 +134,31 @@ func (opts *cleanupOptions) agree(ctx context.Context, n int) (bool, error) {
 }
 
 // pruner is a platform that keeps what it made for later launches, and knows
-// what earlier versions of this program left of that.
+// what earlier versions of this program left of that; with dry it says what it
+// would remove.
 type pruner interface {
-	Prune(ctx context.Context) (removed []string, err error)
+	Prune(ctx context.Context, dry bool) (removed []string, err error)
 }
 
 // prune removes what earlier versions left. None of it is a person's, and all
-// of it can be made again. A platform that did not answer was said to.
+// of it can be made again. Nothing is asked of a platform that did not answer.
 func (opts *cleanupOptions) prune(ctx context.Context, h *host) error {
 	var errs []error
+	said, verb := map[string]bool{}, "removed"
+	if opts.DryRun {
+		verb = "would remove"
+	}
 	for _, p := range h.platforms {
 		prunes, ok := p.(pruner)
 		if !ok || opts.silent[p.Name()] {
 			continue
 		}
-		removed, err := prunes.Prune(ctx)
+		removed, err := prunes.Prune(ctx, opts.DryRun)
 		for _, what := range removed {
-			opts.note("claude-bottle: removed %s of an earlier version", what)
+			if !said[what] {
+				opts.note("claude-bottle: %s %s of an earlier version", verb, what)
+			}
+			said[what] = true
 		}
 		errs = append(errs, err)
 	}

@@ -32,28 +32,13 @@ type Program struct {
 // runs keeps the file it was started with when the program is upgraded.
 func InstallProgram(source, stateRoot string) (Program, error) {
 	defer failpoint.Span("platform.install-program")()
-	open := func() (io.ReadCloser, error) { return os.Open(source) }
-	if source == "" {
-		var err error
-		if source, open, err = ownProgram(); err != nil {
-			return Program{}, err
-		}
-	}
-	note, err := noteOf(source, stateRoot)
+	b, note, open, err := findProgram(source, stateRoot)
 	if err != nil {
-		return Program{}, fmt.Errorf("open our own binary: %w", err)
+		return Program{}, err
 	}
-	if hash, err := os.ReadFile(note); err == nil {
-		b := programOf(string(hash), stateRoot)
-		if _, err := os.Stat(b.Path); err == nil {
-			return b, nil
-		}
+	if open == nil {
+		return b, nil
 	}
-	hash, err := hashOf(open)
-	if err != nil {
-		return Program{}, fmt.Errorf("read our own binary: %w", err)
-	}
-	b := programOf(hash, stateRoot)
 	err = installFrom(open, b.Path)
 	if err == nil {
 		err = copyInto(strings.NewReader(b.Hash), note)
@@ -62,6 +47,37 @@ func InstallProgram(source, stateRoot string) (Program, error) {
 		return Program{}, fmt.Errorf("install our own binary: %w", err)
 	}
 	return b, nil
+}
+
+// FindProgram is what InstallProgram installs, whether it is there or not.
+func FindProgram(source, stateRoot string) (Program, error) {
+	b, _, _, err := findProgram(source, stateRoot)
+	return b, err
+}
+
+// findProgram returns with the program where it is noted, and what opens it when
+// it is not installed yet.
+func findProgram(source, stateRoot string) (b Program, note string, open func() (io.ReadCloser, error), err error) {
+	open = func() (io.ReadCloser, error) { return os.Open(source) }
+	if source == "" {
+		if source, open, err = ownProgram(); err != nil {
+			return Program{}, "", nil, err
+		}
+	}
+	if note, err = noteOf(source, stateRoot); err != nil {
+		return Program{}, "", nil, fmt.Errorf("open our own binary: %w", err)
+	}
+	if hash, err := os.ReadFile(note); err == nil {
+		b := programOf(string(hash), stateRoot)
+		if _, err := os.Stat(b.Path); err == nil {
+			return b, note, nil, nil
+		}
+	}
+	hash, err := hashOf(open)
+	if err != nil {
+		return Program{}, "", nil, fmt.Errorf("read our own binary: %w", err)
+	}
+	return programOf(hash, stateRoot), note, open, nil
 }
 
 // ownProgram is the running program's file, by which its version is known, and

@@ -92,7 +92,7 @@ func TestPrune(t *testing.T) {
 	spec := b.spec()
 	spec.Isolation = bottle.Runc
 	i := b.launch(t, spec)
-	removed, err := i.platform.Prune(t.Context())
+	removed, err := i.platform.Prune(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

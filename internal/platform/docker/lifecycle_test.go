@@ -62,7 +62,7 @@ func TestGatewayThatCrashes(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "it ended before it was ready") && !strings.Contains(err.Error(), "applet not found") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := p.Prune(t.Context()); err != nil {
+	if _, err := p.Prune(t.Context(), false); err != nil {
 		t.Error(err)
 	}
 	b.noRuns(t)

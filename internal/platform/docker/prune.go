@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -18,22 +16,25 @@ import (
 // uses:
 // gateway images, images of the recipe that lost their name to a later one,
 // copies of the program in the state directory, and an egress network without
-// a gateway. It returns the first three that it removed. What is in use is no
-// error.
-func (p *Platform) Prune(ctx context.Context) ([]string, error) {
+// a gateway. It returns the first three that it removed, or, with dry, would have
+// tried to. What is in use is no error.
+func (p *Platform) Prune(ctx context.Context, dry bool) ([]string, error) {
 	e, err := p.engine(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ours, err := platform.InstallProgram(p.config.Binary, p.config.Store.Root())
+	ours, err := platform.FindProgram(p.config.Binary, p.config.Store.Root())
 	if err != nil {
 		return nil, err
 	}
-	gateways, failed := e.pruneImages(ctx, p.owned().Add("label", labelBinary), ours.Hash)
-	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "")
-	programs, err2 := p.prunePrograms(ctx, e, ours.Hash)
+	gateways, failed := e.pruneImages(ctx, p.owned().Add("label", labelBinary), ours.Hash, dry)
+	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "", dry)
+	programs, err2 := p.prunePrograms(ctx, e, ours.Hash, dry)
 	removed := slices.Concat(gateways, recipes, programs)
-	return removed, errors.Join(failed, err, err2, e.removeEgress(ctx, p.owner, ""))
+	if err = errors.Join(failed, err, err2); dry {
+		return removed, err
+	}
+	return removed, errors.Join(err, e.removeEgress(ctx, p.owner, ""))
 }
 
 // owned finds what has the owner's label.
@@ -43,7 +44,7 @@ func (p *Platform) owned() client.Filters {
 
 // pruneImages removes the images that filters find, except those made from
 // our binary of hash keep.
-func (e *engine) pruneImages(ctx context.Context, filters client.Filters, keep string) ([]string, error) {
+func (e *engine) pruneImages(ctx context.Context, filters client.Filters, keep string, dry bool) ([]string, error) {
 	result, err := ask(ctx, "image-list", callLimit, func(ctx context.Context) (client.ImageListResult, error) {
 		return e.ImageList(ctx, client.ImageListOptions{Filters: filters})
 	})
@@ -53,6 +54,10 @@ func (e *engine) pruneImages(ctx context.Context, filters client.Filters, keep s
 	var removed []string
 	for _, image := range result.Items {
 		if keep != "" && image.Labels[labelBinary] == keep {
+			continue
+		}
+		if dry {
+			removed = append(removed, "image "+image.ID)
 			continue
 		}
 		_, failed := ask(ctx, "image-remove", callLimit, func(ctx context.Context) (client.ImageRemoveResult, error) {
@@ -70,7 +75,7 @@ func (e *engine) pruneImages(ctx context.Context, filters client.Filters, keep s
 
 // prunePrograms removes the copies of the program that no container of the
 // owner mounts.
-func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([]string, error) {
+func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string, dry bool) ([]string, error) {
 	containers, err := e.containers(ctx, map[string]string{labelOwner: p.owner})
 	if err != nil {
 		return nil, err
@@ -79,24 +84,5 @@ func (p *Platform) prunePrograms(ctx context.Context, e *engine, keep string) ([
 	for _, container := range containers {
 		used[container.Labels[labelBinary]] = true
 	}
-	entries, err := os.ReadDir(platform.ProgramsDir(p.config.Store.Root()))
-	if err != nil {
-		return nil, err
-	}
-	var removed []string
-	for _, entry := range entries {
-		if used[entry.Name()] {
-			continue
-		}
-		// Notes go too: the next launch writes its own anew.
-		path := filepath.Join(platform.ProgramsDir(p.config.Store.Root()), entry.Name())
-		if failed := os.RemoveAll(path); failed != nil {
-			err = errors.Join(err, failed)
-			continue
-		}
-		if entry.IsDir() {
-			removed = append(removed, path)
-		}
-	}
-	return removed, err
+	return platform.PrunePrograms(p.config.Store.Root(), func(hash string) bool { return used[hash] }, dry)
 }

@@ -34,6 +34,20 @@ func (p *Platform) packageOf(spec bottle.Spec) *harness.Package {
 	return row.Package
 }
 
+// packages are what launches install, as this program and its environment are.
+func (p *Platform) packages() []harness.Package {
+	var all []harness.Package
+	for _, name := range harness.Names() {
+		if row, _ := harness.Named(name); row.Package != nil {
+			all = append(all, *row.Package)
+		}
+		if asked := p.packageOf(bottle.Spec{Harness: name}); asked != nil {
+			all = append(all, *asked)
+		}
+	}
+	return all
+}
+
 // observeAgent finds the agent's program: the person's own, else the one that
 // an earlier launch installed, else what this one has to install. A version that
 // was asked for by name is never the person's own, whose version nobody knows.

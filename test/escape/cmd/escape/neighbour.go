@@ -9,6 +9,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
 )
 
 // neighbourPort is where a bottle that is attacked listens.
@@ -80,8 +84,24 @@ func accept(listener net.Listener, heard chan<- string) {
 	}
 }
 
-// wait ends with its standard input.
-func wait(_ context.Context, _ []string, in io.Reader, _ io.Writer) error {
+// wait says so and ends with its standard input. When it is asked to end before
+// (SIGTERM), its argument is the code that it does so with, or "never".
+func wait(_ context.Context, args []string, in io.Reader, out io.Writer) error {
+	if len(args) > 0 && args[0] == "never" {
+		signal.Ignore(syscall.SIGTERM)
+	} else if len(args) > 0 {
+		code, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		go func() {
+			<-asked
+			os.Exit(code)
+		}()
+	}
+	fmt.Fprintln(out, "waiting")
 	_, err := io.Copy(io.Discard, in)
 	return err
 }
