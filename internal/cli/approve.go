@@ -112,7 +112,7 @@ func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error 
 			asking = true
 			a.show(open)
 			go func() { // ends with ctx, which ends the reading
-				line, err := a.prompt().Line(ctx)
+				line, err := a.ask(ctx, "[o]nce, this [r]un, [s]ave to the manifest, or [N]o (r2: by the second rule)?")
 				lines <- answered{line, err}
 			}()
 		}
@@ -157,9 +157,8 @@ type answered struct {
 
 var errGatewayEnded = errors.New("the bottle has ended")
 
-// show asks about the first question. What was typed before is no answer to it.
+// show says what the first question is about.
 func (a *approver) show(open queue) {
-	a.prompt().In.Forget()
 	q := open[0].Question
 	what := q.Host
 	if q.Port != 0 {
@@ -168,7 +167,7 @@ func (a *approver) show(open queue) {
 	if q.Kind == string(policy.DNS) {
 		what = "the address of " + q.Host
 	} else if q.Path != "" {
-		what = q.Method + " " + what + q.Path
+		what = q.Method + " " + what + shownPath(q.Path)
 	}
 	if q.Problem != "" {
 		fmt.Fprintf(a.Err, "claude-bottle: that could not be done: %s\n", term.Escape(q.Problem))
@@ -178,7 +177,28 @@ func (a *approver) show(open queue) {
 	for i, one := range a.shown {
 		fmt.Fprintf(a.Err, "  %d  %s\n", i+1, term.Escape(one.text()))
 	}
-	fmt.Fprint(a.Err, "claude-bottle: [o]nce, this [r]un, [s]ave to the manifest, or [N]o (r2: by the second rule)? ")
+}
+
+// maxShownPath is how much of a path a person is shown, in bytes: a question
+// whose beginning has left the screen is not read.
+const maxShownPath = 200
+
+// shownPath is a path as a question has it. What is beyond ASCII is encoded: a
+// bottle could fill lines with what looks like nothing, and the next with what
+// looks like a question of ours (TestQuestionsStayOnTheScreen).
+func shownPath(path string) string {
+	var shown strings.Builder
+	for i := range len(path) {
+		if shown.Len() >= maxShownPath {
+			return shown.String() + "..."
+		}
+		if c := path[i]; c > ' ' && c < 0x7f {
+			shown.WriteByte(c)
+		} else {
+			fmt.Fprintf(&shown, "%%%02X", c)
+		}
+	}
+	return shown.String()
 }
 
 // give sends the answer that a line means. Whatever is not understood is no.

@@ -294,6 +294,7 @@ func TestApproveByPreset(t *testing.T) {
 	c.expect("shell asks for GET index.example:" + port + "/simple/")
 	c.expect("  2  index.example:" + port)
 	c.expect("  3  preset pypi: GET and HEAD to index.example, other.example")
+	c.expect("? ")
 	c.types("s3\n")
 	if got := <-asked; got.status != 200 || got.text != "here" {
 		t.Errorf("the host: %+v", got)
@@ -344,6 +345,7 @@ func TestRefusedIsOfferedAtTheEnd(t *testing.T) {
 	c = p.refuses(t, []audit.Event{often, {Host: "new.example", Port: 443, Decision: audit.Denied, Rule: policy.RuleDefault}})
 	c.expect("1  new.example (1 time)")
 	c.expect("and 1 more: claude-bottle egress ")
+	c.expect("? ")
 	c.types("\n")
 	c.ends(3)
 	c = p.refuses(t, []audit.Event{often})

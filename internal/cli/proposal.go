@@ -44,7 +44,7 @@ func proposals(q wire.Question, presets preset.Table) []proposal {
 	host := policy.Rule{Host: q.Host, Port: port}
 	all := []proposal{{rule: host}}
 	request := policy.Request{Kind: policy.Kind(q.Kind), Port: q.Port, Method: q.Method, Path: q.Path}
-	if one, ok := policy.Narrowest(q.Host, request); ok {
+	if one, ok := policy.Narrowest(q.Host, request); ok && len(one.Paths[0]) <= maxShownPath {
 		all = []proposal{{rule: one, kind: request.Kind}, {rule: host}}
 	} else if port != 0 && q.Method == "" {
 		all = append(all, proposal{rule: policy.Rule{Host: q.Host, Port: port, TCP: true}})

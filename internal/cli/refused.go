@@ -55,8 +55,7 @@ func (opts *startOptions) offerRefused(ctx context.Context, h *host, id runs.ID,
 	if left := more + known; left > 0 {
 		fmt.Fprintf(opts.Err, "  and %d more: claude-bottle egress %s --denied\n", left, id)
 	}
-	fmt.Fprint(opts.Err, "claude-bottle: save to the manifest: [a]ll, numbers as 1,3, or [N]one? ")
-	line, err := opts.prompt().Line(ctx)
+	line, err := opts.ask(ctx, "save to the manifest: [a]ll, numbers as 1,3, or [N]one?")
 	if err != nil {
 		fmt.Fprintln(opts.Err)
 		return

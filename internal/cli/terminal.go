@@ -24,6 +24,16 @@ func (a *App) confirm(ctx context.Context, question string) (bool, error) {
 	return agreed, err
 }
 
+// ask asks a question below what explains it, which a person has to have read
+// first, and returns a line.
+func (a *App) ask(ctx context.Context, question string) (string, error) {
+	if err := a.prompt().Settle(ctx); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(a.Err, "claude-bottle: %s ", question)
+	return a.prompt().Line(ctx)
+}
+
 func (a *App) prompt() *term.Prompt { return &term.Prompt{In: a.input, Out: a.Err} }
 
 // secretAsker is how a secret is asked for, or nil when there is nobody to

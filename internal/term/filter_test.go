@@ -192,7 +192,9 @@ func TestFilterUndoesWhatABottleLeft(t *testing.T) {
 		{"undone by itself", "\x1b[?1049h\x1b[?25l\x1b[31m\x1b[0m\x1b[?25h\x1b[?1049l\x1b[>1u\x1b[<u", ""},
 		{"killed in the middle", "\x1b[?1049h\x1b[?25l\x1b[?1006h\x1b[31m", "\x1b[m\x1b[?1006l\x1b[?25h\x1b[?1049l"},
 		{"keyboard", "\x1b[>1u\x1b[>4;2m\x1b=\x1b[?1h\x1b[?2004h", "\x1b[<1u\x1b[>4m\x1b>\x1b[?2004l\x1b[?1l"},
-		{"the rest", "\x1b(0\x1b[2;5r\x1b[3 q\x1b]9;4;1;5\a\x1b[4h\x1b[?7l", "\x1b[4l\x0f\x1b(B\x1b)B\x1b7\x1b[r\x1b8\x1b[0 q\x1b]9;4;0\a\x1b[?7h"},
+		{"the rest", "\x1b(0\x1b[2;5r\x1b[3 q\x1b]9;4;1;5\a\x1b[4h\x1b[?7l", "\x1b[4l\x0f\x1b(B\x1b)B\x1b7\x1b[r\x1b8\x1b[0 q\x1b]9;4;0\a\x1b[?7h\x1b[J"},
+		{"text beside what comes next", "\x1b[9;60Hfrom a bottle\x1b[9;1H", "\x1b[J"},
+		{"text below it", "\n\nfrom a bottle\x1bM\x1bM\r", "\x1b[J"},
 		{"reset", "\x1b[?1049h\x1b[31m\x1bc", ""},
 		{"unfinished", "\x1b]0;never en", ""},
 	} {

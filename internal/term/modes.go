@@ -22,6 +22,7 @@ type modes struct {
 	kitty    int // entries pushed
 	kittySet bool
 	progress bool
+	above    bool // the cursor may be above what was written
 }
 
 // maxPushed bounds kitty; terminals keep fewer.
@@ -50,6 +51,7 @@ func (m *modes) short(intermediate string, final byte) {
 	case final == 'c':
 		*m = modes{}
 	}
+	m.above = m.above || strings.IndexByte(upwardShort, final) >= 0
 }
 
 func (m *modes) command(content []byte) {
@@ -58,7 +60,15 @@ func (m *modes) command(content []byte) {
 	}
 }
 
+// upward and upwardShort end the sequences, with CSI and without, that may leave
+// the cursor above what was written, or write below it.
+const (
+	upward      = "AFHdfrsuLT"
+	upwardShort = "8M"
+)
+
 func (m *modes) control(prefix string, parameters []string, intermediate string, final byte) {
+	m.above = m.above || prefix+intermediate == "" && strings.IndexByte(upward, final) >= 0
 	switch prefix + intermediate + string(final) {
 	case "?h", "?l":
 		for _, p := range parameters {
@@ -130,6 +140,8 @@ func (m *modes) undo() []byte {
 	if m.kitty > 0 && slices.ContainsFunc(m.private, otherScreen) {
 		fmt.Fprintf(&b, "\x1b[<%du", m.kitty) // each screen has its own entries
 	}
+	// What is below would stand beside our own lines, as if it were of them.
+	write(m.above, "\x1b[J")
 	*m = modes{}
 	return b.Bytes()
 }

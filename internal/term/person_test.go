@@ -118,6 +118,38 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestTypedAheadIsForgotten: a line that was typed before a question is no answer
+// to it, and one that was typed before somebody could read what explains it.
+func TestTypedAheadIsForgotten(t *testing.T) {
+	person := atTerminal(t)
+	person.types(t, "", "y\n")
+	person.types(t, "y", "") // it is there to be read
+	p := Prompt{person.in, person.terminal}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		person.types(t, "trust it? [y/N] ", "n\n")
+	}()
+	if ok, err := p.Confirm(t.Context(), "trust it?"); ok || err != nil {
+		t.Errorf("the question has the answer %v, %v", ok, err)
+	}
+	<-answered
+	person.types(t, "", "save all of them\n")
+	person.types(t, "save all of them", "")
+	if err := p.Settle(t.Context()); err != nil {
+		t.Error(err)
+	}
+	person.types(t, "", "none\n")
+	if line, err := p.Line(t.Context()); line != "none" || err != nil {
+		t.Errorf("the answer is %q, %v", line, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Settle(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves waits for nothing: %v", err)
+	}
+}
+
 func TestAnswersTakeNoMoreThanTheirLine(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +29,30 @@ type Prompt struct {
 // maxLine bounds an answer, in bytes; a longer one is no answer.
 const maxLine = 4 << 10
 
+// toRead is the least time in which a person reads a question.
+const toRead = 500 * time.Millisecond
+
+// Settle gives a person time to read what was printed and forgets what was
+// typed until then: it answers something else. A bottle may have asked for it,
+// and have ended before it came (TestTypedAheadIsForgotten).
+func (p *Prompt) Settle(ctx context.Context) error {
+	reading := time.NewTimer(toRead)
+	defer reading.Stop()
+	select {
+	case <-reading.C:
+		p.In.Forget()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Confirm asks a question, printed with " [y/N] ", and returns true for y and
-// yes in any case; every other answer is no, the end of the input too. Input
-// beyond the answer's line is left for the next reader.
+// yes in any case; every other answer is no, the end of the input too. What was
+// typed before it was asked is no answer. Input beyond the answer's line is left
+// for the next reader.
 func (p *Prompt) Confirm(ctx context.Context, question string) (bool, error) {
+	p.In.Forget()
 	if _, err := fmt.Fprintf(p.Out, "%s [y/N] ", question); err != nil {
 		return false, err
 	}
