@@ -88,8 +88,8 @@ func (s *Store) establish(create bool) (int, error) {
 	if err := os.MkdirAll(s.root, s.mode); err != nil {
 		return none, err
 	}
-	// A state directory that is itself a link (to a bigger disk) is the
-	// person's own choice; what it leads to is checked.
+	// A state directory that is a link of the person's (to a bigger disk) is
+	// their own choice; what it leads to is checked, and whose it is by way.
 	real, err := filepath.EvalSymlinks(s.root)
 	if err != nil {
 		return none, err
@@ -102,10 +102,8 @@ func (s *Store) establish(create bool) (int, error) {
 	if err := s.own(root, real); err != nil {
 		return none, err
 	}
-	for _, path := range []string{s.root, real} {
-		if err := way(path); err != nil {
-			return none, err
-		}
+	if err := way(s.root); err != nil {
+		return none, err
 	}
 	if _, err := tree.Stat(root, "runs"); !create && errors.Is(err, fs.ErrNotExist) {
 		return none, nil
@@ -139,28 +137,6 @@ func (s *Store) own(fd int, path string) error {
 		return &fs.PathError{Op: "chmod", Path: path, Err: err}
 	}
 	return nil
-}
-
-// way refuses a path that somebody else can lead elsewhere: what a bottle is made
-// of is named by it, to bubblewrap and to engines. Of a directory that everybody
-// may write to, such as /tmp, its sticky bit keeps others from moving what is
-// not theirs.
-func way(path string) error {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		var stat unix.Stat_t
-		if err := unix.Stat(dir, &stat); err != nil {
-			return &fs.PathError{Op: "stat", Path: dir, Err: err}
-		}
-		own := stat.Uid == 0 || int(stat.Uid) == os.Geteuid()
-		group := stat.Mode&0o020 != 0 && stat.Gid != 0 && int(stat.Gid) != os.Getegid()
-		if !own || stat.Mode&unix.S_ISVTX == 0 && (group || stat.Mode&0o002 != 0) {
-			return hint.With(fmt.Errorf("%s: others can put something else in its place, by %s", path, dir),
-				"take the right to write to "+dir+" from others (chmod go-w), or set XDG_STATE_HOME to a directory in your home")
-		}
-		if dir == filepath.Dir(dir) {
-			return nil
-		}
-	}
 }
 
 // Root is the state directory.

@@ -166,6 +166,39 @@ func TestStateDirectoryThatOthersCanReplace(t *testing.T) {
 	}
 }
 
+// TestLinkOfSomebodyElse: in a directory that is open to all, the sticky bit lets
+// nobody move our link, and another lead theirs elsewhere.
+func TestLinkOfSomebodyElse(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives a link away")
+	}
+	open, home := filepath.Join(t.TempDir(), "open"), t.TempDir()
+	if err := errors.Join(os.Mkdir(open, 0o755), os.Chmod(open, 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	link := func(target, name string, uid int) string {
+		name = filepath.Join(open, name)
+		if err := errors.Join(os.Symlink(target, name), os.Lchown(name, uid, -1)); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	own, theirs := link(home, "own", 0), link(home, "theirs", 64123)
+	over := link(theirs, "over", 0)
+	for path, good := range map[string]bool{
+		own: true, filepath.Join(own, "more"): true, theirs: false, filepath.Join(theirs, "more"): false,
+		over: false, filepath.Join(over, "more"): false, link("own", "relative", 0): true, link("../open/theirs", "up", 0): false,
+	} {
+		store, err := Open(path)
+		if err == nil {
+			_, err = store.Create(Info{})
+		}
+		if (err == nil) != good || err != nil && (!strings.Contains(err.Error(), "by the link "+theirs) || hint.Of(err) == "") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 func TestListToleratesWhatIsNotARun(t *testing.T) {
 	s := open(t)
 	whole := create(t, s, Info{Agent: "whole"})
