@@ -7,14 +7,16 @@ import (
 
 // Closest returns those of candidates that word was probably meant to be,
 // closest first, at most three: they differ in few letters, or one begins
-// with the other.
+// with the other. Among very many candidates none is looked for: they may be a
+// stranger's, who asks again for each of very many words.
 func Closest(word string, candidates []string) []string {
 	type scored struct {
 		name string
 		cost int
 	}
 	const longest = 64 // longer words are no slips of the finger
-	if len(word) > longest {
+	const most = 1000
+	if len(word) > longest || len(candidates) > most {
 		return nil
 	}
 	limit := min(3, max(1, len(word)/3), len(word)-1) // in one letter everything is near

@@ -60,4 +60,7 @@ func TestClosest(t *testing.T) {
 	if got := Closest("aaa", []string{"aab", "aac", "aad", "aaa"}); !slices.Equal(got, []string{"aaa", "aab", "aac"}) {
 		t.Errorf("%q, want the closest three", got)
 	}
+	if got := Closest("demo", slices.Repeat([]string{"demo"}, 1001)); len(got) != 0 {
+		t.Errorf("%q, among more than anybody wrote", got)
+	}
 }

@@ -159,7 +159,7 @@ func (l *loader) agent(e entry, bottles *node) Agent {
 		for _, b := range bottles.objects() {
 			known = append(known, b.key.text)
 		}
-		if near := closest(agent.Bottle, known); near != "" {
+		if near := closest(agent.Bottle, known, l.problems); near != "" {
 			message += fmt.Sprintf("; did you mean %q?", near)
 		}
 		l.problem(bottle, message)

@@ -119,7 +119,7 @@ func (c *checker) unknown(f *field, key *node, path string) {
 		known = append(known, field.name)
 	}
 	message := "unknown key " + quote(key.text)
-	if near := closest(key.text, known); near != "" {
+	if near := closest(key.text, known, c.problems); near != "" {
 		message += fmt.Sprintf("; did you mean %q?", near)
 	}
 	c.problem(key, path, "%s", message)
@@ -165,7 +165,7 @@ func (c *checker) text(f *field, n *node, path string) {
 		c.problem(n, path, "%s: %s", quote(n.text), later)
 	default:
 		message := fmt.Sprintf("%s is not one of: %s", quote(n.text), strings.Join(f.choices, ", "))
-		if near := closest(n.text, f.choices); near != "" {
+		if near := closest(n.text, f.choices, c.problems); near != "" {
 			message += fmt.Sprintf("; did you mean %q?", near)
 		}
 		c.problem(n, path, "%s", message)

@@ -327,6 +327,17 @@ func TestErrorsAreBounded(t *testing.T) {
 	}
 }
 
+// TestSearchesAreBounded is about a file of many words that mean nothing: for
+// those that are shown, and no others, what was meant is looked for.
+func TestSearchesAreBounded(t *testing.T) {
+	if got := closest("egres", []string{"egress"}, make([]Problem, shownErrors-1)); got != "egress" {
+		t.Errorf("the last that is shown: %q", got)
+	}
+	if got := closest("egres", []string{"egress"}, make([]Problem, shownErrors)); got != "" {
+		t.Errorf("one that is not shown: %q", got)
+	}
+}
+
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
 		"0B": 0, "1B": 1, "1kB": 1000, "1KB": 1000, "512MB": 512_000_000, "1GB": 1e9, "2TB": 2e12,
@@ -349,7 +360,7 @@ func TestClosest(t *testing.T) {
 		"egres": "egress", "ergess": "egress", "limit": "limits", "Isolation": "isolation", "environment": "env",
 		"alow-list": "allowlist", "zzz": "", "": "", "en": "env", strings.Repeat("egress", 100): "",
 	} {
-		if got := closest(word, known); got != want {
+		if got := closest(word, known, nil); got != want {
 			t.Errorf("closest(%q) = %q, want %q", word, got, want)
 		}
 	}

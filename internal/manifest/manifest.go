@@ -146,7 +146,7 @@ func (m *Manifest) Agent(name string) (Agent, Bottle, error) {
 	if len(known) == 0 {
 		return Agent{}, Bottle{}, hint.With(err, "it defines no agents: add one with claude-bottle edit")
 	}
-	if near := closest(name, known); near != "" {
+	if near := closest(name, known, nil); near != "" {
 		err = fmt.Errorf("%w: did you mean %q?", err, near)
 	}
 	return Agent{}, Bottle{}, hint.With(err, "agents are: "+strings.Join(known, ", "))
