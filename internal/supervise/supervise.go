@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -55,6 +56,9 @@ func Run(ctx context.Context, args []string, serve Serve) error {
 		return errors.New("supervise is started by a launch alone")
 	}
 	unix.CloseOnExec(controlFD) // it is not for what is inside
+	if err := shed(); err != nil {
+		return fmt.Errorf("close what was inherited: %w", err)
+	}
 	ways, child, err := startInside(args[0])
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
@@ -73,6 +77,31 @@ func Run(ctx context.Context, args []string, serve Serve) error {
 // confinePatience is how long all threads may take to be confined. It takes
 // about a millisecond.
 const confinePatience = 10 * time.Second
+
+// shed closes what the launcher had open when it was started, by a shell or an
+// editor: Go passes on all that does not close by itself, as each file of its own
+// does. It is no gateway's, and would be in the way of what bubblewrap reads
+// (TestInheritedDescriptorsGoNoFurther).
+func shed() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || fd <= controlFD {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			err = unix.Close(fd)
+		}
+		if err != nil && !errors.Is(err, unix.EBADF) { // that of /proc/self/fd itself
+			return err
+		}
+	}
+	return nil
+}
 
 // awaitWays waits until the ways in are handed out, or never will be: by then
 // the bottle is staged, with the directory of its record.

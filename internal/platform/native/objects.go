@@ -5,12 +5,14 @@ package native
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
 )
 
@@ -86,7 +88,9 @@ func (o objects) remove(gone object) error {
 }
 
 // all are the bottles of the store. One that cannot be read is an error, with
-// the others beside it.
+// the others beside it. A file has its name once it is whole: one that holds half
+// of an object, or nothing, lost it when the machine went down, and its bottle
+// with it (TestObjectThatIsLost).
 func (o objects) all() ([]object, error) {
 	entries, err := os.ReadDir(o.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,21 +101,31 @@ func (o objects) all() ([]object, error) {
 		if strings.HasPrefix(entry.Name(), ".") || !strings.HasSuffix(entry.Name(), objectSuffix) {
 			continue
 		}
-		data, failed := os.ReadFile(filepath.Join(o.dir, entry.Name()))
-		if errors.Is(failed, fs.ErrNotExist) {
-			continue // it has just ended
-		}
-		var one object
-		if failed == nil {
-			failed = json.Unmarshal(data, &one)
-		}
-		if failed != nil {
+		one, failed := o.read(entry.Name())
+		switch {
+		case errors.Is(failed, fs.ErrNotExist): // it has just ended
+		case failed != nil:
 			err = errors.Join(err, failed)
-			continue
+		default:
+			found = append(found, one)
 		}
-		found = append(found, one)
 	}
 	return found, err
+}
+
+func (o objects) read(name string) (one object, err error) {
+	path := filepath.Join(o.dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return one, err
+	}
+	if !json.Valid(data) {
+		return one, errors.Join(fs.ErrNotExist, os.Remove(path))
+	}
+	if err := json.Unmarshal(data, &one); err != nil {
+		return one, hint.With(fmt.Errorf("read %s: %w", path, err), "it may be of another version of claude-bottle: when none of its bottles runs, remove the file")
+	}
+	return one, nil
 }
 
 // find returns the run's; nil when it has none.
