@@ -163,13 +163,15 @@ func egressOf(from manifest.Bottle, row harness.Harness, presets preset.Table) (
 		return policy.Egress{}, err
 	}
 	egress.Rules = append(egress.Rules, rules...)
+	at := map[string]int{} // in egress.Allow
 	add := func(hosts []string, source string, harness bool) {
 		for _, host := range hosts {
-			i := slices.IndexFunc(egress.Allow, func(a policy.Allow) bool { return strings.EqualFold(a.Host, host) })
-			if i >= 0 {
+			name := strings.ToLower(host)
+			if i, known := at[name]; known {
 				egress.Allow[i].Harness = egress.Allow[i].Harness || harness
 				continue
 			}
+			at[name] = len(egress.Allow)
 			egress.Allow = append(egress.Allow, policy.Allow{Host: host, Source: source, Harness: harness})
 		}
 	}
