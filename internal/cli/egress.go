@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -20,10 +21,11 @@ const recordFile = "egress.jsonl"
 
 type egressOptions struct {
 	*App
-	Run    string
-	Follow bool
-	Denied bool
-	Format format
+	Run      string
+	Follow   bool
+	Denied   bool
+	Counters bool
+	Format   format
 }
 
 func newEgress(app *App) *cobra.Command {
@@ -35,11 +37,16 @@ func newEgress(app *App) *cobra.Command {
 reason. With --follow show each decision as it is made, until Ctrl-C or the end
 of the run.
 
-With --format json print the record's own lines, one a decision.`,
+With --format json print the record's own lines, one a decision. With --counters
+print what the gateway of a running bottle counts, in Prometheus' text format:
+decisions, bytes, connections, and the time that it adds.`,
 		Args:              argsNamed("a run"),
 		ValidArgsFunction: app.completeRuns(anyRun, oneArg),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Run = args[0]
+			if opts.Counters && (opts.Follow || opts.Denied || cmd.Flags().Changed("format")) {
+				return usagef(cmd, "--counters is not about the record, and goes with no other flag")
+			}
 			return runEgress(cmd.Context(), opts)
 		},
 	}
@@ -47,10 +54,14 @@ With --format json print the record's own lines, one a decision.`,
 	flags.BoolVarP(&opts.Follow, "follow", "f", false, "go on as the record grows")
 	flags.BoolVar(&opts.Denied, "denied", false, "only what was refused")
 	opts.Format.flag(cmd)
+	flags.BoolVar(&opts.Counters, "counters", false, "what the gateway counts, for Prometheus")
 	return cmd
 }
 
 func runEgress(ctx context.Context, opts *egressOptions) error {
+	if opts.Counters {
+		return opts.printCounters(ctx)
+	}
 	h, info, err := opts.find(ctx, opts.Run)
 	if err != nil {
 		return err
@@ -67,6 +78,25 @@ func runEgress(ctx context.Context, opts *egressOptions) error {
 		return err
 	}
 	return opts.summarise(path)
+}
+
+// printCounters asks the gateway, which counts no longer once the run has ended.
+func (opts *egressOptions) printCounters(ctx context.Context) error {
+	c, err := opts.controlled(ctx, opts.Run)
+	if err != nil {
+		return err
+	}
+	client, err := c.conversation(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	text, err := client.Counters(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(opts.Out, text)
+	return err
 }
 
 // each calls print with the events that are asked for.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -348,9 +349,19 @@ func TestCounters(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "# ") && !exposition.MatchString(line) {
-			t.Errorf("not in the text format: %q", line)
+	if err := exposes(text); err != nil {
+		t.Errorf("not in the text format: %v\n%s", err, text)
+	}
+	for name, wrong := range map[string]string{
+		"no type":             strings.Replace(text, "# TYPE claude_bottle_gateway_passages gauge\n", "", 1),
+		"a family twice":      text + "# HELP claude_bottle_gateway_passages x\n# TYPE claude_bottle_gateway_passages gauge\nclaude_bottle_gateway_passages 0\n",
+		"a sample twice":      strings.Replace(text, "claude_bottle_gateway_passages 0\n", "claude_bottle_gateway_passages 0\nclaude_bottle_gateway_passages 0\n", 1),
+		"no last bucket":      regexp.MustCompile(`(?m)^.*le="\+Inf".*\n`).ReplaceAllString(text, ""),
+		"buckets that shrink": regexp.MustCompile(`(?m)(le="1"}) .*$`).ReplaceAllString(text, "$1 0"),
+		"no end":              strings.TrimSuffix(text, "\n"),
+	} {
+		if exposes(wrong) == nil {
+			t.Errorf("%s: taken", name)
 		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -344,6 +343,3 @@ func prefixes(list ...string) []netip.Prefix {
 	}
 	return all
 }
-
-// exposition is a line of Prometheus' text format.
-var exposition = regexp.MustCompile(`^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [-+.0-9einfN]+\n$`)
