@@ -36,11 +36,19 @@ func presetRules(from manifest.Bottle, presets preset.Table) ([]policy.Rule, err
 func presetWarnings(names []string, presets preset.Table) []string {
 	var warnings []string
 	for _, name := range names {
-		var open []string
+		var open, inImage []string
+		variables := ""
 		for _, host := range presets[name] {
 			if host.Open {
 				open = append(open, host.Host)
 			}
+			if host.Image != "" {
+				inImage, variables = append(inImage, host.Host), host.Image
+			}
+		}
+		if len(inImage) > 0 {
+			warnings = append(warnings, fmt.Sprintf("egress: preset %s: %s is what the image says, by %s, whatever the clients"+
+				" on this machine are configured for", name, strings.Join(inImage, ", "), variables))
 		}
 		if len(open) > 0 {
 			warnings = append(warnings, fmt.Sprintf("egress: preset %s: anyone's uploads may be handed out by %s:"+

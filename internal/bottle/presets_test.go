@@ -67,6 +67,22 @@ func TestPresetsAreReadOnly(t *testing.T) {
 	}
 }
 
+// TestPresetOfTheImage: that the image, and not this machine, says a host is said
+// in the plan.
+func TestPresetOfTheImage(t *testing.T) {
+	in := person(t, presetManifest)
+	in.Agent = "shell"
+	in.Presets = preset.Table{
+		"npm":    {{Host: "npm.image.example", Port: 443, Image: "NPM_CONFIG_REGISTRY"}},
+		"debian": {{Host: "deb.mirror.example", Port: 80}},
+	}
+	spec, err := Resolve(in)
+	joined := strings.Join(spec.Warnings, "\n")
+	if err != nil || !strings.Contains(joined, "preset npm: npm.image.example is what the image says, by NPM_CONFIG_REGISTRY,") || strings.Contains(joined, "deb.mirror") {
+		t.Errorf("%v\n%s", err, joined)
+	}
+}
+
 // TestPresetUnknown: what was not looked up is refused, and what is not used
 // is not needed.
 func TestPresetUnknown(t *testing.T) {

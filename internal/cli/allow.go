@@ -144,7 +144,7 @@ func (opts *allowOptions) fromManifest(ctx context.Context, c controlled) (wire.
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
 		return wire.Replace{}, err
 	}
-	spec, err := opts.specOf(ctx, m, c.info.Agent)
+	spec, err := opts.specOf(ctx, m, c.info.Agent, c.platform)
 	if err != nil {
 		return wire.Replace{}, err
 	}

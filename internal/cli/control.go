@@ -16,8 +16,9 @@ import (
 
 // controlled is a running bottle whose gateway a person speaks to.
 type controlled struct {
-	info   runs.Info
-	bottle bottle.Bottle
+	info     runs.Info
+	platform bottle.Platform
+	bottle   bottle.Bottle
 }
 
 // controlled opens a running bottle; an empty name is the only one that runs.
@@ -41,7 +42,7 @@ func (a *App) controlled(ctx context.Context, name string) (controlled, error) {
 	}
 	// The bottle is not closed: that would end it.
 	b, err := platform.Open(ctx, info.ID)
-	return controlled{info, b}, err
+	return controlled{info, platform, b}, err
 }
 
 // moveTo makes a run's own directory the working directory for what is read and

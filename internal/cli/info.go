@@ -41,7 +41,7 @@ func runInfo(ctx context.Context, opts *infoOptions) error {
 	if err != nil {
 		return err
 	}
-	spec, err := opts.specOf(ctx, m, opts.Agent)
+	spec, err := opts.specOf(ctx, m, opts.Agent, nil)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (a *App) policyOf(ctx context.Context, agent string) (*policy.Policy, polic
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
-	spec, err := a.specOf(ctx, m, agent)
+	spec, err := a.specOf(ctx, m, agent, nil)
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
@@ -41,14 +41,14 @@ func (a *App) policyOf(ctx context.Context, agent string) (*policy.Policy, polic
 }
 
 // specOf resolves an agent to be looked at.
-func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string) (bottle.Spec, error) {
+func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string, on bottle.Platform) (bottle.Spec, error) {
 	home, err := a.home()
 	if err != nil {
 		return bottle.Spec{}, err
 	}
 	host := bottle.Host{Home: home}
 	host.UID, host.GID = bottle.Person(a.UID, a.GID, a.Lookup)
-	presets, err := a.presets(ctx, m, agent)
+	presets, err := a.presets(ctx, m, agent, on)
 	if err != nil {
 		return bottle.Spec{}, withCode(exitUsage, err)
 	}
@@ -63,9 +63,10 @@ func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string) (b
 	return spec, withCode(exitUsage, err)
 }
 
-// presets looks up the presets that an agent's bottle names. Where it names
-// none, no client is asked; an agent that there is not has none.
-func (a *App) presets(ctx context.Context, m *manifest.Manifest, agent string) (preset.Table, error) {
+// presets looks up the presets that an agent's bottle names, on a platform that
+// may have an image, or nil. Where it names none, no client is asked; an agent
+// that there is not has none.
+func (a *App) presets(ctx context.Context, m *manifest.Manifest, agent string, on bottle.Platform) (preset.Table, error) {
 	_, from, err := m.Agent(agent)
 	if err != nil || len(from.Egress.Presets) == 0 {
 		return nil, nil
@@ -74,10 +75,30 @@ func (a *App) presets(ctx context.Context, m *manifest.Manifest, agent string) (
 	if err != nil {
 		return nil, err
 	}
-	clients := preset.Clients{Home: home, Lookup: a.Lookup}
+	clients := preset.Clients{Home: home, Lookup: a.Lookup, Image: imageVariables(ctx, on)}
 	table, err := clients.Find(ctx, from.Egress.Presets)
 	if err != nil {
 		return nil, fmt.Errorf("bottle %s: egress: %w", from.Name, err)
 	}
 	return table, nil
+}
+
+// imaged is a platform whose bottles come from an image, and that knows what
+// variables it sets if it is there already.
+type imaged interface {
+	ImageVariables(ctx context.Context) (map[string]string, error)
+}
+
+// imageVariables are those of the image that bottles come from. An engine that
+// does not answer says so when the launch is prepared.
+func imageVariables(ctx context.Context, on bottle.Platform) map[string]string {
+	p, ok := on.(imaged)
+	if !ok {
+		return nil
+	}
+	variables, err := p.ImageVariables(ctx)
+	if err != nil {
+		return nil
+	}
+	return variables
 }

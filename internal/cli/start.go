@@ -162,7 +162,7 @@ func preparePlan(ctx context.Context, opts *startOptions) (h *host, _ bottle.Pla
 	if unsettled == nil {
 		opts.warm(h)
 	}
-	spec, err := opts.resolve(ctx, m, h.store.Root(), identity)
+	spec, err := opts.resolve(ctx, m, h, identity)
 	if err != nil {
 		return h, none, withCode(exitUsage, err)
 	}
@@ -185,8 +185,9 @@ func (opts *startOptions) warm(h *host) {
 }
 
 func (opts *startOptions) resolve(
-	ctx context.Context, m *manifest.Manifest, stateRoot string, identity func() (name, mail string),
+	ctx context.Context, m *manifest.Manifest, h *host, identity func() (name, mail string),
 ) (bottle.Spec, error) {
+	stateRoot := h.store.Root()
 	home, err := opts.home()
 	if err != nil {
 		return bottle.Spec{}, err
@@ -203,7 +204,7 @@ func (opts *startOptions) resolve(
 	}
 	host := bottle.Host{Home: home, StateRoot: stateRoot}
 	host.UID, host.GID = bottle.Person(opts.UID, opts.GID, opts.Lookup)
-	presets, err := opts.presets(ctx, m, opts.Agent)
+	presets, err := opts.presets(ctx, m, opts.Agent, h.platform)
 	if err != nil {
 		return bottle.Spec{}, err
 	}

@@ -29,6 +29,9 @@ type Host struct {
 	// Open says that anyone may publish there, or, of a host that was
 	// configured, that nothing is known to the contrary.
 	Open bool
+	// Image has the variables of the image that say the host; empty for one
+	// that the clients on the host, or the file, know.
+	Image string
 }
 
 // Table has the hosts of each preset that was looked up, by its name.
@@ -43,6 +46,8 @@ type Clients struct {
 	Lookup func(name string) (string, bool)
 	// System is what /etc is; empty for /etc.
 	System string
+	// Image are the variables that an image sets for the clients inside.
+	Image map[string]string
 }
 
 // patience is how long one client may take to say what it is configured for.
@@ -105,7 +110,7 @@ func (c Clients) find(ctx context.Context, name string) ([]Host, error) {
 	if !ok {
 		return nil, hint.With(fmt.Errorf("no preset %q", name), "presets are: "+strings.Join(Names(), ", "))
 	}
-	hosts, err := search(c, ctx)
+	hosts, err := c.ofImage(name, func() ([]Host, error) { return search(c, ctx) })
 	if err == nil && len(hosts) == 0 {
 		err = errors.New("the client's configuration names no host")
 	}
