@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,14 @@ func (b *budget) take(n int64) bool {
 			return true
 		}
 	}
+}
+
+// left is never below 0.
+func (b *budget) left() int64 {
+	if limit := b.limit.Load(); limit > 0 {
+		return max(limit-b.used.Load(), 0)
+	}
+	return math.MaxInt
 }
 
 func (b *budget) spent() bool {
@@ -87,6 +96,16 @@ func (s *server) afford(d policy.Decision, port int) *refusal {
 		return overspent(d, port, rule.limit.Load(), false)
 	}
 	return nil
+}
+
+// room is how many bytes may leave by a passage now. Others may be quicker to
+// take them.
+func (p *passage) room() int {
+	left := p.server.budgets.total.left()
+	if p.rule != nil {
+		left = min(left, p.rule.left())
+	}
+	return int(left)
 }
 
 // pay takes n bytes off the budgets of a passage. When there are not as many

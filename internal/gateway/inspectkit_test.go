@@ -141,6 +141,13 @@ func inspectWorld(t testing.TB, w *world, e policy.Egress, opts ...option) *insp
 	return inspectedBy(start(t, w, e, append([]option{with}, opts...)...), n, authority)
 }
 
+// world are the roots of the origins' certificates, for what is not opened.
+func (f *inspected) world() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(f.notary.cert)
+	return pool
+}
+
 // serve puts an origin of name on port 443 of the world.
 func (f *inspected) serve(w *world, name string, serve http.HandlerFunc, protocols ...string) {
 	w.host(name, 443, secureOrigin(f.t, f.notary.sign(name), serve, protocols...))

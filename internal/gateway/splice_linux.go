@@ -87,7 +87,7 @@ func (p *conduits) close() {
 // long as it keeps coming. It returns nil when src pauses and io.EOF at its end.
 // Nothing was moved with errConduits, and with errors.ErrUnsupported, where
 // these are no sockets.
-func (t *tunnelled) splice(dst, src net.Conn, count func(int) error) (err error) {
+func (t *tunnelled) splice(dst, src net.Conn, m meter) (err error) {
 	from, into, ok := sockets(src, dst)
 	if !ok {
 		return errors.ErrUnsupported
@@ -102,7 +102,7 @@ func (t *tunnelled) splice(dst, src net.Conn, count func(int) error) (err error)
 		if err := src.SetReadDeadline(time.Now().Add(conduitHold)); err != nil {
 			return err
 		}
-		left, err = fill(from, through)
+		left, err = fill(from, through, min(conduitSize, max(m.room(), 1)))
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
@@ -114,7 +114,7 @@ func (t *tunnelled) splice(dst, src net.Conn, count func(int) error) (err error)
 		if err := dst.SetWriteDeadline(time.Now().Add(t.idle)); err != nil {
 			return err
 		}
-		if err := count(left); err != nil {
+		if err := m.count(left); err != nil {
 			return err
 		}
 		for left > 0 {
@@ -139,10 +139,10 @@ func sockets(src, dst net.Conn) (from, into syscall.RawConn, ok bool) {
 	return from, into, serr == nil && derr == nil
 }
 
-// fill waits for bytes and moves them into an empty conduit.
-func fill(from syscall.RawConn, through conduit) (n int, err error) {
+// fill waits for bytes and moves up to so many into an empty conduit.
+func fill(from syscall.RawConn, through conduit, size int) (n int, err error) {
 	return move(from.Read, func(fd int) (int64, error) {
-		return unix.Splice(fd, nil, through.w, nil, conduitSize, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		return unix.Splice(fd, nil, through.w, nil, size, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 	})
 }
 

@@ -67,7 +67,7 @@ func TestBulkIsSpliced(t *testing.T) {
 	tunnel := &tunnelled{idle: 10 * time.Second, conduits: newConduits()}
 	defer tunnel.conduits.close()
 	tunnel.moved()
-	tunnel.carry(out, end{in, bufio.NewReader(in)}, func(n int) error { counted += n; return nil })
+	tunnel.carry(out, end{in, bufio.NewReader(in)}, meter{func(n int) error { counted += n; return nil }, boundless})
 	out.Close()
 	if all := <-got; !bytes.Equal(all, data) {
 		t.Errorf("%d of %d bytes came, or others", len(all), len(data))
@@ -94,7 +94,7 @@ func TestConduitsAreWaitedFor(t *testing.T) {
 	go func() {
 		defer close(carried)
 		tunnel.moved()
-		tunnel.carry(out, end{in, bufio.NewReader(in)}, func(int) error { return nil })
+		tunnel.carry(out, end{in, bufio.NewReader(in)}, meter{func(int) error { return nil }, boundless})
 	}()
 	move := func(n int64) {
 		t.Helper()
@@ -141,13 +141,13 @@ func TestRefusedBytesStayInTheirPipe(t *testing.T) {
 	tunnel := &tunnelled{idle: 10 * time.Second, conduits: newConduits()}
 	tunnel.moved()
 	spent := errors.New("spent")
-	err := tunnel.copy(out, end{in, bufio.NewReader(in)}, func(n int) error {
+	err := tunnel.copy(out, end{in, bufio.NewReader(in)}, meter{func(n int) error {
 		if allowed+n > 1<<20 {
 			return spent
 		}
 		allowed += n
 		return nil
-	})
+	}, boundless})
 	out.Close()
 	if n := <-received; !errors.Is(err, spent) || n != int64(allowed) {
 		t.Errorf("%d bytes came of %d that were allowed: %v", n, allowed, err)

@@ -14,4 +14,4 @@ func newConduits() *conduits { return &conduits{} }
 
 func (*conduits) close() {}
 
-func (*tunnelled) splice(_, _ net.Conn, _ func(int) error) error { return errors.ErrUnsupported }
+func (*tunnelled) splice(_, _ net.Conn, _ meter) error { return errors.ErrUnsupported }

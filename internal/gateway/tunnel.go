@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -24,13 +25,22 @@ func (s *server) tunnel(p *passage, client, upstream end) {
 	t := &tunnelled{idle: s.limits.idle, conduits: s.conduits}
 	t.moved()
 	var up sync.WaitGroup
-	up.Go(func() { t.carry(upstream.conn, client, p.spend) })
-	t.carry(client.conn, upstream, p.receive)
+	up.Go(func() { t.carry(upstream.conn, client, meter{p.spend, p.room}) })
+	t.carry(client.conn, upstream, meter{p.receive, boundless})
 	up.Wait()
 	if t.silent.Load() {
 		p.cut(failure(p.host, p.port, "nothing moved in either direction for "+t.idle.String(), os.ErrDeadlineExceeded))
 	}
 }
+
+// meter counts the bytes of one direction before they go on, unless they may
+// not, and says how many may, as far as one transfer is concerned.
+type meter struct {
+	count func(int) error
+	room  func() int
+}
+
+func boundless() int { return math.MaxInt }
 
 // errBulk says that a source has delivered as much as fits a buffer: there is
 // probably more, and the kernel moves it for less.
@@ -58,8 +68,8 @@ func (t *tunnelled) quiet() time.Duration { return time.Since(time.Unix(0, t.las
 
 // carry copies one direction to its end, which it passes on, unless it is the
 // second: the caller closes both connections then.
-func (t *tunnelled) carry(dst net.Conn, src end, count func(int) error) {
-	err := t.copy(dst, src, count)
+func (t *tunnelled) carry(dst net.Conn, src end, m meter) {
+	err := t.copy(dst, src, m)
 	if err == nil && t.ended.Add(1) == 1 {
 		err = closeWrite(dst)
 	}
@@ -70,19 +80,19 @@ func (t *tunnelled) carry(dst net.Conn, src end, count func(int) error) {
 }
 
 // copy returns nil at the source's end.
-func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
+func (t *tunnelled) copy(dst net.Conn, src end, m meter) error {
 	if n := src.br.Buffered(); n > 0 {
 		early, err := src.br.Peek(n)
 		if err != nil {
 			return err
 		}
-		if err := t.write(dst, early, count); err != nil {
+		if err := t.write(dst, early, m.count); err != nil {
 			return err
 		}
 	}
 	full := 1 // buffers until the kernel is asked to move what comes
 	piece := func(b []byte) error {
-		if err := t.write(dst, b, count); err != nil || len(b) < bufferSize {
+		if err := t.write(dst, b, m.count); err != nil || len(b) < bufferSize {
 			return err
 		}
 		if full--; full == 0 {
@@ -96,7 +106,7 @@ func (t *tunnelled) copy(dst net.Conn, src end, count func(int) error) error {
 		}
 		err := eachPiece(src.conn, piece)
 		if err == errBulk { //nolint:errorlint // nothing wraps it
-			full, err = 1, t.splice(dst, src.conn, count)
+			full, err = 1, t.splice(dst, src.conn, m)
 		}
 		switch {
 		case err == nil:
