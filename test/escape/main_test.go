@@ -96,7 +96,7 @@ func runInside(m *testing.M) (code int, err error) {
 		}
 	}()
 	builds := map[string]func() (string, error){}
-	for name, pkg := range map[string]string{"claude-bottle": "claude-bottle/cmd/claude-bottle", "escape": "claude-bottle/test/escape/cmd/escape"} {
+	for name, pkg := range map[string]string{"claude-bottle": "claude-bottle/cmd/claude-bottle", "escape": "claude-bottle/test/escape/cmd/escape", "pipelock": "claude-bottle/test/pipelock"} {
 		builds[name] = sync.OnceValues(func() (string, error) { return build(name, pkg) })
 	}
 	shared.program = func(name string) (string, error) { return builds[name]() }

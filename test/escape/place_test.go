@@ -217,6 +217,11 @@ func needEngine(t *testing.T) string {
 }
 
 var makeImage = sync.OnceValue(func() error {
+	return importImage(image, "escape", map[string]int64{"bin/escape": 0o755, "bin/setuid": 0o4755})
+})
+
+// importImage makes an image of a program under some names, with modes.
+func importImage(image, program string, names map[string]int64, changes ...string) error {
 	apart, err := shared.engine()
 	if err != nil {
 		return err
@@ -226,22 +231,22 @@ var makeImage = sync.OnceValue(func() error {
 		return err
 	}
 	defer api.Close()
-	path, err := shared.program("escape")
+	path, err := shared.program(program)
 	if err != nil {
 		return err
 	}
-	program, err := os.ReadFile(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	var layer bytes.Buffer
 	archive := tar.NewWriter(&layer)
-	for name, mode := range map[string]int64{"bin/escape": 0o755, "bin/setuid": 0o4755} {
-		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(program)), Typeflag: tar.TypeReg}
+	for name, mode := range names {
+		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(data)), Typeflag: tar.TypeReg}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}
-		if _, err := archive.Write(program); err != nil {
+		if _, err := archive.Write(data); err != nil {
 			return err
 		}
 	}
@@ -250,11 +255,11 @@ var makeImage = sync.OnceValue(func() error {
 	}
 	ctx, cancel := contextFor(limit)
 	defer cancel()
-	imported, err := api.ImageImport(ctx, client.ImageImportSource{Source: &layer, SourceName: "-"}, image, client.ImageImportOptions{})
+	imported, err := api.ImageImport(ctx, client.ImageImportSource{Source: &layer, SourceName: "-"}, image, client.ImageImportOptions{Changes: changes})
 	if err != nil {
 		return err
 	}
 	defer imported.Close()
 	_, err = io.Copy(io.Discard, imported)
 	return err
-})
+}

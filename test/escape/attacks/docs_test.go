@@ -20,7 +20,8 @@ const docsHead = `<!-- Written by go test ./test/escape/attacks -update from the
 Attacks from inside, each tried in a bottle of every platform: docker with runc, docker with gVisor, native as root and
 native as an ordinary user. A sample runs with ` + "`make test`, all with `make test-escape`" + `; ` + "`TestAttacks`" + ` holds each
 result. ` + "`TestAttacksFromWithin`" + ` makes them as root of namespaces of their own, in native bottles with
-` + "`nested: true`" + `, "on nested" below. They are made in a network that leads nowhere, in which the test plays the host,
+` + "`nested: true`" + `, "on nested" below; ` + "`TestAttacksWithMounts`" + ` where the manifest has ` + "`mounts:` and `toolchains: auto`, `TestAttacksOnPipelock`" + `
+those that no policy answers where the gateway is pipelock's stand-in. They are made in a network that leads nowhere, in which the test plays the host,
 the world, its name server and the metadata service, and listens: nothing may be heard there. ` + "`TestOpenDoorsAreSeen`" + `
 makes the same attacks where every door is open, and they say so.
 
