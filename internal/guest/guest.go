@@ -26,6 +26,7 @@ type guest struct {
 	prober  *prober         // nil when no probe will be asked for
 	broken  chan error      // what the prober ends the bottle with
 	threads <-chan struct{} // see makeThreads
+	ready   chan struct{}   // closed when the launcher was told so
 }
 
 var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were handed to an earlier process and are forgotten")}
@@ -70,7 +71,7 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	// Copies of the secrets end with boot; g.secrets has the strings.
 	g := &guest{
 		env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1),
-		threads: makeThreads(),
+		threads: makeThreads(), ready: make(chan struct{}),
 	}
 	if boot.DialUID >= 0 {
 		stop, err := g.listen(Socket, boot.DialUID)
@@ -117,6 +118,7 @@ func (g *guest) work(ctx context.Context, conn *wire.Conn, boot wire.GuestBoot, 
 			if err != nil {
 				return err
 			}
+			close(g.ready)
 		case err := <-served:
 			if boot.Attached || boot.DialUID < 0 && !boot.Listener {
 				return err

@@ -73,6 +73,7 @@ func (v *conversation) probe(f wire.Frame) error {
 	f.Payload = slices.Clone(f.Payload) // the next frame takes its place
 	go func() {                         // ends when nothing can come late any more
 		probed, late, err := v.guest.ask(p, f)
+		<-v.guest.ready // it may have been asked before it was
 		if err == nil {
 			err = v.conn.WriteJSON(wire.KindProbed, probed)
 		}

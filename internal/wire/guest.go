@@ -87,13 +87,20 @@ func (c *GuestClient) Boot(ctx context.Context, boot GuestBoot) error {
 func (c *GuestClient) request(
 	ctx context.Context, what string, kind Kind, message any, answered <-chan struct{}, receive func(Frame) error,
 ) error {
+	return c.ask(ctx, what, answered, receive, func() error { return c.conn.WriteJSON(kind, message) })
+}
+
+// ask is request of what send sends.
+func (c *GuestClient) ask(
+	ctx context.Context, what string, answered <-chan struct{}, receive func(Frame) error, send func() error,
+) error {
 	if err := c.listen(receive); err != nil {
 		return err
 	}
 	defer c.unlisten()
 	stop := c.conn.CloseOn(ctx)
 	defer stop()
-	if err := c.conn.WriteJSON(kind, message); err != nil {
+	if err := send(); err != nil {
 		return c.failure(ctx, what, err)
 	}
 	select {

@@ -155,22 +155,51 @@ func (p Probed) bounded() (Probed, error) {
 func (c *GuestClient) Probe(ctx context.Context, probe Probe) (Probed, error) {
 	var probed Probed
 	done := make(chan struct{})
-	err := c.request(ctx, "probe the bottle", KindProbe, probe, done, func(f Frame) (err error) {
-		if f.Kind != KindProbed || isClosed(done) {
-			return fmt.Errorf("%w: %v frame while it probes", ErrProtocol, f.Kind)
+	err := c.request(ctx, "probe the bottle", KindProbe, probe, done, func(f Frame) error { return probed.take(f, done) })
+	if err != nil {
+		return Probed{}, err
+	}
+	return probed, nil
+}
+
+// BootProbed is Boot, then Probe, with nothing in between to wait for: the guest
+// reads what to try while its child still starts.
+func (c *GuestClient) BootProbed(ctx context.Context, boot GuestBoot, probe Probe) (Probed, error) {
+	var probed Probed
+	ready, done := false, make(chan struct{})
+	err := c.ask(ctx, "boot and probe the bottle", done, func(f Frame) error {
+		if !ready && f.Kind == KindReady {
+			ready = true
+			return nil
 		}
-		if err := f.Decode(&probed); err != nil {
+		if !ready {
+			return fmt.Errorf("%w: %v frame while it boots", ErrProtocol, f.Kind)
+		}
+		return probed.take(f, done)
+	}, func() error {
+		if err := c.conn.WriteJSON(KindGuestBoot, boot); err != nil {
 			return err
 		}
-		if probed, err = probed.bounded(); err == nil {
-			close(done)
-		}
-		return err
+		return c.conn.WriteJSON(KindProbe, probe)
 	})
 	if err != nil {
 		return Probed{}, err
 	}
 	return probed, nil
+}
+
+// take reads the one answer to a probe, and closes done.
+func (p *Probed) take(f Frame, done chan struct{}) (err error) {
+	if f.Kind != KindProbed || isClosed(done) {
+		return fmt.Errorf("%w: %v frame while it probes", ErrProtocol, f.Kind)
+	}
+	if err := f.Decode(p); err != nil {
+		return err
+	}
+	if *p, err = p.bounded(); err == nil {
+		close(done)
+	}
+	return err
 }
 
 // Said is what the guest said that ended the stream, a *RemoteError, or nil.

@@ -6,9 +6,6 @@ import (
 	"context"
 	"os"
 	"slices"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
@@ -85,31 +82,14 @@ func (c *canary) close() {
 	}
 }
 
-// prove shows that the bottle is closed. Any door that is open is an error,
-// which undoes the launch.
-func (l *launch) prove(ctx context.Context, b *instance, c *canary) error {
+// prove shows that the bottle is closed, by what was found. Any door that is
+// open is an error, which undoes the launch.
+func (l *launch) prove(ctx context.Context, b *instance, c *canary, inside, gateway wire.Probed) error {
 	defer failpoint.Span("native.prove")()
-	began := time.Now()
-	var inside, gateway wire.Probed
-	group, together := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		inside, err = b.guest.Probe(together, c.request)
-		return err
-	})
-	group.Go(func() (err error) {
-		gateway, err = b.gateway.Probe(together, wire.GatewayProbe{
-			Deadline: probe.Deadline, UID: l.plan.Spec.UID, Kernel: gatewayKernel(), Skip: gatewayUnprobed,
-			Files: l.personsFiles(),
-		})
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return err
-	}
 	l.Verdict.Add(c.control, c.hosts.Overheard(false))
 	l.Verdict.Add(inside.Findings...)
 	l.Verdict.Add(gateway.Findings...)
-	l.Verdict.Took = time.Since(began)
+	l.Verdict.Took = max(inside.Took, gateway.Took)
 	if err := l.Verdict.Err(); err != nil {
 		return err
 	}

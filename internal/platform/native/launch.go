@@ -19,6 +19,7 @@ import (
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/platform"
+	"claude-bottle/internal/probe"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/shares"
 	"claude-bottle/internal/supervise"
@@ -197,8 +198,8 @@ func (l *launch) written() []supervise.Content {
 
 // boot starts the rest, hands the gateway its boot frame, copies the work while
 // the bottle is made around its directory, and then hands the guest its boot
-// frame: nothing but our own program runs inside before. Last it proves that the
-// bottle is closed.
+// frame, and what to try: nothing but our own program runs inside before. Last it
+// proves that the bottle is closed.
 func (l *launch) boot(ctx context.Context, program string, secrets environ.Secrets) (*instance, error) {
 	part := l.plan.Native
 	at := paths{
@@ -226,23 +227,27 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		return nil, err
 	}
 	b := l.instance()
+	var host *canary
+	var inside, gateway wire.Probed
 	group, together := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.bootGateway(together, b, secrets) })
-	group.Go(func() error {
+	group.Go(func() (err error) {
+		gateway, err = l.bootGateway(together, b, secrets)
+		return err
+	})
+	group.Go(func() (err error) {
+		if host, err = l.openCanary(together); err != nil {
+			return err
+		}
 		if err := l.stageWork(together); err != nil {
 			return err
 		}
-		return l.bootGuest(together, b, secrets)
-	})
-	var host *canary
-	group.Go(func() (err error) {
-		host, err = l.openCanary(ctx)
+		inside, err = l.bootGuest(together, b, secrets, host.request)
 		return err
 	})
 	err = group.Wait()
 	defer host.close()
 	if err == nil {
-		err = l.prove(ctx, b, host)
+		err = l.prove(ctx, b, host, inside, gateway)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, l.parts.said())
@@ -251,35 +256,44 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 	return b, nil
 }
 
-func (l *launch) bootGateway(ctx context.Context, b *instance, secrets environ.Secrets) error {
+// bootGateway returns what the gateway found of itself.
+func (l *launch) bootGateway(ctx context.Context, b *instance, secrets environ.Secrets) (wire.Probed, error) {
 	defer failpoint.Span("native.gateway-boot")()
 	part := l.plan.Native
 	b.gateway.Turn = secrets.Turn
 	b.gateway.Renewed = func(r wire.Renewed) { secrets.Renewed(r.Name, r.Login) }
-	return b.gateway.Boot(ctx, wire.GatewayBoot{
+	err := b.gateway.Boot(ctx, wire.GatewayBoot{
 		Run: string(l.Run.ID()), Policy: l.plan.Spec.Egress, Address: part.Address, Ports: part.Ports,
 		Record: l.Run.Path(bottle.RecordDir, recordFile), Attached: true, Word: l.word,
 		ControlUID: os.Getuid(), OnHost: true,
 		CA: l.inspection.CA, SystemRoots: l.inspection.SystemRoots, Secrets: secrets.Brokered(),
 		Watch: l.watched,
 	})
+	if err != nil {
+		return wire.Probed{}, err
+	}
+	return b.gateway.Probe(ctx, wire.GatewayProbe{
+		Deadline: probe.Deadline, UID: l.plan.Spec.UID, Kernel: gatewayKernel(), Skip: gatewayUnprobed,
+		Files: l.personsFiles(),
+	})
 }
 
 // recordFile is the record, in its directory.
 const recordFile = "egress.jsonl"
 
-func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Secrets) error {
+// bootGuest returns what was found inside.
+func (l *launch) bootGuest(ctx context.Context, b *instance, secrets environ.Secrets, request wire.Probe) (wire.Probed, error) {
 	defer failpoint.Span("native.guest-boot")()
 	part := l.plan.Native
 	proxy := netip.AddrPortFrom(part.Address, uint16(part.Ports.Proxy)) //nolint:gosec // G115: a port
 	base := append([]string{"PATH=" + part.Path}, part.Env...)
 	own, err := shares.Own()
 	if err != nil {
-		return err
+		return wire.Probed{}, err
 	}
-	return b.guest.Boot(ctx, wire.GuestBoot{
+	return b.guest.BootProbed(ctx, wire.GuestBoot{
 		Run: string(l.Run.ID()), Env: platform.Environment(l.plan.Spec, base, secrets.Placeholders(), proxy), Secrets: secrets.Env(),
 		DialUID: -1, Listener: true, Attached: true, Nonce: l.nonce, NoncePath: insideNonce, Probe: true,
 		Shares: own,
-	})
+	}, request)
 }
