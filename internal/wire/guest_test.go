@@ -200,6 +200,46 @@ func TestBootWaitsForReady(t *testing.T) {
 	}
 }
 
+// TestBootProbed: both frames are there before the guest answers, and it answers
+// in order, once.
+func TestBootProbed(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers []Kind
+		want    error
+	}{
+		"in order":         {[]Kind{KindReady, KindProbed}, nil},
+		"probed before":    {[]Kind{KindProbed, KindReady}, ErrProtocol},
+		"ready twice":      {[]Kind{KindReady, KindReady}, ErrProtocol},
+		"another frame":    {[]Kind{KindReady, KindExit}, ErrProtocol},
+		"end before ready": {nil, ErrEnded},
+		"end after ready":  {[]Kind{KindReady}, ErrEnded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := hostile(t, func(conn *Conn, _ <-chan struct{}) {
+				for _, kind := range []Kind{KindGuestBoot, KindProbe} {
+					if f, err := conn.Read(); err != nil || f.Kind != kind {
+						t.Errorf("%v frame, %v, want %v", f.Kind, err, kind)
+					}
+				}
+				for _, kind := range test.answers {
+					payload := []byte(`{"findings":[{"kind":"call","detail":"\u001b"}],"took":7}`)
+					if kind == KindReady {
+						payload = nil
+					}
+					_ = conn.Write(kind, payload)
+				}
+			})
+			probed, err := client.BootProbed(t.Context(), GuestBoot{}, Probe{})
+			if !errors.Is(err, test.want) {
+				t.Fatalf("%v, want %v", err, test.want)
+			}
+			if err == nil && (probed.Took != 7 || len(probed.Findings) != 1 || strings.Contains(probed.Findings[0].Detail, "\x1b")) {
+				t.Errorf("probed %+v", probed)
+			}
+		})
+	}
+}
+
 func TestInputKeepsWhatComesLate(t *testing.T) {
 	read, write := io.Pipe()
 	in := NewInput(read)
