@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 
+	"claude-bottle/internal/policy"
 	"claude-bottle/internal/provision"
 )
 
@@ -83,5 +84,5 @@ func withoutUser(raw string) string {
 	if err != nil || u.Host == "" {
 		return "(set)"
 	}
-	return u.Scheme + "://" + u.Host
+	return u.Scheme + "://" + policy.Spelled(u.Host)
 }

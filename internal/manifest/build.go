@@ -79,9 +79,9 @@ func (l *loader) mounts(list *node) []string {
 
 func (l *loader) egress(bottle string, n *node) Egress {
 	egress := Egress{
-		Allowlist: distinct(n.get("allowlist").words()),
+		Allowlist: hosts(n.get("allowlist")),
 		Proxy:     n.get("proxy").word(),
-		NoProxy:   distinct(n.get("no_proxy").words()),
+		NoProxy:   hosts(n.get("no_proxy")),
 		Presets:   distinct(n.get("presets").words()),
 		Inspect:   choice(n.get("inspect")),
 		Unlisted:  n.get("unlisted").word(),
@@ -173,6 +173,15 @@ func (l *loader) problem(n *node, message string) {
 
 func (l *loader) warn(n *node, message string) {
 	l.warnings = append(l.warnings, Problem{At: n.position(), Message: message})
+}
+
+// hosts are those of a list, spelled so that a person sees which are meant.
+func hosts(n *node) []string {
+	words := n.words()
+	for i, word := range words {
+		words[i] = policy.Spelled(word)
+	}
+	return distinct(words)
 }
 
 // distinct drops repetitions and keeps the order.

@@ -34,7 +34,7 @@ func (d *differ) walk(path string, keys []string, home, project *node) {
 			home = nil
 		}
 		for _, e := range project.entries {
-			d.walk(join(path, e.key.text), append(slices.Clone(keys), e.key.text), home.get(e.key.text), e.value)
+			d.walk(joined(path, keys, e.key.text), append(slices.Clone(keys), e.key.text), home.get(e.key.text), e.value)
 		}
 	case project.kind == object:
 		if home == nil {
@@ -107,7 +107,7 @@ func (d *differ) show(keys []string, n *node) string {
 	case object:
 		var entries []string
 		for _, e := range n.entries {
-			entries = append(entries, shown(e.key.text)+": "+d.show(append(slices.Clone(keys), e.key.text), e.value))
+			entries = append(entries, shown(keys, e.key.text)+": "+d.show(append(slices.Clone(keys), e.key.text), e.value))
 		}
 		return "{" + strings.Join(entries, ", ") + "}"
 	default:
@@ -119,15 +119,15 @@ func (d *differ) showText(keys []string, n *node) string {
 	switch {
 	case below(keys, "bottles", "egress", "ca"):
 		if path, err := d.loader.resolvePath(n); err == nil {
-			return shown(path)
+			return shown(keys, path)
 		}
 	case below(keys, "bottles", "egress", "proxy"):
 		if u, err := url.Parse(n.text); err == nil {
-			return shown(u.Redacted())
+			return shown(keys, u.Redacted())
 		}
 		return "(not valid)"
 	}
-	return shown(n.text)
+	return shown(keys, n.text)
 }
 
 // below says whether keys lead to a field, or to something in it: the section,
@@ -140,14 +140,27 @@ func (d *differ) line(format string, args ...any) {
 	d.lines = append(d.lines, plain(fmt.Sprintf(format, args...)))
 }
 
-// shown quotes text, with everything that does not print escaped.
-func shown(s string) string {
+// shown quotes text, with everything that does not print escaped; of bottles, whose
+// hosts it may name, also what is beyond ASCII (TestLettersThatLookAlike).
+func shown(keys []string, s string) string {
 	const longest = 300
+	quoted := strconv.Quote
+	if keys[0] == "bottles" {
+		quoted = strconv.QuoteToASCII
+	}
 	runes := []rune(s)
 	if len(runes) <= longest {
-		return strconv.Quote(s)
+		return quoted(s)
 	}
-	return fmt.Sprintf("%s… (%d characters in all)", strconv.Quote(string(runes[:longest])), len(runes))
+	return fmt.Sprintf("%s… (%d characters in all)", quoted(string(runes[:longest])), len(runes))
+}
+
+// joined is join for a key below keys, which may be a host's name.
+func joined(path string, keys []string, key string) string {
+	if text := shown(keys, key); text != strconv.Quote(key) {
+		return path + "." + text
+	}
+	return join(path, key)
 }
 
 func set(words []string) map[string]bool {

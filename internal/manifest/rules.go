@@ -62,7 +62,7 @@ func ruleOf(n *node) policy.Rule {
 	port, _ := n.get("port").number()
 	budget, _ := parseSize(n.get("budget").word())
 	return policy.Rule{
-		Host: n.get("host").word(), Port: int(port), Methods: distinct(n.get("methods").words()), Paths: distinct(n.get("paths").words()),
+		Host: policy.Spelled(n.get("host").word()), Port: int(port), Methods: distinct(n.get("methods").words()), Paths: distinct(n.get("paths").words()),
 		Deny: n.get("deny").yes(), TCP: n.get("tcp").yes(), Inspect: choice(n.get("inspect")), Budget: budget, Scan: scanMode(n.get("scan")),
 	}
 }

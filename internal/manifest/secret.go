@@ -179,7 +179,7 @@ func parseSecret(e entry) (environ.Entry, error) {
 		return out, err
 	}
 	out.Use = &policy.Secret{
-		Name: e.key.text, Hosts: distinct(n.child("hosts").words()), Paths: distinct(n.child("paths").words()),
+		Name: e.key.text, Hosts: hosts(n.child("hosts")), Paths: distinct(n.child("paths").words()),
 		Header: n.child("header").word(), Query: n.child("query").word(),
 		OwnCredentials: n.child("own_credentials").yes(), Anonymous: n.child("anonymous").yes(),
 	}
