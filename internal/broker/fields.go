@@ -76,8 +76,16 @@ func (f *Fields) See(p []byte) error {
 	if f == nil {
 		return nil
 	}
-	for _, c := range p {
-		f.take(c)
+	for i := 0; i < len(p); i++ {
+		if f.quoted && !f.escaped && !f.atName() { // most of what is sent is in such strings
+			for i < len(p) && p[i] != '"' && p[i] != '\\' {
+				i++
+			}
+			if i == len(p) {
+				break
+			}
+		}
+		f.take(p[i])
 	}
 	if f.found == "" {
 		return nil
@@ -153,10 +161,13 @@ func (f *Fields) inString(c byte) {
 		f.quoted = false
 		return
 	}
-	if f.depth == 1 && !f.inValue {
+	if f.atName() {
 		f.keep(c)
 	}
 }
+
+// atName says whether a string is the name of one of the outermost members.
+func (f *Fields) atName() bool { return f.depth == 1 && !f.inValue }
 
 // inParts takes the lines of multipart bodies (RFC 7578) that name a field.
 func (f *Fields) inParts(c byte) {

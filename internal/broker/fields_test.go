@@ -58,3 +58,15 @@ func TestFields(t *testing.T) {
 		t.Error("Slack's token passes")
 	}
 }
+
+// BenchmarkFields is a body as agents send them: a text in JSON.
+func BenchmarkFields(b *testing.B) {
+	body := []byte(`{"messages": [{"content": "` + strings.Repeat(`func main() {\n\tfmt.Println(\"hello, world\")\n}\n`, 20_000) + `"}]}`)
+	by := broker(b, github())
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if err := by.Fields("api.github.com", 443, "application/json").See(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"go/build"
 	"math/rand/v2"
@@ -69,6 +70,16 @@ func BenchmarkBulk(b *testing.B)   { benchmark(b, bulk()) }
 // BenchmarkBase64 is bulk as a JSON body carries it.
 func BenchmarkBase64(b *testing.B) {
 	benchmark(b, base64.StdEncoding.AppendEncode(nil, bulk()))
+}
+
+// BenchmarkEscaped is source as a string of a JSON body, whose every line has
+// escapes.
+func BenchmarkEscaped(b *testing.B) {
+	text, err := json.Marshal(string(source(b)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmark(b, text)
 }
 
 func BenchmarkNew(b *testing.B) {

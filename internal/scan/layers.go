@@ -24,10 +24,10 @@ type layer struct {
 	short    seen
 	exact    seen
 	// Of the level above: whether it sees what comes, which it does from an
-	// escape on until no window can reach back to that one.
-	open bool
-	left int // bytes that are kept, until then
-	far  int // bytes, since then
+	// escape on until no form can reach back to that one.
+	open  bool
+	far   int // bytes since then
+	until int // bytes, when that is looked at
 	// waiting is how many of the last bytes it has not seen, since they may
 	// begin an escape.
 	waiting int

@@ -18,9 +18,8 @@ func (t *Stream) unescape(e *epoch, level int, w *work, done int, end bool) {
 		}
 		for i < next && l.open {
 			i += t.passOn(level, w, i, next)
-			if l.left <= 0 || l.far > t.s.span {
-				l.open = false
-				t.above(e, level, w, fresh, false)
+			if !l.open {
+				t.feed(e, level+1, w, fresh, false)
 			}
 		}
 		if i = next; i == len(have.bytes) {
@@ -39,7 +38,7 @@ func (t *Stream) unescape(e *epoch, level int, w *work, done int, end bool) {
 			if !l.open {
 				fresh = t.enter(level, w, i)
 			}
-			l.left, l.far = maxForm+maxEscape, 0
+			l.far, l.until = 0, lookEvery
 			t.undone(level, w, i, one)
 			i += one.length
 		}
@@ -108,18 +107,26 @@ func (t *Stream) undone(level int, w *work, i int, one escaped) {
 	}
 }
 
-// passOn puts bytes from i on on the next level as they are, as long as it is
-// to see any, and returns how many.
+// lookEvery is after how many bytes it is looked at whether the next level must
+// see more. To enter it anew costs as much as some that it need not see.
+const lookEvery = 128
+
+// passOn puts bytes from i on on the next level as they are, and returns how
+// many. It closes the level when no form can reach back to an escape.
 func (t *Stream) passOn(level int, w *work, i, to int) int {
-	l, have := &t.layers[level], &w.texts[level]
-	n := i
-	for n < to && l.left > 0 && l.far <= t.s.span {
-		l.left -= int(kept[have.bytes[n]] >> 7)
-		l.far++
-		n++
+	l, next := &t.layers[level], &w.texts[level+1]
+	n := min(to-i, l.until-l.far)
+	next.copy(&w.texts[level], i, i+n)
+	if l.far += n; l.far < l.until {
+		return n
 	}
-	w.texts[level+1].copy(have, i, n)
-	return n - i
+	l.until += lookEvery
+	far := 0
+	for _, c := range lastOf(next.bytes, l.far) {
+		far += int(kept[c] >> 7)
+	}
+	l.open = far < maxForm+maxEscape && l.far < t.s.span
+	return n
 }
 
 // above has the next level look at what it was given, and keep the end of it.
