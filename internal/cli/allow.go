@@ -37,9 +37,10 @@ RULE is one of
   [METHOD[,METHOD]] https://HOST/PATH     * is one part of a path, ** any
   tcp://HOST:PORT                         whatever is said
 
-With --manifest, and no RULE, the manifests of the working directory and of your
-home are read again, and what they say of the run's agent takes the place of what
-the bottle was started with. Connections that are allowed no longer are cut.`,
+With --manifest, and no RULE, the manifests of the directory in which the run was
+started and of your home are read again, and what they say of its agent takes the
+place of what the bottle was started with. Connections that are allowed no longer
+are cut.`,
 		Example: `  claude-bottle allow claude-bottle-reviewer docs.example.com --for 10m
   claude-bottle allow claude-bottle-reviewer 'GET,HEAD https://api.example.com/v1/**'`,
 		ValidArgsFunction: app.completeRefused,

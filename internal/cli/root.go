@@ -13,6 +13,7 @@ import (
 // newRoot builds the tree of commands. Cobra prints nothing by itself but
 // help that was asked for: errors go through exit.
 func newRoot(app *App) *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:           "claude-bottle",
 		Short:         "Run a coding agent in a disposable sandbox with one way out",
@@ -20,12 +21,16 @@ func newRoot(app *App) *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
+			switch {
+			case len(args) > 0:
+				return unknownCommand(cmd, args[0])
+			case version:
+				return runVersion(&versionOptions{App: app})
 			}
-			return unknownCommand(cmd, args[0])
+			return cmd.Help()
 		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version, as the command does")
 	root.SetIn(app.In)
 	root.SetOut(app.Out)
 	root.SetErr(app.Err)
