@@ -80,11 +80,7 @@ func TestWhereToLook(t *testing.T) {
 
 func document(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "docs", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return read(t, filepath.Join(root, "docs", name))
 }
 
 // sources is all code, that of the tests included.
