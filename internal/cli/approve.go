@@ -119,13 +119,7 @@ func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error 
 		select {
 		case q, ok := <-news:
 			if !ok {
-				if asking { // nobody listens for the answer
-					fmt.Fprintln(a.Err)
-				}
-				if ctx.Err() != nil { // the person leaves
-					return ctx.Err()
-				}
-				return errGatewayEnded
+				return a.abandon(ctx, asking)
 			}
 			if open = open.with(q, asking); asking && q.Over && q.ID == open[0].ID {
 				fmt.Fprintln(a.Err)
@@ -133,20 +127,37 @@ func (a *approver) answer(ctx context.Context, news <-chan wire.Question) error 
 			}
 		case got := <-lines:
 			asking = false
-			if got.err != nil { // the person leaves, in the middle of a line
-				fmt.Fprintln(a.Err)
-				return got.err
-			}
-			q := open[0]
-			open = open[1:]
-			if q.Over {
-				continue
-			}
-			if err := a.give(ctx, q.Question, got.line); err != nil {
+			if err := a.hear(ctx, open[0], got); err != nil {
 				return err
 			}
+			open = open[1:]
 		}
 	}
+}
+
+// abandon says why there are no more questions; in the middle of one nobody
+// listens for its answer.
+func (a *approver) abandon(ctx context.Context, asking bool) error {
+	if asking {
+		fmt.Fprintln(a.Err)
+	}
+	if ctx.Err() != nil { // the person leaves
+		return ctx.Err()
+	}
+	return errGatewayEnded
+}
+
+// hear takes what was typed as the answer to a question, unless somebody else
+// has answered it. Who leaves does so in the middle of a line.
+func (a *approver) hear(ctx context.Context, q pending, got answered) error {
+	switch {
+	case got.err != nil:
+		fmt.Fprintln(a.Err)
+		return got.err
+	case q.Over:
+		return nil
+	}
+	return a.give(ctx, q.Question, got.line)
 }
 
 // answered is a line that a person typed.
