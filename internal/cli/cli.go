@@ -90,6 +90,8 @@ type App struct {
 	input *term.Input
 	// progress is what is under way, on Err.
 	progress *term.Progress
+	// renewing says whether the login is being renewed; nil for never.
+	renewing func() bool
 	// raw is the terminal's mode while something inside has the terminal.
 	raw atomic.Pointer[term.Mode]
 }

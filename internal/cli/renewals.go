@@ -9,14 +9,12 @@ import (
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/keychain"
+	"claude-bottle/internal/wire"
 )
 
-const (
-	// turnWait is how long a run waits for another's renewal, and keepTime how
-	// long the keychain may take, for which nobody may be there to unlock it.
-	turnWait = 90 * time.Second
-	keepTime = 20 * time.Second
-)
+// turnWait is how long a run waits for another's renewal. The keychain may take
+// wire.KeepTime: nobody may be there to unlock it.
+const turnWait = 90 * time.Second
 
 // renewals keep the login of a run, which its gateway renews, where it was kept
 // before. The keychain is read before each, so that nothing is renewed that
@@ -27,6 +25,7 @@ type renewals struct {
 
 	mu      sync.Mutex // guards what follows, of this run's turn
 	release func()     // ends it
+	busy    bool       // it has the turn, or keeps what came of it
 	had     bool       // a login was kept that can be renewed
 }
 
@@ -39,6 +38,10 @@ func loginTurn(ctx context.Context, logins keychain.Logins) (release func(), err
 
 func (a *App) keeper(stateRoot string) environ.Keeper {
 	r := &renewals{App: a, logins: a.logins(stateRoot)}
+	a.renewing = r.underway
+	if r.logins.CutOff() {
+		a.note("warning: a launcher was killed while the login was renewed, which may be worth nothing now: if the agent is refused, log in again (claude-bottle login)")
+	}
 	return environ.Keeper{Turn: r.turn, Renewed: r.renewed}
 }
 
@@ -56,8 +59,18 @@ func (r *renewals) turn(ctx context.Context, _ string) (string, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release, r.had = release, login != ""
+	r.release, r.busy, r.had = release, true, login != ""
+	if r.had {
+		r.logins.Begin()
+	}
 	return login, nil
+}
+
+// underway says whether the run has the turn.
+func (r *renewals) underway() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy
 }
 
 // kept is the login that is kept, if that is one which can be renewed.
@@ -66,7 +79,7 @@ func (r *renewals) kept(ctx context.Context) (string, error) {
 	if err != nil || !found {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	ctx, cancel := context.WithTimeout(ctx, wire.KeepTime)
 	defer cancel()
 	text, err := r.logins.Read(ctx, kept)
 	if _, whole := broker.ParseLogin(text); !whole {
@@ -84,7 +97,13 @@ func (r *renewals) renewed(_, login string) {
 	if release == nil {
 		return
 	}
-	defer release()
+	defer func() {
+		r.logins.End()
+		release()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.busy = false
+	}()
 	if login == "" || !had { // of another kind, or none: a person did that meanwhile
 		return
 	}
@@ -101,7 +120,7 @@ func (r *renewals) keep(login string) error {
 	if err != nil || !found {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keepTime)
+	ctx, cancel := context.WithTimeout(context.Background(), wire.KeepTime)
 	defer cancel()
 	_, err = r.logins.Keep(ctx, kept.Name, login, kept.Place == keychain.InFile)
 	return err

@@ -116,3 +116,28 @@ func TestNothingIsRenewedThatCannotBeKept(t *testing.T) {
 		}
 	}
 }
+
+// TestCutOffRenewalIsTold once, to the next run, and not while one is under way.
+func TestCutOffRenewalIsTold(t *testing.T) {
+	one, _, logins, said := keepers(t, loginText(t, "first"))
+	app := &App{Streams: Streams{Err: said}, Env: Env{Lookup: func(string) (string, bool) { return "", false }}}
+	next := func() bool {
+		said.Reset()
+		app.keeper(logins.Dir)
+		return strings.Contains(said.String(), "log in again")
+	}
+	if _, err := one.Turn(t.Context(), "TOKEN"); err != nil {
+		t.Fatal(err)
+	}
+	if next() {
+		t.Error("told of one that is under way")
+	}
+	one.Renewed("TOKEN", loginText(t, "second"))
+	if next() {
+		t.Error("told of one that ended")
+	}
+	logins.Begin() // and the launcher was killed
+	if first, again := next(), next(); !first || again {
+		t.Errorf("told: %v, and again: %v", first, again)
+	}
+}

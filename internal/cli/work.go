@@ -22,6 +22,9 @@ func work(ctx context.Context, opts *startOptions, h *host, plan bottle.Plan, b 
 		if b, ok := b.(interface{ NoteExit(code int) }); ok {
 			b.NoteExit(codeOf(err))
 		}
+		if opts.renewing != nil && opts.renewing() { // which may take a while, and is waited for
+			opts.note("claude-bottle: waiting for the login to be renewed: who leaves now has to log in again")
+		}
 		closed := b.Close()
 		finish(opts, h, b.Run(), codeOf(err))
 		if plan.Spec.Canary {

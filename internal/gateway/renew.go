@@ -15,6 +15,7 @@ import (
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
+	"claude-bottle/internal/wire"
 )
 
 // A secret is renewed renewalLead before it expires. A failure is tried again
@@ -115,7 +116,7 @@ func (r *renewer) renew(ctx context.Context) error {
 	if err != nil {
 		return r.failed(p, err)
 	}
-	ctx, cancel := r.turns.grace(2 * r.limits.dial)
+	ctx, cancel := r.turns.grace(wire.RenewalTime)
 	defer cancel()
 	if kept, is := broker.ParseLogin(turn.Login); is && kept.Refresh != r.renewal.Token {
 		r.renewal.Token = kept.Refresh

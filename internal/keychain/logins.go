@@ -44,6 +44,8 @@ func (l Logins) FilePath() string { return filepath.Join(l.Dir, "secrets.json") 
 
 func (l Logins) notePath() string { return filepath.Join(l.Dir, "login.json") }
 
+func (l Logins) renewingPath() string { return filepath.Join(l.Dir, "login.renewing") }
+
 func (l Logins) file() *File { return OpenFile(l.FilePath()) }
 
 // Kept is the credential that is kept, if any.
@@ -88,6 +90,27 @@ func (l Logins) Turn(ctx context.Context) (release func(), err error) {
 		return nil, fmt.Errorf("wait for another that changes the login: %w", err)
 	}
 	return func() { _ = lock.Close() }, nil
+}
+
+// Begin notes, in a turn, that what is kept is about to become worth nothing, and
+// End that what came of it is kept. Between the two a launcher that is killed
+// loses the login, and CutOff tells the next.
+func (l Logins) Begin() { _ = os.WriteFile(l.renewingPath(), nil, 0o600) }
+
+// End takes back Begin.
+func (l Logins) End() { _ = os.Remove(l.renewingPath()) }
+
+// CutOff says, once, whether a turn that began never ended.
+func (l Logins) CutOff() bool {
+	if _, err := os.Lstat(l.renewingPath()); err != nil {
+		return false
+	}
+	lock := flock.New(l.notePath()+".lock", flock.SetPermissions(0o600))
+	if free, err := lock.TryLock(); err != nil || !free { // it is under way
+		return false
+	}
+	defer lock.Close()
+	return os.Remove(l.renewingPath()) == nil
 }
 
 // Keep keeps a credential in place of any other. Without a keychain, or where

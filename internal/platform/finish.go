@@ -8,8 +8,8 @@ import (
 )
 
 // finishPatience is how long a bottle that is closed waits for a renewal that
-// its gateway has begun.
-const finishPatience = 15 * time.Second
+// its gateway has begun: no shorter than that takes at most.
+const finishPatience = wire.RenewalTime + wire.KeepTime + 2*time.Second
 
 // Finish is the gateway's, for one that was launched here; else it is nil.
 func Finish(gateway *wire.GatewayClient) {

@@ -4,6 +4,15 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
+)
+
+// RenewalTime is how long a gateway that has its turn may take to renew a login,
+// and KeepTime how long it may then take to be kept. A bottle that is closed
+// meanwhile waits for both.
+const (
+	RenewalTime = 30 * time.Second
+	KeepTime    = 20 * time.Second
 )
 
 // turns is the launcher's side of renewals: one at a time, since a gateway has

@@ -83,7 +83,7 @@ func (p *person) agentSearched(t *testing.T, agent, platform string, secrets []s
 	if err := <-ended; err != nil {
 		t.Fatalf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
-	p.foundInside(t, strings.TrimPrefix(stdout.String(), "The tool says: "))
+	p.foundInside(t, secrets, strings.TrimPrefix(stdout.String(), "The tool says: "))
 	p.foundAfter(t, secrets, stdout.String()+stderr.String())
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
@@ -176,7 +176,7 @@ func inMemory(pid int, texts []string) map[int]bool {
 				break
 			}
 			at += int64(n)
-			rest := min(keep+n, 64) // longer than any text
+			rest := min(keep+n, longestForm)
 			copy(buffer, buffer[keep+n-rest:keep+n])
 			keep = rest
 		}

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"os"
 	"path/filepath"
@@ -121,7 +122,7 @@ func TestToolWritesIntoTheWork(t *testing.T) {
 
 // secretNowhere searches everything that the person's runs left on the host,
 // but for the file in which a login is kept.
-func (p *person) secretNowhere(secret string) {
+func (p *person) secretNowhere(secrets ...string) {
 	p.t.Helper()
 	err := filepath.WalkDir(p.state, func(path string, entry os.DirEntry, err error) error {
 		if os.IsNotExist(err) { // it is at work
@@ -131,8 +132,10 @@ func (p *person) secretNowhere(secret string) {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err == nil && strings.Contains(string(data), secret) {
-			p.t.Errorf("%s holds a part of the secret", path)
+		for i, secret := range secrets {
+			if err == nil && bytes.Contains(data, []byte(secret)) {
+				p.t.Errorf("%s holds a part of a secret (form %d)", path, i)
+			}
 		}
 		if os.IsNotExist(err) {
 			return nil

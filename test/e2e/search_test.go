@@ -8,18 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/moby/moby/client"
-
-	"claude-bottle/internal/wire"
 )
 
 // searchProgram searches a bottle from inside, as the agent can.
@@ -36,10 +30,12 @@ const seenByItself = "cmdline descriptor environ file memory"
 func (p *person) searching(t *testing.T, secrets []string) string {
 	t.Helper()
 	var needles strings.Builder
-	for _, part := range parts(secrets) {
-		backwards := []byte(part)
-		slices.Reverse(backwards)
-		fmt.Fprintln(&needles, hex.EncodeToString(backwards))
+	for _, form := range forms(secrets) {
+		text := []byte(form.text)
+		for i := range text {
+			text[i] = ^text[i]
+		}
+		fmt.Fprintln(&needles, form.mark+hex.EncodeToString(text))
 	}
 	for name, content := range map[string]string{"needles": needles.String(), "search.py": searchProgram} {
 		if err := os.WriteFile(filepath.Join(p.project, name), []byte(content), 0o644); err != nil { //nolint:gosec // G306: it is copied
@@ -95,7 +91,7 @@ func (p *person) searched(t *testing.T, secrets, args []string, script string) r
 	if err := cmd.Wait(); err != nil || !around {
 		t.Errorf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
-	p.foundInside(t, stdout.String())
+	p.foundInside(t, secrets, stdout.String())
 	p.foundAfter(t, secrets, stdout.String()+stderr.String())
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
@@ -103,23 +99,28 @@ func (p *person) searched(t *testing.T, secrets, args []string, script string) r
 // foundAfter searches what was printed, and what is left of the run.
 func (p *person) foundAfter(t *testing.T, secrets []string, printed string) {
 	t.Helper()
-	for i, part := range parts(secrets) {
-		if strings.Contains(printed, part) {
-			t.Errorf("secret %d was printed", i)
+	all := forms(secrets)
+	for _, form := range all {
+		if strings.Contains(printed, form.text) {
+			t.Errorf("%s was printed", form.what)
 		}
-		p.secretNowhere(part)
 	}
+	p.secretNowhere(texts(all)...)
 }
 
 // foundInside reads what the search inside said.
-func (p *person) foundInside(t *testing.T, said string) {
+func (p *person) foundInside(t *testing.T, secrets []string, said string) {
 	t.Helper()
 	seen := ""
 	for line := range strings.Lines(said) {
 		what, rest, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch what {
 		case "found":
-			t.Errorf("inside is %s", rest)
+			which, where, _ := strings.Cut(strings.TrimPrefix(rest, "text "), " ")
+			if i, err := strconv.Atoi(which); err == nil && i < len(forms(secrets)) {
+				which = forms(secrets)[i].what
+			}
+			t.Errorf("inside is %s %s", which, where)
 		case "seen":
 			seen = rest
 		case "searched":
@@ -136,6 +137,8 @@ func (p *person) foundInside(t *testing.T, said string) {
 // knows of its objects, and what every command says.
 func (p *person) searchAround(t *testing.T, secrets []string, launcher int) {
 	t.Helper()
+	began := time.Now()
+	defer func() { t.Logf("searched around it for %v", time.Since(began).Round(time.Second/10)) }()
 	run := filepath.Base(p.lastRun())
 	agent := p.agentOf(t, run)
 	said := map[string]string{}
@@ -149,25 +152,28 @@ func (p *person) searchAround(t *testing.T, secrets []string, launcher int) {
 		{"list", "active"},
 		{"start", agent, "--dry-run", "--format", "json"},
 		{"egress", run, "--format", "json"},
+		{"egress", run},
+		{"logs", run},
+		{"diff", run},
 		{"why", agent, "https://api.anthropic.com/v1/messages"},
 	} {
 		got := p.run(args...)
 		said[strings.Join(args, " ")] = got.stdout + got.stderr
 	}
+	said["the counters"] = p.counters(t, run)
 	if p.api != nil {
 		said["the engine"] = p.inspected(t)
-	} else {
-		said["the counters"] = p.counters(t)
 	}
-	for i, part := range parts(secrets) {
+	all := forms(secrets)
+	for _, form := range all {
 		for what, text := range said {
-			if strings.Contains(text, part) {
-				t.Errorf("%s says secret %d", what, i)
+			if strings.Contains(text, form.text) {
+				t.Errorf("%s says %s", what, form.what)
 			}
 		}
-		p.secretNowhere(part)
 	}
-	searchProcesses(t, parts(secrets), launcher)
+	p.secretNowhere(texts(all)...)
+	searchProcesses(t, all, launcher)
 }
 
 // agentOf is the agent of a run.
@@ -181,58 +187,10 @@ func (p *person) agentOf(t *testing.T, run string) string {
 	return shown.Agent
 }
 
-// counters are those that the gateway of a native bottle shows.
-func (p *person) counters(t *testing.T) string {
-	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", filepath.Join(p.lastRun(), "control.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	control := wire.NewControlClient(conn)
-	defer control.Close()
-	text, err := control.Counters(t.Context())
-	if err != nil || text == "" {
-		t.Errorf("%q, %v", text, err)
-	}
-	return text
-}
-
-// inspected is all that the engine says of the person's objects.
-func (p *person) inspected(t *testing.T) string {
-	t.Helper()
-	filters := client.Filters{}.Add("label", "claude-bottle.owner="+p.owner)
-	var all strings.Builder
-	add := func(raw []byte, err error) {
-		if err != nil {
-			t.Error(err)
-		}
-		all.Write(raw)
-	}
-	containers, err := p.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: filters})
-	if err != nil || len(containers.Items) < 2 {
-		t.Fatalf("%d containers, %v", len(containers.Items), err)
-	}
-	for _, c := range containers.Items {
-		got, err := p.api.ContainerInspect(t.Context(), c.ID, client.ContainerInspectOptions{})
-		add(got.Raw, err)
-		image, err := p.api.ImageInspect(t.Context(), c.ImageID)
-		if err != nil {
-			t.Error(err)
-		}
-		add(json.Marshal(image.InspectResponse))
-		history, err := p.api.ImageHistory(t.Context(), c.ImageID)
-		if err != nil {
-			t.Error(err)
-		}
-		add(json.Marshal(history.Items))
-	}
-	return all.String()
-}
-
 // searchProcesses looks at every process of the machine: the arguments of all,
 // the environment of all that are younger than the launcher, and descriptors
 // and memory of those of them that are no gateway.
-func searchProcesses(t *testing.T, parts []string, launcher int) {
+func searchProcesses(t *testing.T, all []form, launcher int) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		skipOrFail(t, "only root reads the memory of others")
@@ -241,12 +199,12 @@ func searchProcesses(t *testing.T, parts []string, launcher int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	since, searched := startedAt(launcher), 0
+	parts, since, searched := texts(all), startedAt(launcher), 0
 	for _, dir := range paths {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		reports := func(i int, where string) {
-			t.Errorf("the %s of %d hold secret %d: %q", where, pid, i, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+			t.Errorf("the %s of %d hold %s: %q", where, pid, all[i].what, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
 		}
 		inAny(line, parts, func(i int) { reports(i, "arguments") })
 		if began := startedAt(pid); pid == launcher || began == 0 || began < since {

@@ -79,9 +79,7 @@ func TestSetUps(t *testing.T) {
 			if len(refused) > 0 || len(served) == 0 {
 				t.Errorf("served %v, and refused %q", served, refused)
 			}
-			for _, part := range parts(a.Secrets()) {
-				p.secretNowhere(part)
-			}
+			p.secretNowhere(texts(forms(a.Secrets()))...)
 		})
 	}
 }

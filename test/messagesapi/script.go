@@ -18,6 +18,11 @@ type Tool struct {
 	Input map[string]any
 }
 
+// toolTime is how long a command may take, in milliseconds: the most that the
+// agent's tool gives one, since by itself it moves what takes longer than two
+// minutes aside and goes on.
+const toolTime = 600_000
+
 // Script answers by what the person said last:
 //
 //	write PATH TEXT…   the agent's tool Write makes that file
@@ -40,7 +45,7 @@ func Script(c Conversation) Answer {
 	case verb == "run" && slices.Contains(c.Tools, "Bash"):
 		return Answer{
 			Text: "I run that.",
-			Tool: &Tool{Name: "Bash", Input: map[string]any{"command": rest, "description": "Run what was asked"}},
+			Tool: &Tool{Name: "Bash", Input: map[string]any{"command": rest, "description": "Run what was asked", "timeout": toolTime}},
 		}
 	}
 	return Answer{Text: fmt.Sprintf("Hello from the local Messages API. You said: %s", c.Text)}

@@ -2,9 +2,11 @@
 nowhere: environments, arguments, descriptors and memory of every process, the
 kernel's lists of keys, and every file that is not older than the bottle.
 
-The texts are in the file that is named first, each backwards, so that neither
-that file nor this program is found. One text of its own it puts everywhere,
-to see that it would see."""
+The texts are in the file that is named first, each with its bits turned over,
+so that neither that file nor this program is found. Those of lines that begin
+with two stars are looked for everywhere, with one in memory that can be written
+to and all but memory, without in all but memory. One text of its own it puts
+everywhere, to see that it would see."""
 
 import os
 import secrets
@@ -12,26 +14,34 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 BLOCK = 1 << 22
 LARGEST = 1 << 28  # bytes of a file
-texts = [bytes.fromhex(line.strip())[::-1] for line in open(sys.argv[1])]
+ZEROES = bytes(BLOCK)
+began = time.monotonic()
+lines = [line.strip() for line in open(sys.argv[1])]
+texts = [(i, bytes(255 - b for b in bytes.fromhex(line.lstrip("*")))) for i, line in enumerate(lines)]
+held = [(i, text) for i, text in texts if lines[i].startswith("*")]
+plain = [(i, text) for i, text in texts if lines[i].startswith("**")]
 since = float(sys.argv[2])
 own = secrets.token_hex(16).encode()
 seen = set()
 counts = {"processes": 0, "memory": 0, "files": 0, "unreadable": 0}
 
 
-def look(data, where):
+def look(data, where, what=texts):
     """Notes which texts are in data."""
-    for i, text in enumerate(texts):
+    if data == ZEROES[: len(data)]:
+        return
+    for i, text in what:
         if text in data:
             print("found: text", i, "in", where, flush=True)
     if own in data:
         seen.add(where.split()[0])
 
 
-def stream(file, size, where):
+def stream(file, size, where, what=texts):
     """Looks at up to size bytes, across the borders of blocks."""
     rest = b""
     while size > 0:
@@ -41,8 +51,8 @@ def stream(file, size, where):
             return
         if not data:
             return
-        look(rest + data, where)
-        rest, size = data[-64:], size - len(data)
+        look(rest + data, where, what)
+        rest, size = data[-128:], size - len(data)  # longer than any text
 
 
 def read(path, where):
@@ -70,7 +80,7 @@ def memory(pid):
                 mem.seek(start)
             except (OSError, ValueError, OverflowError):
                 continue
-            stream(mem, end - start, f"memory of {pid}")
+            stream(mem, end - start, f"memory of {pid}", held if "w" in mode else plain)
     counts["memory"] += 1
 
 
@@ -135,4 +145,4 @@ for path in ("/proc/keys", "/proc/key-users", "/proc/self/environ", "/proc/self/
 files()
 child.communicate()
 print("seen:", *sorted(seen))
-print("searched:", *(f"{n} {what}" for what, n in counts.items()), flush=True)
+print("searched:", *(f"{n} {what}" for what, n in counts.items()), f"{time.monotonic() - began:.1f} seconds", flush=True)
