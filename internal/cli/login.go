@@ -143,7 +143,7 @@ func (opts *loginOptions) credential(ctx context.Context, row harness.Harness) (
 }
 
 func (opts *loginOptions) paste(ctx context.Context) (string, error) {
-	secret, err := opts.prompt().Secret(ctx, "claude-bottle: token or API key")
+	secret, err := opts.prompt().Pasted(ctx, "claude-bottle: token or API key")
 	if err == nil && strings.TrimSpace(secret) == "" {
 		err = errors.New("nothing was entered")
 	}

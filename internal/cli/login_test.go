@@ -29,8 +29,14 @@ func (p place) stored(t *testing.T) string {
 // TestLoginInABottle: the harness's own login runs in a bottle that leaves no
 // trace, and what it prints is kept, unless the screen may have cut it.
 func TestLoginInABottle(t *testing.T) {
-	short, long := "short-token-0123456789", strings.Repeat("long-", 14)+"0123456789"
-	for name, code := range map[string]string{"read off the screen": short, "asked for": long} {
+	long := strings.Repeat("long-", 14) + "0123456789"
+	for name, test := range map[string]struct{ code, token string }{
+		"in a line":        {"short-token-0123456789", "short-token-0123456789"},
+		"in a long line":   {long, long},
+		"cut into lines":   {long[:63] + `\n  ` + long[63:], long},
+		"cut or not":       {long[:63] + `\nis the token`, ""},
+		"a text behind it": {"short-token-0123456789" + `\nis the token`, "short-token-0123456789"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, loginManifest)
 			p.env = append(p.env, "CLAUDE_BOTTLE_OAUTH_TOKEN=sk-ant-oat01-of-the-environment")
@@ -40,16 +46,17 @@ func TestLoginInABottle(t *testing.T) {
 			c.types("y\r")
 			c.expect("Open https://login.example/authorize?code=true")
 			c.expect("Paste the code: ")
-			c.types(code + "\r")
-			if code == long {
+			c.types(test.code + "\r")
+			if test.token == "" { // it is asked for, and pasted as it is copied from a screen
+				test.token = long
 				c.expect("the token could not be read off the screen")
 				c.expect("token or API key: ")
-				c.types("sk-ant-oat01-" + long + "\r")
+				c.types("sk-ant-oat01-" + long[:20] + "\r " + long[20:40] + " \n\r" + long[40:] + "\r")
 			}
 			c.expect("CLAUDE_BOTTLE_OAUTH_TOKEN is kept in")
 			c.expect("warning: CLAUDE_BOTTLE_OAUTH_TOKEN is set in your environment")
 			c.ends(0)
-			if got := p.stored(t); !strings.Contains(got, `"sk-ant-oat01-`+code+`"`) {
+			if got := p.stored(t); !strings.Contains(got, `"sk-ant-oat01-`+test.token+`"`) {
 				t.Errorf("stored: %s", got)
 			}
 			runs, err := filepath.Glob(filepath.Join(p.state, "claude-bottle", "runs", "[^.]*"))

@@ -47,7 +47,8 @@ func (opts *loginOptions) fromHarness(ctx context.Context, row harness.Harness) 
 		err = withClosing(err, closed)
 	}()
 	signals.enter(ctx, working)
-	heard := &screen{}
+	heard := &screen{said: make([]byte, 0, 2*screenSize)}
+	defer heard.wipe()
 	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace},
 		attachment{terminal: opts.terminals(), input: true, signals: signals.Harness, heard: heard})
 	if err == nil {
@@ -130,13 +131,18 @@ func (opts *loginOptions) withoutTokens(row harness.Harness) func(string) (strin
 }
 
 // screen keeps the last of what a program prints, to find its token there.
-type screen struct{ said []byte }
+type screen struct{ said []byte } // overwritten by wipe
+
+func (s *screen) wipe() { clear(s.said[:cap(s.said)]) }
 
 const screenSize = 256 << 10
 
 func (s *screen) Write(p []byte) (int, error) {
-	s.said = append(s.said, p...)
-	s.said = s.said[max(0, len(s.said)-screenSize):]
+	kept := p[max(0, len(p)-screenSize):]
+	if over := len(s.said) + len(kept) - cap(s.said); over > 0 { // the last screenSize bytes stay
+		s.said = s.said[:copy(s.said, s.said[max(over, len(s.said)-screenSize):])]
+	}
+	s.said = append(s.said, kept...)
 	return len(p), nil
 }
 
@@ -145,25 +151,48 @@ var unshown = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\^_])")
 })
 
-// token finds the last one that begins with prefix and that a line of cols
-// cells shows whole; one that may go on in the next line is none.
+// token finds the last one that begins with prefix. A screen of cols cells cuts
+// a long one into lines: what ends a line and goes on at the beginning of the next,
+// which holds nothing else, is one. Where more may belong to it than can be told it
+// is none.
 func (s *screen) token(prefix string, cols int) string {
 	text := unshown().ReplaceAllString(string(s.said), " ")
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
 	found := ""
-	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
-		for word := range strings.FieldsSeq(line) {
-			i := strings.Index(word, prefix)
-			if i < 0 || cols > 0 && len(strings.TrimRight(line, " ")) >= cols {
-				continue
-			}
-			end := strings.IndexFunc(word[i:], func(r rune) bool {
-				return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-			})
-			if end < 0 {
-				end = len(word) - i
-			}
-			found = word[i : i+end]
+	for i, line := range lines {
+		at := strings.LastIndex(line, prefix)
+		if at < 0 {
+			continue
+		}
+		found = tokenPart(line[at:])
+		if len(found) < len(line)-at { // something stands behind it
+			continue
+		}
+		last, rest := line, lines[i+1:]
+		for len(rest) > 0 && rest[0] != "" && tokenPart(rest[0]) == rest[0] {
+			last, rest = rest[0], rest[1:]
+			found += last
+		}
+		if len(rest) > 0 && rest[0] != "" && cols > 0 && len(last) >= cols-margin {
+			found = ""
 		}
 	}
 	return found
+}
+
+// margin is how far from the edge of a screen programs break their lines.
+const margin = 4
+
+// tokenPart is how much of text, from its beginning, a token may be.
+func tokenPart(text string) string {
+	end := strings.IndexFunc(text, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+	if end < 0 {
+		return text
+	}
+	return text[:end]
 }

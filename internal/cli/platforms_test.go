@@ -53,8 +53,8 @@ func (s signingIn) Prepare(ctx context.Context, spec bottle.Spec) (bottle.Plan, 
 	plan, err := s.Fake.Prepare(ctx, spec)
 	if slices.Equal(plan.Spec.Argv, []string{"claude", "setup-token"}) {
 		plan.Spec.Argv = []string{"sh", "-c", `printf 'Open https://login.example/authorize?code=true\n\nPaste the code: '
-read code
-printf '\033[32mYour token:\033[0m\n\n  \033[1msk-ant-oat01-%s\033[22m\n\nKeep it.\n' "$code"
+read -r code
+printf '\033[32mYour token:\033[0m\n\n  \033[1msk-ant-oat01-%b\033[22m\n\nKeep it.\n' "$code"
 test -z "$CLAUDE_CODE_OAUTH_TOKEN$CLAUDE_BOTTLE_API_KEY"`}
 	}
 	return plan, err

@@ -1,6 +1,7 @@
 package term
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,40 @@ const (
 // Secret asks for one line that is not shown. The message may come from a
 // manifest: it is escaped. The terminal's settings are back when it returns,
 // whatever ended it. Ctrl-C is ErrInterrupted; the end of input io.EOF.
-func (p *Prompt) Secret(ctx context.Context, message string) (_ string, err error) {
+func (p *Prompt) Secret(ctx context.Context, message string) (string, error) {
+	return p.secret(ctx, message, 0)
+}
+
+// pasteGap is how soon the next line of something that is pasted comes.
+const pasteGap = 100 * time.Millisecond
+
+// Pasted is Secret for a token, which may have been cut into lines where it was
+// copied from: what follows an end of line at once goes on with it, and no part
+// is left for the shell.
+func (p *Prompt) Pasted(ctx context.Context, message string) (string, error) {
+	return p.secret(ctx, message, pasteGap)
+}
+
+// goesOn says whether more of a paste comes behind the end of a line, and its
+// first byte.
+func (p *Prompt) goesOn(ctx context.Context, gap time.Duration) (next byte, goesOn bool) {
+	if gap == 0 {
+		return 0, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, gap)
+	defer cancel()
+	var b [1]byte
+	for {
+		if n, err := p.In.ReadContext(ctx, b[:]); err != nil || n == 0 {
+			return 0, false
+		}
+		if b[0] > ' ' {
+			return b[0], true
+		}
+	}
+}
+
+func (p *Prompt) secret(ctx context.Context, message string, gap time.Duration) (_ string, err error) {
 	if !IsTerminal(p.In) {
 		return "", ErrNoTerminal
 	}
@@ -122,9 +156,14 @@ func (p *Prompt) Secret(ctx context.Context, message string) (_ string, err erro
 		if _, err := p.In.ReadContext(ctx, b[:]); err != nil {
 			return "", err
 		}
+		if b[0] == '\r' || b[0] == '\n' {
+			next, goesOn := p.goesOn(ctx, gap)
+			if !goesOn {
+				return string(line), nil
+			}
+			line, b[0] = bytes.TrimRight(line, " \t"), next
+		}
 		switch {
-		case b[0] == '\r' || b[0] == '\n':
-			return string(line), nil
 		case b[0] == keyInterrupt:
 			return "", ErrInterrupted
 		case b[0] == keyEnd && len(line) == 0:

@@ -31,7 +31,7 @@ func forms(secrets []string) (all []form) {
 			switch {
 			case text == part:
 				mark = "**"
-			case what == "in hex", what == "in UTF-16", strings.HasPrefix(what, "in base64 at"): // as programs keep things
+			case what == "in UTF-16", strings.HasPrefix(what, "in base64 at"): // as programs keep things
 				mark = "*"
 			}
 			all = append(all, form{text, fmt.Sprintf("secret %d %s", i, what), mark})

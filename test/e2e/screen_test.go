@@ -15,7 +15,7 @@ import (
 
 // patience is how long a screen may take to show something. Under gVisor and
 // the race detector's load a start of Claude Code takes some seconds.
-const patience = 90 * time.Second
+const patience = 40 * time.Second
 
 // screen is a person's terminal with a program in it.
 type screen struct {

@@ -27,6 +27,18 @@ type Server struct {
 	mu       sync.Mutex // guards what follows
 	requests []Request
 	renewing Renewing
+	granting Granting
+}
+
+// Granting makes of the code that a person pasted a token, as [LoginName] does;
+// empty for a code that is not known.
+type Granting func(code string) (token string)
+
+// Grant has granting answer from now on; nil for nobody, as at first.
+func (s *Server) Grant(granting Granting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.granting = granting
 }
 
 // Renewing makes of a login's refresh token the next token and the next refresh
@@ -88,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// agent takes with it.
 		writeJSON(w, http.StatusOK, map[string]any{"input_tokens": len(body) / 4})
 	case "POST /v1/oauth/token":
-		s.renew(w, body)
+		s.token(w, body)
 	case "HEAD /", "HEAD /api/hello", "GET /api/hello":
 		writeJSON(w, http.StatusOK, map[string]any{"message": "hello"})
 	default:
@@ -97,26 +109,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// renew answers as the endpoint of [LoginName] does.
-func (s *Server) renew(w http.ResponseWriter, body []byte) {
+// token answers as the endpoint of [LoginName] does (RFC 6749, 4.1.3 and 6).
+func (s *Server) token(w http.ResponseWriter, body []byte) {
 	var asked struct {
 		Grant   string `json:"grant_type"`
 		Refresh string `json:"refresh_token"`
+		Code    string `json:"code"`
 	}
-	s.mu.Lock()
-	renewing := s.renewing
-	s.mu.Unlock()
-	err := json.Unmarshal(body, &asked)
-	if err != nil || asked.Grant != "refresh_token" || renewing == nil {
-		fail(w, http.StatusBadRequest, errors.New("messagesapi: nothing is renewed"))
+	if err := json.Unmarshal(body, &asked); err != nil {
+		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	token, next := renewing(asked.Refresh)
+	s.mu.Lock()
+	renewing, granting := s.renewing, s.granting
+	s.mu.Unlock()
+	given := map[string]any{"expires_in": 3600, "token_type": "Bearer", "scope": "user:inference"}
+	token, next := "", ""
+	switch {
+	case asked.Grant == "refresh_token" && renewing != nil:
+		token, next = renewing(asked.Refresh)
+	case asked.Grant == "authorization_code" && granting != nil:
+		token, next = granting(asked.Code), "sk-ant-ort01-unused"
+	}
 	if token == "" {
 		fail(w, http.StatusBadRequest, errors.New("messagesapi: invalid_grant"))
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "refresh_token": next, "expires_in": 3600, "token_type": "Bearer"})
+	given["access_token"], given["refresh_token"] = token, next
+	writeJSON(w, http.StatusOK, given)
 }
 
 func (s *Server) remember(r Request) {
