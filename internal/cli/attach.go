@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,30 @@ type attachment struct {
 	signals <-chan os.Signal
 	// heard gets what the process says on standard output too; nil for nobody.
 	heard io.Writer
+	// leave, if it is not nil, is called at Ctrl-C, which the process gets too.
+	leave func()
 }
+
+// leaving is an input in which Ctrl-C is looked for.
+type leaving struct {
+	*term.Input
+	leave func()
+}
+
+// ReadContext is the input's. A terminal that tells keys apart says Ctrl-C in a
+// sequence.
+func (l leaving) ReadContext(ctx context.Context, p []byte) (int, error) {
+	n, err := l.Input.ReadContext(ctx, p)
+	if bytes.IndexByte(p[:n], ctrlC) >= 0 || bytes.Contains(p[:n], []byte("\x1b[99;5u")) {
+		l.leave()
+	}
+	return n, err
+}
+
+// Read is ReadContext without an end.
+func (l leaving) Read(p []byte) (int, error) { return l.ReadContext(context.Background(), p) }
+
+const ctrlC = 0x03
 
 // attach runs one process in b to its end.
 func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at attachment) (exit wire.Exit, err error) {
@@ -38,6 +62,9 @@ func (a *App) attach(ctx context.Context, b bottle.Bottle, start wire.Start, at 
 	}
 	if at.input {
 		streams.Stdin = a.input
+	}
+	if at.input && at.leave != nil {
+		streams.Stdin = leaving{a.input, at.leave}
 	}
 	if at.terminal {
 		mode, err := term.Raw(a.In)

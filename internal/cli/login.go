@@ -143,11 +143,13 @@ func (opts *loginOptions) credential(ctx context.Context, row harness.Harness) (
 }
 
 func (opts *loginOptions) paste(ctx context.Context) (string, error) {
+	ctx, _, release := opts.catch(ctx) // a signal leaves no terminal that shows nothing
+	defer release()
 	secret, err := opts.prompt().Pasted(ctx, "claude-bottle: token or API key")
 	if err == nil && strings.TrimSpace(secret) == "" {
 		err = errors.New("nothing was entered")
 	}
-	return strings.TrimSpace(secret), withCode(exitUsage, err)
+	return strings.TrimSpace(secret), interrupted(ctx, withCode(exitUsage, err))
 }
 
 // maxCredential bounds what is read, in bytes.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,10 +48,13 @@ func (opts *loginOptions) fromHarness(ctx context.Context, row harness.Harness) 
 		err = withClosing(err, closed)
 	}()
 	signals.enter(ctx, working)
+	opts.note("claude-bottle: open the URL that is shown below, marked with the mouse: a bottle writes to no clipboard, so c copies nothing; Ctrl-C leaves")
+	// Claude Code's login takes no notice of Ctrl-C, and has nothing to lose.
+	leave := func() { signals.cancel(interruption{os.Interrupt}) }
 	heard := &screen{said: make([]byte, 0, 2*screenSize)}
 	defer heard.wipe()
 	exit, err := opts.attach(ctx, b, wire.Start{Argv: plan.Spec.Argv, Dir: plan.Spec.Workspace},
-		attachment{terminal: opts.terminals(), input: true, signals: signals.Harness, heard: heard})
+		attachment{terminal: opts.terminals(), input: true, signals: signals.Harness, heard: heard, leave: leave})
 	if err == nil {
 		err = exitOf(plan.Spec.Argv, exit)
 	}

@@ -15,7 +15,7 @@ import (
 
 // patience is how long a screen may take to show something. Under gVisor and
 // the race detector's load a start of Claude Code takes some seconds.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // screen is a person's terminal with a program in it.
 type screen struct {
@@ -115,6 +115,19 @@ func (s *screen) shows(want string) {
 			return
 		case <-deadline:
 			s.t.Fatalf("not shown in %v: %q. Shown:\n%s", patience, want, s.text())
+		}
+	}
+}
+
+// showsSoon waits for a moment until want was shown since something was typed last.
+func (s *screen) showsSoon(want string) {
+	for deadline := time.After(3 * time.Second); !strings.Contains(s.textFrom(s.typed), compact(want)); {
+		select {
+		case <-s.changed:
+		case <-s.ended:
+			return
+		case <-deadline:
+			return
 		}
 	}
 }
