@@ -69,12 +69,13 @@ func runExec(ctx context.Context, opts *execOptions) error {
 	}
 	ctx, signals, release := opts.catch(ctx)
 	defer release()
+	signals.enter(ctx, serving)
 	// The bottle is not closed: that would end it.
 	b, err := platform.Open(ctx, info.ID)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	signals.enter(ctx, working)
+	signals.enter(ctx, visiting)
 	exit, err := opts.attach(ctx, b, wire.Start{Argv: opts.Argv, Dir: opts.Dir}, attachment{
 		terminal: !opts.NoTerminal && opts.terminals(),
 		input:    true,

@@ -32,6 +32,9 @@ const (
 	// serving: nothing was made that would have to be removed. A signal ends it
 	// when what is under way is through, the next one at once.
 	serving
+	// visiting: a command runs in a bottle that another process launched. Signals
+	// are as while working, but nothing is to be removed.
+	visiting
 )
 
 // interruption is what ended a context because of a signal.
@@ -124,7 +127,10 @@ func (s *signals) handle(signal os.Signal) {
 	case s.stage == serving:
 		s.app.note("claude-bottle: left at once")
 		s.app.Exit(interruption{signal}.code())
-	case s.stage == working && first && signal == os.Interrupt:
+	case s.stage == visiting && (!first || signal != os.Interrupt):
+		s.stage = serving
+		s.cancel(interruption{signal})
+	case (s.stage == working || s.stage == visiting) && first && signal == os.Interrupt:
 		s.Harness <- signal // empty: only the first one of the stage comes here
 	case s.stage == working, (s.stage == launching || s.stage == asking) && first:
 		// From here on the run is being taken down, whoever notices first.

@@ -43,6 +43,10 @@ func TestSignalsByStage(t *testing.T) {
 		"a question is ended":     {asking, []sent{{later, syscall.SIGINT}}, syscall.SIGINT, 0, 0, ""},
 		"a server ends":           {serving, []sent{{later, syscall.SIGTERM}}, syscall.SIGTERM, 0, 0, ""},
 		"a server is left":        {serving, []sent{{later, syscall.SIGINT}, {later, syscall.SIGINT}}, syscall.SIGINT, 0, 130, "left at once\n"},
+		"a visitor's first":       {visiting, []sent{{later, syscall.SIGINT}}, 0, 1, 0, ""},
+		"a visitor leaves":        {visiting, []sent{{later, syscall.SIGINT}, {later, syscall.SIGINT}}, syscall.SIGINT, 1, 0, ""},
+		"a visitor is ended":      {visiting, []sent{{later, syscall.SIGTERM}}, syscall.SIGTERM, 0, 0, ""},
+		"a visitor is gone":       {visiting, []sent{{later, syscall.SIGTERM}, {later, syscall.SIGINT}}, syscall.SIGTERM, 0, 130, "left at once\n"},
 		"closing is left":         {closing, []sent{{later, syscall.SIGINT}, {later, syscall.SIGTERM}}, 0, 0, 143, "left at once"},
 	} {
 		t.Run(name, func(t *testing.T) {
