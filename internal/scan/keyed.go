@@ -199,10 +199,10 @@ func (e *epoch) look(number int, by lane, p []byte, end int, all []found) ([]fou
 	for end < by.n {
 		end += by.every
 	}
-	switch begin, key := end-by.n, &e.keys[number]; {
-	case by.n == smallWindow:
+	switch begin, key := end-by.n, &e.keys[number]; by.n {
+	case smallWindow:
 		return e.lookSmall(key, by.every, p, begin, all)
-	case by.n == largeWindow:
+	case largeWindow:
 		return e.lookLarge(key, by.every, p, begin, all)
 	default:
 		return e.lookOdd(number, by, p, begin, all)

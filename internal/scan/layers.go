@@ -67,7 +67,7 @@ func originOf(from, to int64) origin {
 // undid says whether the byte is there by what level did to an escape that the
 // lane would not have seen.
 func (o origin) undid(level int, squeezed bool) bool {
-	return int(o&originLevel) == level && !(squeezed && o&originSame != 0)
+	return int(o&originLevel) == level && (!squeezed || o&originSame == 0)
 }
 
 // begin and end are those of byte i in the stream.

@@ -198,6 +198,22 @@ func TestMixedEscapes(t *testing.T) {
 	}
 }
 
+// An escape is undone wherever what is behind it stops to matter.
+func TestEscapesAnywhere(t *testing.T) {
+	s := withSecret(t, "nbcdefgh/ijklmnop1")
+	for n := range 400 {
+		filler := strings.Repeat("x", n)
+		for _, text := range []string{
+			`nbcdefg%68/ijklmnop1` + filler + "% of it", filler + `nbcdefg%68/ijklmnop1 and%`,
+			filler + `\\nbcdefg%68/ijklmnop1`, filler + `\"nbcdefg\\u0068/ijklmnop1`,
+		} {
+			if found := all(s, text, strings.Repeat(" y", 300)); len(found) != 1 {
+				t.Fatalf("%q: %v", text, found)
+			}
+		}
+	}
+}
+
 func TestPieces(t *testing.T) {
 	s := withSecret(t, sample)
 	for name, pieces := range map[string][]string{

@@ -10,17 +10,14 @@ func (t *Stream) unescape(e *epoch, level int, w *work, done int, end bool) {
 	l.waiting = 0
 	fresh, exact := t.resume(level, w), t.s.keyed.exact
 	for i := from; i < len(have.bytes); {
-		next := len(have.bytes)
+		var next int
 		if exact {
 			next = nextEscape(have.bytes, i)
 		} else { // no form goes over a run's end
 			next = w.squeezed[level].nextEscape(have.bytes, i, done)
 		}
 		for i < next && l.open {
-			i += t.passOn(level, w, i, next)
-			if !l.open {
-				t.feed(e, level+1, w, fresh, false)
-			}
+			i += t.passOn(e, level, w, fresh, i, next)
 		}
 		if i = next; i == len(have.bytes) {
 			break
@@ -31,9 +28,11 @@ func (t *Stream) unescape(e *epoch, level int, w *work, done int, end bool) {
 			l.waiting = len(have.bytes) - i
 			i = len(have.bytes)
 		case one.length == 0 && l.open:
-			i += t.passOn(level, w, i, i+1)
-		case one.length == 0, !l.open && one.same && !exact:
+			i += t.passOn(e, level, w, fresh, i, i+1)
+		case one.length == 0:
 			i++
+		case !l.open && one.same && !exact && !begins(one.text[0]): // nothing changes by it
+			i += one.length
 		default:
 			if !l.open {
 				fresh = t.enter(level, w, i)
@@ -112,8 +111,9 @@ func (t *Stream) undone(level int, w *work, i int, one escaped) {
 const lookEvery = 128
 
 // passOn puts bytes from i on on the next level as they are, and returns how
-// many. It closes the level when no form can reach back to an escape.
-func (t *Stream) passOn(level int, w *work, i, to int) int {
+// many. When no form can reach back to an escape the level is closed: it looks
+// at what it was given, from fresh on, and sees no more.
+func (t *Stream) passOn(e *epoch, level int, w *work, fresh, i, to int) int {
 	l, next := &t.layers[level], &w.texts[level+1]
 	n := min(to-i, l.until-l.far)
 	next.copy(&w.texts[level], i, i+n)
@@ -125,7 +125,10 @@ func (t *Stream) passOn(level int, w *work, i, to int) int {
 	for _, c := range lastOf(next.bytes, l.far) {
 		far += int(kept[c] >> 7)
 	}
-	l.open = far < maxForm+maxEscape && l.far < t.s.span
+	if far >= maxForm+maxEscape || l.far >= t.s.span {
+		l.open = false
+		t.feed(e, level+1, w, fresh, false)
+	}
 	return n
 }
 
