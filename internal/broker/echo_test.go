@@ -54,9 +54,10 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// A server that answers in capitals tells a value of one case as well.
+// A server that answers in capitals tells a value of one case as well, and most
+// of one of both.
 func TestEchoInAnotherCase(t *testing.T) {
-	for _, value := range []string{"0123456789abcdef0123456789abcdef01234567", "KEY-ABCDEFGHIJ-0123456789"} {
+	for _, value := range []string{"0123456789abcdef0123456789abcdef01234567", "KEY-ABCDEFGHIJ-0123456789", "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"} {
 		s := github()
 		s.Pair = Pair{value, strings.Repeat("-", len(value))}
 		b := broker(t, s)

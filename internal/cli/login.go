@@ -53,6 +53,12 @@ CLAUDE_BOTTLE_OAUTH_TOKEN, then ANTHROPIC_API_KEY.`,
 			return runLogin(cmd.Context(), opts)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if strings.Contains(err.Error(), "--with-token") { // as gh has it
+			return usageError{err: err, command: cmd.CommandPath(), hint: "it is not needed: without a terminal the token is read from standard input"}
+		}
+		return flagError(cmd, err)
+	})
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.Paste, "paste", false, "ask for a token or key that you have")
 	flags.BoolVar(&opts.File, "file", false, "keep it in the file, also where there is a keychain")
