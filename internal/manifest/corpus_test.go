@@ -164,7 +164,7 @@ func TestSetUps(t *testing.T) {
 			t.Errorf("block %d: %d secrets, %v", i+1, brokered, m.Warnings)
 		}
 	}
-	if found != 6 {
+	if found != 7 {
 		t.Errorf("%d set-ups", found)
 	}
 }
