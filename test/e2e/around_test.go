@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -142,7 +143,7 @@ func (s *saying) events(result client.EventsResult) {
 		case event := <-result.Messages:
 			s.value(event, nil)
 		case err := <-result.Err:
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				s.t.Error(err)
 			}
 			return
