@@ -130,7 +130,7 @@ def pace(target, token=""):
         taken.append(time.monotonic() - times[-1])
         answered.release()
     taken = sorted(taken[1:])  # the first one opened the connection
-    print("%.1f median, %.1f at most" % (1000 * taken[len(taken) // 2], 1000 * taken[-1]))
+    print("%.1f at least, %.1f median" % (1000 * taken[0], 1000 * taken[len(taken) // 2]))
     channel.close()
 
 
