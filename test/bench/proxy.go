@@ -173,6 +173,31 @@ func (b *bench) startSquid(ctx context.Context, origin *traffic.Origin, inspect 
 		return nil, err
 	}
 	p := &proxy{name: "squid", address: address}
+	if p.roots, err = writeSquid(ctx, dir, address, origin, inspect); err != nil {
+		return nil, err
+	}
+	path := func(name string) string { return filepath.Join(dir, name) }
+	// Its master process would only watch over the one that works.
+	cmd := exec.CommandContext(ctx, "squid", "-N", "-n", "bench"+strings.TrimPrefix(filepath.Base(dir), "squid-"), "-f", path("squid.conf")) // its name is part of that of its shared memory
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w (apt-get install squid-openssl)", err)
+	}
+	p.stop = func() error {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Wait()                          // as it was told
+		return os.RemoveAll(dir)
+	}
+	if err := answers(ctx, address); err != nil {
+		said, _ := os.ReadFile(path("cache.log")) // empty where it did not come that far
+		return nil, errors.Join(fmt.Errorf("squid does not listen: %w\n%s", err, said), p.stop())
+	}
+	p.pids = []int{cmd.Process.Pid}
+	return p, nil
+}
+
+// writeSquid writes what squid is configured by, for the user that it runs as,
+// and returns the roots by which clients know it where it inspects.
+func writeSquid(ctx context.Context, dir, address string, origin *traffic.Origin, inspect bool) (roots []byte, err error) {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	certificate, key, err := traffic.Authority()
 	if err != nil {
@@ -197,7 +222,7 @@ tls_outgoing_options cafile=%s
 	if inspect {
 		config = strings.Replace(config, address, fmt.Sprintf("%s ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=4MB tls-cert=%s", address, path("ca.pem")), 1)
 		config += fmt.Sprintf("sslcrtd_program /usr/lib/squid/security_file_certgen -s %s -M 4MB\nsslcrtd_children 1\nssl_bump bump all\n", path("certificates"))
-		p.roots = certificate
+		roots = certificate
 	}
 	err = errors.Join(
 		os.WriteFile(path("squid.conf"), []byte(config), 0o600),
@@ -212,25 +237,7 @@ tls_outgoing_options cafile=%s
 			return nil, fmt.Errorf("make squid's store of certificates: %w", err)
 		}
 	}
-	if err := own(dir); err != nil {
-		return nil, err
-	}
-	// Its master process would only watch over the one that works.
-	cmd := exec.CommandContext(ctx, "squid", "-N", "-n", "bench"+strings.TrimPrefix(filepath.Base(dir), "squid-"), "-f", path("squid.conf")) // its name is part of that of its shared memory
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%w (apt-get install squid-openssl)", err)
-	}
-	p.stop = func() error {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		_ = cmd.Wait()                          // as it was told
-		return os.RemoveAll(dir)
-	}
-	if err := answers(ctx, address); err != nil {
-		said, _ := os.ReadFile(path("cache.log")) // empty where it did not come that far
-		return nil, errors.Join(fmt.Errorf("squid does not listen: %w\n%s", err, said), p.stop())
-	}
-	p.pids = []int{cmd.Process.Pid}
-	return p, nil
+	return roots, own(dir)
 }
 
 // own gives a directory to the user that squid's package makes: it does not
