@@ -195,12 +195,11 @@ func become(o Order) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up capabilities: %w", err)
 	}
-	// A table of descriptors of its own, as this thread's will be the process's:
+	// A table of descriptors of its own, since this thread's will be the process's:
 	// one that threads share grows past 64 no sooner than the kernel has waited for
-	// all of its processors (expand_files in fs/file.c), 10 ms on some that rest.
-	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
-		return fmt.Errorf("leave the other threads their descriptors: %w", err)
-	}
+	// all of its processors (expand_files in fs/file.c), which takes 10 ms when they
+	// rest. Where this is refused it is only waited for.
+	_ = unix.Unshare(unix.CLONE_FILES)
 	// Nothing goes on but the streams, the guest's socket, and what bubblewrap
 	// reads and closes.
 	if err := unix.CloseRange(guestListenerFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
