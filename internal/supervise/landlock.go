@@ -8,6 +8,7 @@ import (
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	landlocksys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
 // What a gateway reads of the host: how names are resolved, which authorities
@@ -16,9 +17,20 @@ var (
 	gatewayFiles = []string{"/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", "/dev/null"}
 	gatewayDirs  = []string{
 		"/etc/ssl/certs", "/etc/pki/tls", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates", "/usr/share/ca-certificates",
-		"/usr/local/share/ca-certificates", "/usr/share/zoneinfo", "/proc/self", "/proc/sys/net", "/proc/sys/kernel",
+		"/usr/local/share/ca-certificates", "/usr/share/zoneinfo",
 	}
+	gatewayProc = []string{"/proc/self", "/proc/sys/net", "/proc/sys/kernel"}
 )
+
+// pin opens directories of /proc for as long as the process lives. A rule is
+// bound to what the kernel has of a directory, and of /proc it drops that when
+// memory is short and makes it anew, without the rule: this process could then
+// not read its own status.
+func pin(dirs []string) {
+	for _, dir := range dirs {
+		_, _ = unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0) // one that is not there has no rule either
+	}
+}
 
 // confineTo leaves this process its record and what it needs to reach the
 // world, where the kernel has Landlock (5.13): whoever takes it over finds none
@@ -30,10 +42,12 @@ func confineTo(record string) error {
 	if err != nil {
 		resolver = "/etc/resolv.conf"
 	}
+	pin(gatewayProc)
 	err = landlock.V5.BestEffort().RestrictPaths(
 		landlock.RWDirs(record),
 		landlock.ROFiles(gatewayFiles...).IgnoreIfMissing(),
 		landlock.RODirs(gatewayDirs...).IgnoreIfMissing(),
+		landlock.RODirs(gatewayProc...).IgnoreIfMissing(),
 		landlock.ROFiles("/etc/resolv.conf").IgnoreIfMissing(),
 		resolverRule(filepath.Dir(resolver)),
 	)
