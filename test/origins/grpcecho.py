@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from concurrent import futures
 
 import grpc
@@ -135,6 +136,12 @@ def pace(target, token=""):
 
 
 if __name__ == "__main__":
-    {"serve": serve, "call": call, "pace": pace}[sys.argv[1]](*sys.argv[2:])
+    code = 1
+    try:
+        {"serve": serve, "call": call, "pace": pace}[sys.argv[1]](*sys.argv[2:])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush()
-    os._exit(0)  # threads of the library may linger
+    sys.stderr.flush()
+    os._exit(code)  # threads of the library may linger
