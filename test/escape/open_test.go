@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"claude-bottle/test/escape/attacks"
 )
@@ -79,6 +80,8 @@ func TestOpenDoorsAreSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(bounded(t, limit), program, "-json", "-targets")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // it says where it stands
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdin, cmd.Dir = bytes.NewReader(aim), home
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "HTTPS_PROXY=http://" + openAddress.String() + ":3128"}
 	leak, err := os.Open("/etc/passwd")
