@@ -16,8 +16,9 @@ import (
 
 // tally is a raw host that counts what it gets.
 type tally struct {
-	mu  sync.Mutex // guards got
-	got int
+	ended chan struct{} // told of each connection that has; nil for nobody
+	mu    sync.Mutex    // guards got
+	got   int
 }
 
 func (s *tally) total() int {
@@ -33,9 +34,13 @@ func (s *tally) serve(conn net.Conn) {
 		s.mu.Lock()
 		s.got += n
 		s.mu.Unlock()
-		if err != nil {
-			return
+		if err == nil {
+			continue
 		}
+		if s.ended != nil {
+			s.ended <- struct{}{}
+		}
+		return
 	}
 }
 
@@ -92,11 +97,12 @@ func TestBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
-			var origin tally
+			const clients = 4
+			origin := tally{ended: make(chan struct{}, clients)}
 			w.host("a.example", 99, listen(t, origin.serve))
 			f := start(t, w, tt)
 			var conns []net.Conn
-			for range 4 {
+			for range clients {
 				conn, code := f.overSOCKS(socksTo("a.example", 99))
 				if code != 0 {
 					t.Fatalf("code %d", code)
@@ -117,6 +123,9 @@ func TestBudget(t *testing.T) {
 				})
 			}
 			all.Wait()
+			for range clients {
+				<-origin.ended
+			}
 			f.eventually("the cut", func(e audit.Event) bool {
 				return e.Phase == audit.Close && e.Decision == audit.Denied && e.Rule == ruleBudget && strings.Contains(e.Reason, "100000 bytes")
 			})
