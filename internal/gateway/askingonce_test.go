@@ -198,3 +198,17 @@ func TestAskingOnAKeptConnection(t *testing.T) {
 		})
 	}
 }
+
+// A rule whose path reads like what marks an answer "once" is a rule as any other:
+// its requests go on, each of them.
+func TestOnceIsNoPath(t *testing.T) {
+	w := newWorld()
+	f := start(t, w, policy.Egress{Rules: []policy.Rule{{Host: "a.example", Paths: []string{"/a, once)/*"}, Source: "test"}}})
+	w.host("a.example", 80, originServer(t, echo))
+	for range 2 {
+		got := say(t, f.proxy, "GET http://a.example/a,%20once)/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Fatalf("%q", got)
+		}
+	}
+}

@@ -108,13 +108,13 @@ var takenOnce = &refusal{}
 // by one, and returns whether that is so; ok is false where another connection
 // has used it. Of an inspected tunnel the first request inside uses it.
 func (s *server) takeOnce(d policy.Decision) (once, ok bool) {
-	if !strings.Contains(d.Rule, onceMark+")") {
+	if !strings.HasSuffix(d.Rule, onceMark+")") { // elsewhere it may be a path's (TestOnceIsNoPath)
 		return false, true
 	}
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
 	for _, g := range s.live.grants {
-		if !g.once || !strings.Contains(d.Rule, "("+g.rule.Source+")") {
+		if !g.once || !strings.HasSuffix(d.Rule, "("+g.rule.Source+")") {
 			continue
 		}
 		if !d.Inspect {
