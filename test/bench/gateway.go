@@ -48,6 +48,15 @@ func contests() []contest {
 	}
 }
 
+// row is what the contest's rows begin with.
+func (c contest) row(clients int) string {
+	name := c.kind.Name
+	if c.inspect {
+		name = "inspected " + name
+	}
+	return fmt.Sprintf("gateway: %s, %d at once", name, clients)
+}
+
 // measureGateway sets the gateway beside squid, and beside nothing at all, on
 // loopback.
 func measureGateway(ctx context.Context, b *bench, _ string) (err error) {
@@ -60,6 +69,9 @@ func measureGateway(ctx context.Context, b *bench, _ string) (err error) {
 		if err := b.contend(ctx, origin, inspect); err != nil {
 			return err
 		}
+	}
+	if b.kinds != nil {
+		return nil
 	}
 	if err := b.signing(ctx, origin); err != nil {
 		return err
@@ -176,12 +188,15 @@ func (b *bench) contend(ctx context.Context, origin *traffic.Origin, inspect boo
 			continue
 		}
 		for _, clients := range c.crowds {
+			if b.kinds != nil && !b.kinds.MatchString(c.row(clients)) {
+				continue
+			}
 			if err := b.turns(ctx, origin, c, clients, ours, squid); err != nil {
 				return fmt.Errorf("%s, %d clients: %w", c.kind.Name, clients, err)
 			}
 		}
 	}
-	if inspect {
+	if inspect && b.kinds == nil {
 		return b.latency(ctx, origin, ours, squid)
 	}
 	return nil
@@ -206,11 +221,7 @@ func (b *bench) turns(ctx context.Context, origin *traffic.Origin, c contest, cl
 			}
 		}
 	}
-	name := c.kind.Name
-	if c.inspect {
-		name = "inspected " + name
-	}
-	name = fmt.Sprintf("gateway: %s, %d at once", name, clients)
+	name := c.row(clients)
 	rate := func(t turn) float64 { return t.rate }
 	cpu := func(t turn) float64 { return t.cpu }
 	unit, cost := "/s", "µs"

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ type options struct {
 	binary string
 	pairs  int
 	only   string
+	kinds  *regexp.Regexp // nil means all
 	format string
 	fleet  string
 	files  string
@@ -44,6 +46,10 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/claude-bottle", "the `program` to measure")
 	flag.IntVar(&o.pairs, "pairs", 10, "how many alternating rounds of ours and the peers'")
 	flag.StringVar(&o.only, "only", "", "measure these `groups` alone, separated by commas: "+strings.Join(groupNames(), ", "))
+	flag.Func("kinds", "of the gateway measure only the rates whose row matches this `expression`, such as 'tunnels, 256'", func(text string) (err error) {
+		o.kinds, err = regexp.Compile(text)
+		return err
+	})
 	flag.StringVar(&o.format, "format", "text", "text or json")
 	flag.StringVar(&o.fleet, "fleet", "1,8,32,64,100", "how many bottles at once, separated by `commas`")
 	flag.StringVar(&o.files, "files", "10000,100000", "how many files the trees to copy have, separated by `commas`")
