@@ -119,7 +119,7 @@ func (a *App) askTrust(ctx context.Context, store *manifest.TrustStore, project 
 }
 
 func (a *App) printChanges(project *manifest.ProjectFile) {
-	fmt.Fprintf(a.Err, "claude-bottle: %s came with the project. Beside your own manifest it would:\n", term.Escape(project.Path))
+	fmt.Fprintf(a.Err, "claude-bottle: %s came with the project. Beside your own manifest it:\n", term.Escape(project.Path))
 	for _, change := range project.Changes {
 		fmt.Fprintf(a.Err, "  - %s\n", term.Escape(change))
 	}
