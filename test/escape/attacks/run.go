@@ -62,6 +62,8 @@ func runOne(ctx context.Context, program string, a Attack, input []byte, within 
 	cmd := exec.CommandContext(ctx, program, "one", a.ID)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &errs
 	cmd.WaitDelay = time.Second
+	// Who is traced stands still at each signal: Go's runtime sends itself none.
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
 	if within {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

@@ -19,12 +19,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"claude-bottle/test/escape/attacks"
 )
+
+// An attack may ask to be traced, of the thread that makes it. Of any other than
+// the first one nobody who waits for the process would ever see the end: the
+// kernel keeps the process until its tracer has waited for that thread too.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil {
