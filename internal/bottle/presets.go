@@ -29,26 +29,37 @@ func presetRules(from manifest.Bottle, presets preset.Table) ([]policy.Rule, err
 	return rules, nil
 }
 
-// presetWarnings names the hosts of presets where anyone may publish. Nothing
-// can be sent to them in a body; but what is fetched may be anyone's, and a
-// name that is asked for can carry what the agent has read: a proxy of modules
-// asks whatever host the name says.
-func presetWarnings(names []string, presets preset.Table) []string {
+// presetWarnings says which hosts of presets an image says, and by which of its
+// files and variables, or why it was not asked: then bottles reach the hosts of
+// this machine's clients and no others, whatever the image turns out to say. It
+// names the hosts where anyone may publish. Nothing can be sent to them in a
+// body; but what is fetched may be anyone's, and a name that is asked for can
+// carry what the agent has read: a proxy of modules asks whatever host the name
+// says.
+func presetWarnings(names []string, presets preset.Table, unread string) []string {
 	var warnings []string
 	for _, name := range names {
-		var open, inImage []string
-		variables := ""
+		var open, sources []string
+		inImage := map[string][]string{} // by source
 		for _, host := range presets[name] {
 			if host.Open {
 				open = append(open, host.Host)
 			}
-			if host.Image != "" {
-				inImage, variables = append(inImage, host.Host), host.Image
+			if host.Image == "" {
+				continue
 			}
+			if inImage[host.Image] == nil {
+				sources = append(sources, host.Image)
+			}
+			inImage[host.Image] = append(inImage[host.Image], host.Host)
 		}
-		if len(inImage) > 0 {
+		for _, source := range sources {
 			warnings = append(warnings, fmt.Sprintf("egress: preset %s: %s is what the image says, by %s, whatever the clients"+
-				" on this machine are configured for", name, strings.Join(inImage, ", "), variables))
+				" on this machine are configured for", name, strings.Join(inImage[source], ", "), source))
+		}
+		if unread != "" && preset.OfImage(name) {
+			warnings = append(warnings, fmt.Sprintf("egress: preset %s: the hosts are those of the clients on this machine; what those in"+
+				" the image are configured for is not known: %s", name, unread))
 		}
 		if len(open) > 0 {
 			warnings = append(warnings, fmt.Sprintf("egress: preset %s: anyone's uploads may be handed out by %s:"+

@@ -129,7 +129,7 @@ func rulesPlan() Plan {
 		}, rules...),
 		Inspect: "auto", Unlisted: "ask", Budget: 200_000_000,
 	}
-	plan.Spec.Warnings = append(specWarnings(nil, plan.Spec.Egress), presetWarnings(from.Egress.Presets, presets)...)
+	plan.Spec.Warnings = append(specWarnings(nil, plan.Spec.Egress), presetWarnings(from.Egress.Presets, presets, "")...)
 	return plan
 }
 

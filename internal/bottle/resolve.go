@@ -32,6 +32,9 @@ type Input struct {
 	Host Host
 	// Presets are the hosts of those that the agent's bottle names.
 	Presets preset.Table
+	// Unread says why the image that the bottle comes from was not asked for them;
+	// empty where it was, or there is none.
+	Unread string
 	// Login is the name of the credential that `login` has kept; empty for
 	// none. It comes behind the launcher's environment.
 	Login string
@@ -113,7 +116,7 @@ func Resolve(in Input) (Spec, error) {
 		Once: in.Flags.Once != "", RemoteControl: in.Flags.RemoteControl,
 		Manifest: in.Manifest.Hash(),
 	}
-	spec.Warnings = warningsOf(in.Manifest, spec, row, token, presetWarnings(from.Egress.Presets, in.Presets))
+	spec.Warnings = warningsOf(in.Manifest, spec, row, token, presetWarnings(from.Egress.Presets, in.Presets, in.Unread))
 	return spec, nil
 }
 

@@ -289,7 +289,7 @@ func (x *examination) lookAtAgent(ctx context.Context, m *manifest.Manifest, nam
 	if host.Home, err = x.home(); err == nil {
 		host.UID, host.GID = bottle.Person(x.UID, x.GID, x.Lookup)
 		var presets preset.Table
-		if presets, err = x.presets(ctx, m, name, nil); err == nil {
+		if presets, _, err = x.presets(ctx, m, name, nil); err == nil {
 			_, err = bottle.Resolve(bottle.Input{Manifest: m, Agent: name, Lookup: x.Lookup, Host: host, Presets: presets})
 		}
 	}

@@ -23,8 +23,9 @@ func newInfo(app *App) *cobra.Command {
 		Use:   "info AGENT",
 		Short: "Show what an agent's bottle would be",
 		Long: `Show an agent as the manifest describes it: its program, its bottle, what that may
-reach and what is in its environment, by name. No platform is asked; start
---dry-run shows the whole plan of a launch.`,
+reach and what is in its environment, by name. A platform is asked only where an
+image of it says the hosts of presets; start --dry-run shows the whole plan of a
+launch.`,
 		Args:              argsNamed("an agent"),
 		ValidArgsFunction: app.completeAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +42,7 @@ func runInfo(ctx context.Context, opts *infoOptions) error {
 	if err != nil {
 		return err
 	}
-	spec, err := opts.specOf(ctx, m, opts.Agent, nil)
+	spec, err := opts.specOf(ctx, m, opts.Agent, opts.imagedFor(ctx, m, opts.Agent))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/manifest"
@@ -32,7 +33,7 @@ func (a *App) policyOf(ctx context.Context, agent string) (*policy.Policy, polic
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
-	spec, err := a.specOf(ctx, m, agent, nil)
+	spec, err := a.specOf(ctx, m, agent, a.imagedFor(ctx, m, agent))
 	if err != nil {
 		return nil, policy.Egress{}, err
 	}
@@ -40,7 +41,8 @@ func (a *App) policyOf(ctx context.Context, agent string) (*policy.Policy, polic
 	return compiled, spec.Egress, withCode(exitUsage, err)
 }
 
-// specOf resolves an agent to be looked at.
+// specOf resolves an agent to be looked at. on is the platform that may have an
+// image for its presets, or nil.
 func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string, on bottle.Platform) (bottle.Spec, error) {
 	home, err := a.home()
 	if err != nil {
@@ -48,7 +50,7 @@ func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string, on
 	}
 	host := bottle.Host{Home: home}
 	host.UID, host.GID = bottle.Person(a.UID, a.GID, a.Lookup)
-	presets, err := a.presets(ctx, m, agent, on)
+	presets, unread, err := a.presets(ctx, m, agent, on)
 	if err != nil {
 		return bottle.Spec{}, withCode(exitUsage, err)
 	}
@@ -57,48 +59,63 @@ func (a *App) specOf(ctx context.Context, m *manifest.Manifest, agent string, on
 		return bottle.Spec{}, err
 	}
 	spec, err := bottle.Resolve(bottle.Input{
-		Manifest: m, Agent: agent, Host: host, Presets: presets, Login: a.keptLogin(root),
+		Manifest: m, Agent: agent, Host: host, Presets: presets, Unread: unread, Login: a.keptLogin(root),
 		Lookup: a.Lookup, Look: true,
 	})
 	return spec, withCode(exitUsage, err)
 }
 
+// imagedFor is the platform that an agent would be launched on, where the image
+// that its bottle comes from can say the hosts of presets; else nil.
+func (a *App) imagedFor(ctx context.Context, m *manifest.Manifest, agent string) bottle.Platform {
+	_, from, err := m.Agent(agent)
+	if err != nil || !slices.ContainsFunc(from.Egress.Presets, preset.OfImage) {
+		return nil
+	}
+	h, err := a.host("")
+	if err == nil {
+		err = h.settle(ctx, a.Preferred)
+	}
+	if err != nil {
+		a.note("warning: no platform is ready, so that the hosts of presets are those of this machine's clients: %s", oneLine(err))
+		return nil
+	}
+	return h.platform
+}
+
 // presets looks up the presets that an agent's bottle names, on a platform that
 // may have an image, or nil. Where it names none, no client is asked; an agent
-// that there is not has none.
-func (a *App) presets(ctx context.Context, m *manifest.Manifest, agent string, on bottle.Platform) (preset.Table, error) {
+// that there is not has none. unread says why an image was not looked into.
+func (a *App) presets(
+	ctx context.Context, m *manifest.Manifest, agent string, on bottle.Platform,
+) (table preset.Table, unread string, err error) {
 	_, from, err := m.Agent(agent)
 	if err != nil || len(from.Egress.Presets) == 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	home, err := a.home()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	clients := preset.Clients{Home: home, Lookup: a.Lookup, Image: imageVariables(ctx, on)}
-	table, err := clients.Find(ctx, from.Egress.Presets)
-	if err != nil {
-		return nil, fmt.Errorf("bottle %s: egress: %w", from.Name, err)
+	clients := preset.Clients{Home: home, Lookup: a.Lookup}
+	if p, ok := on.(imaged); ok && slices.ContainsFunc(from.Egress.Presets, preset.OfImage) {
+		clients.Image, err = p.Image(ctx, from.Egress.Roots)
+		switch {
+		case err != nil:
+			unread = oneLine(err)
+		case clients.Image.ID == "":
+			unread = "it is not there yet"
+		}
 	}
-	return table, nil
+	if table, err = clients.Find(ctx, from.Egress.Presets); err != nil {
+		return nil, "", fmt.Errorf("bottle %s: egress: %w", from.Name, err)
+	}
+	return table, unread, nil
 }
 
-// imaged is a platform whose bottles come from an image, and that knows what
-// variables it sets if it is there already.
+// imaged is a platform whose bottles come from an image, which can say what the
+// package clients in it are configured for. The image of a launch depends on the
+// roots that it is built with.
 type imaged interface {
-	ImageVariables(ctx context.Context) (map[string]string, error)
-}
-
-// imageVariables are those of the image that bottles come from. An engine that
-// does not answer says so when the launch is prepared.
-func imageVariables(ctx context.Context, on bottle.Platform) map[string]string {
-	p, ok := on.(imaged)
-	if !ok {
-		return nil
-	}
-	variables, err := p.ImageVariables(ctx)
-	if err != nil {
-		return nil
-	}
-	return variables
+	Image(ctx context.Context, roots string) (preset.Image, error)
 }

@@ -204,13 +204,13 @@ func (opts *startOptions) resolve(
 	}
 	host := bottle.Host{Home: home, StateRoot: stateRoot}
 	host.UID, host.GID = bottle.Person(opts.UID, opts.GID, opts.Lookup)
-	presets, err := opts.presets(ctx, m, opts.Agent, h.platform)
+	presets, unread, err := opts.presets(ctx, m, opts.Agent, h.platform)
 	if err != nil {
 		return bottle.Spec{}, err
 	}
 	host.GitName, host.GitMail = identity()
 	return bottle.Resolve(bottle.Input{
-		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host, Presets: presets,
+		Manifest: m, Agent: opts.Agent, Flags: flags, Lookup: opts.Lookup, Host: host, Presets: presets, Unread: unread,
 		Login: opts.keptLogin(stateRoot), Ask: opts.canAsk(),
 	})
 }

@@ -196,7 +196,10 @@ func (opts *tryOptions) prepare(ctx context.Context) (*host, bottle.Spec, error)
 	if err := opts.requireTrust(ctx, m, opts.Trust); err != nil {
 		return nil, bottle.Spec{}, err
 	}
-	spec, err := opts.specOf(ctx, m, opts.Agent, nil)
+	if err := h.settle(ctx, opts.Preferred); err != nil {
+		return nil, bottle.Spec{}, withCode(exitLaunch, err)
+	}
+	spec, err := opts.specOf(ctx, m, opts.Agent, h.platform)
 	if err == nil && spec.Gateway == bottle.Pipelock {
 		err = withCode(exitUsage, hint.With(fmt.Errorf("the gateway of bottle %s is pipelock, and try attacks our own", spec.Bottle),
 			"claude-bottle try, without an agent, attacks a bottle of its own"))

@@ -39,16 +39,3 @@ func hostOf(text string) (Host, error) {
 	}
 	return Host{Host: name, Port: port, Open: true}, nil
 }
-
-// hostsOf are those of all URLs.
-func hostsOf(urls []string) ([]Host, error) {
-	var hosts []Host
-	for _, text := range urls {
-		host, err := hostOf(text)
-		if err != nil {
-			return nil, err
-		}
-		hosts = append(hosts, host)
-	}
-	return hosts, nil
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,19 +11,22 @@ import (
 	"claude-bottle/internal/hint"
 )
 
-// debian reads apt's sources, of both forms (man 5 sources.list).
-func (c Clients) debian(context.Context) ([]Host, error) {
+// debianSaid reads apt's sources, of both forms (man 5 sources.list).
+func (c Clients) debianSaid(ctx context.Context) ([]said, error) {
 	paths := []string{c.system("apt", "sources.list")}
-	for _, form := range []string{"*.list", "*.sources"} {
-		found, err := filepath.Glob(c.system("apt", "sources.list.d", form))
-		if err != nil {
-			return nil, err
-		}
-		paths = append(paths, found...)
+	parts := c.system("apt", "sources.list.d")
+	names, err := c.files().List(ctx, parts)
+	if err != nil {
+		return nil, err
 	}
-	var uris []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".list") || strings.HasSuffix(name, ".sources") {
+			paths = append(paths, filepath.Join(parts, name))
+		}
+	}
+	var all []said
 	for _, path := range paths {
-		text, err := read(path)
+		text, err := c.read(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -32,18 +34,31 @@ func (c Clients) debian(context.Context) ([]Host, error) {
 		if strings.HasSuffix(path, ".sources") {
 			parse = deb822
 		}
-		found, err := parse(text)
+		uris, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		uris = append(uris, found...)
+		found, err := c.aptHosts(ctx, uris, path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, found...)
 	}
-	hosts, err := c.aptHosts(uris)
-	if err == nil && len(hosts) == 0 {
+	return all, nil
+}
+
+// debian is the finder of its preset: there are no public hosts beside those
+// that apt knows.
+func (c Clients) debian(ctx context.Context) ([]Host, error) {
+	all, err := c.debianSaid(ctx)
+	if err == nil && len(all) == 0 {
 		err = hint.With(errors.New("no apt on this machine whose sources name a mirror"),
 			"list the mirror in egress.rules in place of the preset")
 	}
-	return hosts, err
+	if err != nil {
+		return nil, err
+	}
+	return configured("debian", all, true, false)
 }
 
 // oneLine reads lines "deb [ OPTIONS ] URI SUITE COMPONENT…".
@@ -115,44 +130,45 @@ func deb822(text string) ([]string, error) {
 	return all, nil
 }
 
-// aptHosts are the hosts of URIs. What lies on the machine itself needs none.
-func (c Clients) aptHosts(uris []string) ([]Host, error) {
-	var hosts []Host
+// aptHosts are the hosts of URIs that a file has. What lies on the machine itself
+// needs none.
+func (c Clients) aptHosts(ctx context.Context, uris []string, by string) ([]said, error) {
+	var all []said
 	for _, uri := range uris {
 		scheme, rest, _ := strings.Cut(uri, ":")
 		switch scheme {
 		case "file", "copy", "cdrom":
 			continue
 		case "mirror+file", "mirror+copy":
-			listed, err := c.mirrors(strings.TrimPrefix(rest, "//"))
+			listed, err := c.mirrors(ctx, strings.TrimPrefix(rest, "//"))
 			if err != nil {
 				return nil, err
 			}
-			hosts = append(hosts, listed...)
+			all = append(all, listed...)
 			continue
 		case "mirror+http", "mirror+https":
 			return nil, errors.New("a list of mirrors is on another host, and which mirrors it names is not known")
 		}
-		host, err := hostOf(uri)
+		one, err := say(uri, by, true)
 		if err != nil {
 			return nil, fmt.Errorf("a source: %w", err)
 		}
-		host.Open = false // of distributions; who publishes there is chosen
-		hosts = append(hosts, host)
+		one.Trusted = true // of distributions; who publishes there is chosen
+		all = append(all, one)
 	}
-	return hosts, nil
+	return all, nil
 }
 
 // mirrors reads a file of mirrors, a line each, the URI first (man 1
 // apt-transport-mirror).
-func (c Clients) mirrors(path string) ([]Host, error) {
+func (c Clients) mirrors(ctx context.Context, path string) ([]said, error) {
 	if !filepath.IsAbs(path) {
 		return nil, errors.New("a list of mirrors is not an absolute path")
 	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
+	text, found, err := c.files().Read(ctx, path)
+	if err == nil && !found {
+		err = fmt.Errorf("no such file: %.200q", path)
 	}
-	text, err := read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -165,5 +181,5 @@ func (c Clients) mirrors(path string) ([]Host, error) {
 			uris = append(uris, fields[0])
 		}
 	}
-	return c.aptHosts(uris)
+	return c.aptHosts(ctx, uris, path)
 }

@@ -4,42 +4,75 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
 
-// crates reads cargo's configuration in its home: source replacement and
+// cratesSaid reads cargo's configuration in its home: source replacement and
 // registries. Those of a project's .cargo directory are not read.
-func (c Clients) crates(context.Context) ([]Host, error) {
+func (c Clients) cratesSaid(ctx context.Context) ([]said, error) {
 	home, err := c.directory("CARGO_HOME", ".cargo")
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(home, "config") // wins where both are there
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	text, found, err := c.files().Read(ctx, path)
+	if err == nil && !found {
 		path += ".toml"
+		text, err = c.read(ctx, path)
 	}
-	text, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	tables, err := readCargo(text)
+	all, err := sayCargo(text, path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
+}
+
+func sayCargo(text, path string) ([]said, error) {
+	tables, err := readCargo(text)
+	if err != nil {
+		return nil, err
 	}
 	urls, err := cargoRegistries(tables)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	source, replaced, err := cargoSource(tables)
+	all, err := sayAll(cargoURLs(urls), path, false)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	if source != "" {
-		urls = append(urls, source)
+	source, replaces, err := cargoSource(tables)
+	if err != nil || source == "" {
+		if replaces {
+			all = append(all, said{By: path, Replaces: true})
+		}
+		return all, err
 	}
-	return configured("crates", cargoURLs(urls), replaced)
+	one, err := say(strings.TrimPrefix(source, "sparse+"), path, replaces)
+	return append(all, one), err
+}
+
+// cratesInside finds what an image sets for its cargo. Its variables name
+// further registries.
+func (c Clients) cratesInside(ctx context.Context) ([]said, error) {
+	all, err := c.cratesSaid(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range c.names {
+		if !strings.HasPrefix(name, "CARGO_REGISTRIES_") || !strings.HasSuffix(name, "_INDEX") {
+			continue
+		}
+		found, err := sayAll(cargoURLs(addresses(c.variable(name))), name, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // cargoSource follows the replacement of the public registry to where it ends.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +14,7 @@ import (
 	"claude-bottle/internal/hint"
 )
 
-// maxSaid bounds, in bytes, what a client says and how big a file of its
-// configuration may be.
+// maxSaid bounds, in bytes, what a client says.
 const maxSaid = 1 << 20
 
 // neutral is the working directory of a client that is asked: nobody's
@@ -83,29 +81,6 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, errors.New("too much")
 	}
 	return b.kept.Write(p)
-}
-
-// read reads a file of configuration. One that is not there is empty.
-func read(path string) (string, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxSaid+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxSaid {
-		return "", fmt.Errorf("%s is longer than %d KiB", path, maxSaid>>10)
-	}
-	return string(data), nil
 }
 
 // system is a path below /etc.

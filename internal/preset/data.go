@@ -4,7 +4,6 @@ import (
 	_ "embed" // the file below
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 )
 
@@ -46,27 +45,6 @@ func known(name string) ([]Host, error) {
 	var hosts []Host
 	for _, h := range presets[name].Hosts {
 		hosts = append(hosts, Host{Host: h.Host, Port: 443, Paths: h.Paths, Open: h.Open})
-	}
-	return hosts, nil
-}
-
-// configured are the hosts of the URLs that a client is configured for, and
-// those of the file unless the client replaced them. Who names the public
-// registry gets all that belongs to it.
-func configured(name string, urls []string, replaced bool) ([]Host, error) {
-	hosts, err := hostsOf(urls)
-	if err != nil {
-		return nil, err
-	}
-	public, err := known(name)
-	if err != nil {
-		return nil, err
-	}
-	isPublic := func(h Host) bool {
-		return slices.ContainsFunc(public, func(p Host) bool { return p.Host == h.Host && p.Port == h.Port })
-	}
-	if !replaced || slices.ContainsFunc(hosts, isPublic) {
-		hosts = append(slices.DeleteFunc(hosts, isPublic), public...)
 	}
 	return hosts, nil
 }

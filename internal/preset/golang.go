@@ -3,6 +3,8 @@ package preset
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
 	"strings"
 )
 
@@ -33,8 +35,62 @@ func (c Clients) golang(ctx context.Context) ([]Host, error) {
 	if url := databaseURL(strings.TrimSpace(database)); url != "" {
 		urls = append(urls, url)
 	}
-	return hostsOf(urls)
+	all, err := sayAll(urls, "go env", true)
+	if err != nil {
+		return nil, err
+	}
+	return configured("go", all, true, false)
 }
+
+// golangInside finds what an image sets for its go: by variables, else in the
+// files that GOENV names and go brings (go help environment). What go.env says
+// as it is shipped is nothing that anybody set.
+func (c Clients) golangInside(ctx context.Context) ([]said, error) {
+	paths := absolute(c.variable("GOENV"))
+	roots := absolute(c.variable("GOROOT"))
+	if len(roots) == 0 {
+		roots = []string{"/usr/local/go", "/usr/lib/go"}
+	}
+	for _, root := range roots {
+		paths = append(paths, path.Join(root, "go.env"))
+	}
+	proxy, database := setting{c.variable("GOPROXY"), "GOPROXY"}, setting{c.variable("GOSUMDB"), "GOSUMDB"}
+	for _, path := range paths {
+		text, err := c.read(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(text) {
+			switch name, value, _ := strings.Cut(strings.TrimSpace(line), "="); {
+			case name == "GOPROXY" && proxy.text == "" && value != shippedProxy:
+				proxy = setting{value, path}
+			case name == "GOSUMDB" && database.text == "" && value != shippedDatabase:
+				database = setting{value, path}
+			}
+		}
+	}
+	all, err := sayAll(addresses(proxy.text), proxy.by, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", proxy.by, err)
+	}
+	if url := databaseURL(database.text); url != "" {
+		one, err := say(url, database.by, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", database.by, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// What go.env says before anybody changes it.
+const (
+	shippedProxy    = "https://proxy.golang.org,direct"
+	shippedDatabase = "sum.golang.org"
+)
+
+// setting is a value of a client's, and the file or the variable that has it.
+type setting struct{ text, by string }
 
 // databaseURL is where the checksum database of GOSUMDB is: NAME, NAME+KEY or
 // NAME+KEY URL, where without a URL the name is where it is; see go help

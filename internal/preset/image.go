@@ -1,94 +1,150 @@
 package preset
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 )
 
-// fromImage are the hosts of a preset that variables of the image lead a client
-// to in the bottle, whatever the clients on the host are configured for, and the
-// variables that say so. Files of the image are not read, since that takes a
-// container. None of these names hosts that more are reached through, so the
-// checksum database that go asks beside its proxies stays the host's.
-func (c Clients) fromImage(name string) (urls, variables []string) {
-	switch name {
-	case "npm":
-		return c.imageURLs("NPM_CONFIG_REGISTRY", "npm_config_registry")
-	case "pypi":
-		return c.imageURLs("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX")
-	case "go":
-		urls, variables = c.imageURLs("GOPROXY")
-		if url := databaseURL(c.Image["GOSUMDB"]); url != "" {
-			urls, variables = append(urls, url), append(variables, "GOSUMDB")
-		}
-		return urls, variables
-	case "crates":
-		var names []string
-		for _, variable := range slices.Sorted(maps.Keys(c.Image)) {
-			if strings.HasPrefix(variable, "CARGO_REGISTRIES_") && strings.HasSuffix(variable, "_INDEX") {
-				names = append(names, variable)
-			}
-		}
-		urls, variables = c.imageURLs(names...)
-		return cargoURLs(urls), variables
-	}
-	return nil, nil
+// Image is what bottles come from, as far as the package clients in it are
+// configured by it. None of its programs is asked: they are the image's own.
+type Image struct {
+	// ID names the content; empty where there is no image, or none yet.
+	ID string
+	// Variables are those that it sets.
+	Variables map[string]string
+	// Hidden are directories that bottles have something else at: home, and the
+	// workspace.
+	Hidden []string
+	// Open begins to read files of the image, and what it returns ends that. It
+	// is called when Kept does not know the answer. Without it, files say
+	// nothing.
+	Open func(context.Context) (Files, func() error, error)
+	// Kept is the file where what was found in the image is kept; empty for
+	// nowhere.
+	Kept string
 }
 
-// imageURLs are the addresses in variables of the image, in the forms of all
-// clients: separated by space, commas or bars, with a name before them.
-func (c Clients) imageURLs(names ...string) (urls, variables []string) {
-	for _, name := range names {
-		said := false
-		for _, word := range strings.FieldsFunc(c.Image[name], func(r rune) bool { return strings.ContainsRune(" \t\n,|", r) }) {
-			if before, after, ok := strings.Cut(word, "="); ok && !strings.Contains(before, "://") {
-				word = after
-			}
-			if strings.Contains(word, "://") && !strings.HasPrefix(word, "file://") { // else direct, off
-				urls, said = append(urls, word), true
-			}
-		}
-		if said {
-			variables = append(variables, name)
-		}
+// inImage finds what an image says of one preset, in the files of its clients
+// and by variables.
+type inImage = func(Clients, context.Context) ([]said, error)
+
+// imageFinders are those of presets whose clients an image can configure.
+func imageFinders() map[string]inImage {
+	return map[string]inImage{
+		"npm": Clients.npmInside, "pypi": Clients.pypiInside, "go": Clients.golangInside,
+		"crates": Clients.cratesInside, "maven": Clients.mavenSaid, "debian": Clients.debianSaid,
 	}
-	return urls, variables
 }
 
-// adds says whether the hosts of the image's variables are beside those that
-// the clients on the host know, and not in their place.
-func adds(name string, variables []string) bool {
-	switch name {
-	case "crates": // they name further registries
-		return true
-	case "pypi":
-		return !slices.ContainsFunc([]string{"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"}, func(v string) bool {
-			return slices.Contains(variables, v)
-		})
-	case "go":
-		return !slices.Contains(variables, "GOPROXY")
-	}
-	return false
-}
+// OfImage says whether an image can say the hosts of a preset.
+func OfImage(name string) bool { return imageFinders()[name] != nil }
 
-// ofImage puts the hosts that the image says into the place of those on the
-// host, or beside them. search asks the clients on the host.
-func (c Clients) ofImage(name string, search func() ([]Host, error)) ([]Host, error) {
-	urls, variables := c.fromImage(name)
-	if len(urls) == 0 {
-		return search()
+// ask finds what the image says of the named presets: as it was kept, else by
+// reading it. What is not understood is an error, and is not kept.
+func (image Image) ask(ctx context.Context, names []string) (map[string][]said, error) {
+	if image.ID == "" {
+		return nil, nil
 	}
-	hosts, err := configured(name, urls, true)
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !OfImage(name) })
+	kept := image.recall()
+	missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, known := kept[name]; return known })
+	if len(missing) == 0 {
+		return kept, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found, err := image.read(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
-	for i := range hosts {
-		hosts[i].Image = strings.Join(variables, ", ")
+	maps.Copy(kept, found)
+	return kept, image.remember(kept)
+}
+
+// read reads what the image says of presets, one after the other.
+func (image Image) read(ctx context.Context, names []string) (_ map[string][]said, err error) {
+	files := Files(nowhere{})
+	if image.Open != nil {
+		opened, end, failed := image.Open(ctx)
+		if failed != nil {
+			return nil, fmt.Errorf("look for the registries of the clients in the image: %w", failed)
+		}
+		files = opened
+		defer func() { err = errors.Join(err, end()) }()
 	}
-	if !adds(name, variables) {
-		return hosts, nil
+	inside := Clients{
+		Lookup: func(name string) (string, bool) { value, ok := image.Variables[name]; return value, ok },
+		names:  slices.Sorted(maps.Keys(image.Variables)),
+		Home:   noHome, from: visible{files, append([]string{noHome}, image.Hidden...)},
+	}
+	found := map[string][]said{}
+	for _, name := range names {
+		if found[name], err = imageFinders()[name](inside, ctx); err != nil {
+			return nil, fmt.Errorf("preset %s: in the image: %w", name, err)
+		}
+	}
+	return found, nil
+}
+
+// noHome is the home of nobody. That of a bottle is the run's own, and not the
+// image's.
+const noHome = "/.claude-bottle/no-home"
+
+// nowhere has no files.
+type nowhere struct{}
+
+func (nowhere) Read(context.Context, string) (string, bool, error) { return "", false, nil }
+func (nowhere) List(context.Context, string) ([]string, error)     { return nil, nil }
+
+// ofImage puts the hosts that the image says into the place of those on the
+// host, or beside them, where it says more ones. search asks the clients on the
+// host.
+func ofImage(name string, inside []said, search func() ([]Host, error)) ([]Host, error) {
+	if len(inside) == 0 {
+		return search()
+	}
+	hosts, err := configured(name, inside, true, true)
+	if err != nil || replaced(inside) {
+		return hosts, err
 	}
 	others, err := search()
 	return append(others, hosts...), err
+}
+
+// addresses are those in a variable, or in a value of a file, in the forms of
+// all clients: separated by space, commas or bars, with a name before them.
+func addresses(text string) []string {
+	var urls []string
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n,|", r) }) {
+		if before, after, ok := strings.Cut(word, "="); ok && !strings.Contains(before, "://") {
+			word = after
+		}
+		if isRemote(word) {
+			urls = append(urls, word)
+		}
+	}
+	return urls
+}
+
+// sayVariables is what variables say that hold addresses.
+func (c Clients) sayVariables(replaces bool, names ...string) ([]said, error) {
+	var all []said
+	for _, name := range names {
+		found, err := sayAll(addresses(c.variable(name)), name, replaces)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// absolute are those of paths that are: what is relative lies in a project.
+func absolute(paths ...string) []string {
+	return slices.DeleteFunc(paths, func(p string) bool { return !path.IsAbs(p) })
 }

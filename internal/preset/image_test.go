@@ -45,17 +45,17 @@ func TestImageVariables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := person(t, "PATH", npm+":"+golang)
-			c.Image = test.image
+			c.Image = Image{ID: "sha256:1", Variables: test.image}
 			slices.Sort(test.want)
 			finds(t, c, test.preset, "", test.want...)
 		})
 	}
 	c := person(t, "PATH", npm)
-	c.Image = map[string]string{"npm_config_registry": "nonsense://x"}
+	c.Image = Image{ID: "sha256:1", Variables: map[string]string{"npm_config_registry": "nonsense://x"}}
 	finds(t, c, "npm", "http://")
-	c.Image = map[string]string{"NPM_CONFIG_REGISTRY": "https://a.image.example", "npm_config_registry": "https://b.image.example"}
+	c.Image.Variables = map[string]string{"NPM_CONFIG_REGISTRY": "https://a.image.example", "npm_config_registry": "https://b.image.example"}
 	table, err := c.Find(t.Context(), []string{"npm"})
-	if err != nil || len(table["npm"]) != 2 || table["npm"][0].Image != "NPM_CONFIG_REGISTRY, npm_config_registry" {
+	if err != nil || len(table["npm"]) != 2 || table["npm"][0].Image != "NPM_CONFIG_REGISTRY" || table["npm"][1].Image != "npm_config_registry" {
 		t.Errorf("%+v, %v", table, err)
 	}
 }

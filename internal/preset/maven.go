@@ -23,25 +23,22 @@ type mavenSettings struct {
 		Repositories []mavenRepository `xml:"repositories>repository"`
 		Plugins      []mavenRepository `xml:"pluginRepositories>pluginRepository"`
 	} `xml:"profiles>profile"`
+
+	path string
 }
 
 type mavenRepository struct {
 	URL string `xml:"url"`
 }
 
-// maven reads the settings of Maven's installation and the person's: mirrors,
-// and the repositories of profiles.
-func (c Clients) maven(context.Context) ([]Host, error) {
-	paths := []string{filepath.Join(c.Home, ".m2", "settings.xml")}
-	for _, name := range []string{"MAVEN_HOME", "M2_HOME"} {
-		if installed := c.variable(name); filepath.IsAbs(installed) {
-			paths = append(paths, filepath.Join(installed, "conf", "settings.xml"))
-		}
-	}
-	var mirrors, repositories []string
-	central, everything := false, false
-	for _, path := range paths {
-		settings, err := readMaven(path)
+// mavenSaid reads the settings of Maven's installation and the person's:
+// mirrors, and the repositories of profiles where not all is mirrored.
+func (c Clients) mavenSaid(ctx context.Context) ([]said, error) {
+	var all []said
+	var read []mavenSettings
+	everything := false
+	for _, path := range c.mavenFiles() {
+		settings, err := c.readMaven(ctx, path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -49,27 +46,64 @@ func (c Clients) maven(context.Context) ([]Host, error) {
 			if strings.TrimSpace(mirror.Blocked) == "true" {
 				continue
 			}
-			mirrors = append(mirrors, strings.TrimSpace(mirror.URL))
 			of := strings.FieldsFunc(mirror.Of, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
-			all := slices.Contains(of, "*") || slices.Contains(of, "external:*")
-			central = central || slices.Contains(of, "central") || all && !slices.Contains(of, "!central")
-			everything = everything || len(of) == 1 && of[0] == "*"
-		}
-		for _, profile := range settings.Profiles {
-			for _, repository := range slices.Concat(profile.Repositories, profile.Plugins) {
-				repositories = append(repositories, strings.TrimSpace(repository.URL))
+			most := slices.Contains(of, "*") || slices.Contains(of, "external:*")
+			central := slices.Contains(of, "central") || most && !slices.Contains(of, "!central")
+			one, err := say(strings.TrimSpace(mirror.URL), path, central)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
 			}
+			everything = everything || len(of) == 1 && of[0] == "*"
+			all = append(all, one)
 		}
+		settings.path = path
+		read = append(read, settings)
 	}
-	if !everything {
-		mirrors = append(mirrors, repositories...)
+	if everything {
+		return all, nil
 	}
-	return configured("maven", mirrors, central)
+	for _, settings := range read {
+		found, err := settings.repositories()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", settings.path, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
-func readMaven(path string) (mavenSettings, error) {
+// repositories are those of profiles.
+func (s mavenSettings) repositories() ([]said, error) {
+	var all []said
+	for _, profile := range s.Profiles {
+		for _, repository := range slices.Concat(profile.Repositories, profile.Plugins) {
+			one, err := say(strings.TrimSpace(repository.URL), s.path, false)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, one)
+		}
+	}
+	return all, nil
+}
+
+// mavenFiles are the person's and the installation's. In an image that is where
+// Debian and Maven's own images have it.
+func (c Clients) mavenFiles() []string {
+	paths := []string{filepath.Join(c.Home, ".m2", "settings.xml")}
+	installed := absolute(c.variable("MAVEN_HOME"), c.variable("M2_HOME"))
+	if len(installed) == 0 && c.from != nil {
+		installed = []string{"/usr/share/maven"}
+	}
+	for _, dir := range installed {
+		paths = append(paths, filepath.Join(dir, "conf", "settings.xml"))
+	}
+	return slices.Compact(paths)
+}
+
+func (c Clients) readMaven(ctx context.Context, path string) (mavenSettings, error) {
 	var settings mavenSettings
-	text, err := read(path)
+	text, err := c.read(ctx, path)
 	if err != nil || strings.TrimSpace(text) == "" {
 		return settings, err
 	}

@@ -6,6 +6,7 @@
 package preset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,8 @@ type Host struct {
 	// Open says that anyone may publish there, or, of a host that was
 	// configured, that nothing is known to the contrary.
 	Open bool
-	// Image has the variables of the image that say the host; empty for one
-	// that the clients on the host, or the file, know.
+	// Image has the file or the variable of the image that says the host; empty
+	// for one that the clients on the host, or the file of public ones, know.
 	Image string
 }
 
@@ -46,11 +47,18 @@ type Clients struct {
 	Lookup func(name string) (string, bool)
 	// System is what /etc is; empty for /etc.
 	System string
-	// Image are the variables that an image sets for the clients inside.
-	Image map[string]string
+	// Image is what bottles come from; none where they have the host's clients.
+	Image Image
+
+	from  Files    // nil for this machine's
+	names []string // of variables, of an image's alone
 }
 
-// patience is how long one client may take to say what it is configured for.
+// MaxFile bounds, in bytes, a file of configuration.
+const MaxFile = 1 << 20
+
+// patience is how long one client, or an image, may take to say what it is
+// configured for.
 const patience = 15 * time.Second
 
 // finder finds the hosts of one preset.
@@ -60,13 +68,24 @@ type finder = func(Clients, context.Context) ([]Host, error)
 func finders() map[string]finder {
 	return map[string]finder{
 		"npm":         Clients.npm,
-		"pypi":        Clients.pypi,
+		"pypi":        ofFiles("pypi", Clients.pypiSaid),
 		"go":          Clients.golang,
-		"crates":      Clients.crates,
-		"maven":       Clients.maven,
+		"crates":      ofFiles("crates", Clients.cratesSaid),
+		"maven":       ofFiles("maven", Clients.mavenSaid),
 		"rubygems":    func(Clients, context.Context) ([]Host, error) { return known("rubygems") },
 		"debian":      Clients.debian,
 		"github-read": func(Clients, context.Context) ([]Host, error) { return known("github-read") },
+	}
+}
+
+// ofFiles is the finder of a preset whose clients are configured by files.
+func ofFiles(name string, read inImage) finder {
+	return func(c Clients, ctx context.Context) ([]Host, error) {
+		all, err := read(c, ctx)
+		if err != nil {
+			return nil, err
+		}
+		return configured(name, all, replaced(all), false)
 	}
 }
 
@@ -83,6 +102,10 @@ func Names() []string {
 // Find looks the named presets up, all at once. Without names it asks nobody.
 // The error joins those of all presets; each carries a hint.
 func (c Clients) Find(ctx context.Context, names []string) (Table, error) {
+	inside, err := c.Image.ask(ctx, names)
+	if err != nil {
+		return nil, advised(err)
+	}
 	found := make([][]Host, len(names))
 	errs := make([]error, len(names))
 	var group errgroup.Group
@@ -90,7 +113,7 @@ func (c Clients) Find(ctx context.Context, names []string) (Table, error) {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			found[i], errs[i] = c.find(ctx, name)
+			found[i], errs[i] = c.find(ctx, name, inside[name])
 			return nil
 		})
 	}
@@ -105,28 +128,32 @@ func (c Clients) Find(ctx context.Context, names []string) (Table, error) {
 	return table, nil
 }
 
-func (c Clients) find(ctx context.Context, name string) ([]Host, error) {
+func (c Clients) find(ctx context.Context, name string, inside []said) ([]Host, error) {
 	search, ok := finders()[name]
 	if !ok {
 		return nil, hint.With(fmt.Errorf("no preset %q", name), "presets are: "+strings.Join(Names(), ", "))
 	}
-	hosts, err := c.ofImage(name, func() ([]Host, error) { return search(c, ctx) })
+	hosts, err := ofImage(name, inside, func() ([]Host, error) { return search(c, ctx) })
 	if err == nil && len(hosts) == 0 {
 		err = errors.New("the client's configuration names no host")
 	}
 	if err != nil {
-		err = fmt.Errorf("preset %s: %w", name, err)
-		if hint.Of(err) == "" {
-			err = hint.With(err, "mend the client's configuration, or list the hosts in egress.rules in place of the preset")
-		}
-		return nil, err
+		return nil, advised(fmt.Errorf("preset %s: %w", name, err))
 	}
 	return distinct(hosts), nil
 }
 
-// distinct sorts hosts and drops repetitions.
+func advised(err error) error {
+	if hint.Of(err) != "" {
+		return err
+	}
+	return hint.With(err, "mend the client's configuration, or list the hosts in egress.rules in place of the preset")
+}
+
+// distinct sorts hosts and drops repetitions; of those that several say, the one
+// that stays is the host's.
 func distinct(hosts []Host) []Host {
-	slices.SortFunc(hosts, compare)
+	slices.SortFunc(hosts, func(a, b Host) int { return cmp.Or(compare(a, b), strings.Compare(a.Image, b.Image)) })
 	return slices.CompactFunc(hosts, func(a, b Host) bool { return compare(a, b) == 0 })
 }
 

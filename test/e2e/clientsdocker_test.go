@@ -65,12 +65,23 @@ func clientsImage(t *testing.T, api *client.Client) string {
 	if _, err := api.ImageInspect(ctx, name); err == nil {
 		return name
 	}
+	buildImage(t, api, name, map[string]string{"Dockerfile": clientsRecipe})
+	return name
+}
+
+// buildImage has the engine build an image of files, the recipe among them.
+func buildImage(t *testing.T, api *client.Client, name string, files map[string]string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
 	var content bytes.Buffer
 	archive := tar.NewWriter(&content)
-	if err := archive.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(clientsRecipe))}); err != nil {
-		t.Fatal(err)
+	for path, text := range files {
+		if err := archive.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(archive, text) // to memory
 	}
-	_, _ = io.WriteString(archive, clientsRecipe) // to memory
 	if err := archive.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +94,7 @@ func clientsImage(t *testing.T, api *client.Client) string {
 	for decoder := json.NewDecoder(result.Body); ; {
 		var message struct{ Stream, Error string }
 		if err := decoder.Decode(&message); errors.Is(err, io.EOF) {
-			return name
+			return
 		} else if err != nil || message.Error != "" {
 			t.Fatalf("%v %s\n%s", err, message.Error, said.String())
 		}

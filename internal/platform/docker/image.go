@@ -79,34 +79,6 @@ func (e *engine) imageNamed(ctx context.Context, name string, labels map[string]
 	return result.ID, nil
 }
 
-// ImageVariables are the variables that the image of bottles sets: of the one
-// that a person named, else of the default one as it was last built. There are
-// none where it is not there yet.
-func (p *Platform) ImageVariables(ctx context.Context) (map[string]string, error) {
-	e, err := p.engine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	name := readSettings(p.config.Getenv).Image
-	if name == "" {
-		name = defaultImage
-	}
-	id, err := e.imageID(ctx, name)
-	if id == "" || err != nil {
-		return nil, err
-	}
-	brings, err := e.broughtBy(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	variables := make(map[string]string, len(brings.env))
-	for _, setting := range brings.env {
-		name, value, _ := strings.Cut(setting, "=")
-		variables[name] = value
-	}
-	return variables, nil
-}
-
 // seePipelock looks at the image of a gateway that is not our own.
 func (e *engine) seePipelock(ctx context.Context, name string) (pipelockSeen, error) {
 	result, err := ask(ctx, "image-find", callLimit, func(ctx context.Context) (client.ImageInspectResult, error) {

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,40 +78,6 @@ func TestDerivedImage(t *testing.T) {
 	}
 	if inspected.Config.Labels[labelRecipe] != "" {
 		t.Errorf("the derived image passes for the recipe's: %v", inspected.Config.Labels)
-	}
-}
-
-// TestImageVariables: what an image sets for the package clients inside is known
-// before anything is launched, and is what they see.
-func TestImageVariables(t *testing.T) {
-	b := newBench(t)
-	b.nothingLeft(t)
-	const named, registry = "claude-bottle-test-variables:1", "https://npm.image.example/a=b"
-	file := filepath.Join(t.TempDir(), "Dockerfile")
-	if err := os.WriteFile(file, []byte("FROM "+tinyImage+"\nENV NPM_CONFIG_REGISTRY="+registry+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "docker", "build", "-q", "-t", named, filepath.Dir(file))
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+b.api.DaemonHost(), "DOCKER_BUILDKIT=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	t.Cleanup(func() {
-		_, _ = b.api.ImageRemove(context.Background(), named, client.ImageRemoveOptions{Force: true, PruneChildren: true})
-	})
-	b.env["CLAUDE_BOTTLE_IMAGE"] = "claude-bottle-test-none:1"
-	if variables, err := b.platform(t).ImageVariables(t.Context()); err != nil || len(variables) != 0 {
-		t.Errorf("of an image that is not there: %v, %v", variables, err)
-	}
-	b.env["CLAUDE_BOTTLE_IMAGE"] = named
-	variables, err := b.platform(t).ImageVariables(t.Context())
-	if err != nil || variables["NPM_CONFIG_REGISTRY"] != registry {
-		t.Errorf("%v, %v", variables, err)
-	}
-	spec := b.spec()
-	spec.Isolation = bottle.Runc
-	if got := sh(t, b.launch(t, spec), "echo $NPM_CONFIG_REGISTRY"); got != registry {
-		t.Errorf("inside: %q", got)
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	roleGateway = "gateway"
 	roleBottle  = "bottle" // a run's internal network
 	roleEgress  = "egress" // the owner's shared network
+	roleImage   = "image"  // never started: files of an image are read out of it
 )
 
 // names are those of one run's engine objects. They share the bottle's name,

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -34,7 +38,31 @@ func (p *Platform) Prune(ctx context.Context, dry bool) ([]string, error) {
 	if err = errors.Join(failed, err, err2); dry {
 		return removed, err
 	}
-	return removed, errors.Join(err, e.removeEgress(ctx, p.owner, ""))
+	return removed, errors.Join(err, p.forgetImages(ctx, e), e.removeEgress(ctx, p.owner, ""))
+}
+
+// forgetImages removes what is kept of images that the engine has no more. It
+// is found anew when it is needed.
+func (p *Platform) forgetImages(ctx context.Context, e *engine) error {
+	dir := filepath.Join(p.config.Store.Root(), imagesDir)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		digest := strings.TrimSuffix(entry.Name(), ".json")
+		if isDigest(digest) {
+			id, failed := e.imageID(ctx, "sha256:"+digest)
+			if failed != nil {
+				return errors.Join(err, failed)
+			}
+			if id != "" {
+				continue
+			}
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
+	}
+	return err
 }
 
 // owned finds what has the owner's label.

@@ -1,0 +1,57 @@
+package e2e_test
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/client"
+
+	"claude-bottle/test/engine"
+)
+
+// TestPresetsOfTheImage: plan, info, policy and why say the hosts that the image
+// is configured for, whatever this machine's clients are, and look without a
+// trace. Of an image that is not there the plan says that it is not known.
+func TestPresetsOfTheImage(t *testing.T) {
+	p := newPerson(t, "runc", "  presets: [debian]", shell)
+	const image = "claude-bottle-test-presets:1"
+	buildImage(t, p.api, image, map[string]string{
+		"Dockerfile": "FROM " + engine.BaseImage + "\nCOPY sources /etc/apt/sources.list\n",
+		"sources":    "deb https://deb.image.example:8443/debian trixie main\n",
+	})
+	t.Cleanup(func() {
+		_, _ = p.api.ImageRemove(context.WithoutCancel(t.Context()), image, client.ImageRemoveOptions{Force: true})
+	})
+	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE="+image, "CLAUDE_BOTTLE_PLATFORM=docker")
+	const rule = "allow deb.image.example:8443 GET (bottle e2e, preset debian)"
+	rules := regexp.MustCompile(`allow \S+ GET \(bottle e2e, preset debian\)`)
+	plan := p.run("start", p.agent, "--dry-run")
+	if got := rules.FindAllString(plan.stderr, -1); plan.code != 0 || !slices.Equal(got, []string{rule}) ||
+		!strings.Contains(plan.stderr, "preset debian: deb.image.example is what the image says, by /etc/apt/sources.list, ") {
+		t.Errorf("the plan: code %d, %q\n%s", plan.code, got, plan.stderr)
+	}
+	if got := p.run("info", p.agent); got.code != 0 || !slices.Equal(rules.FindAllString(got.stdout, -1), []string{rule}) {
+		t.Errorf("info: %+v", got)
+	}
+	if got := p.run("policy", p.agent); got.code != 0 || !strings.Contains(got.stdout, `"deb.image.example"`) || strings.Count(got.stdout, `"preset"`) != 1 {
+		t.Errorf("policy: %+v", got)
+	}
+	if got := p.run("why", p.agent, "https://deb.image.example:8443/debian/dists"); got.code != 0 || !strings.Contains(got.stdout, "rule: "+rule+"\n") {
+		t.Errorf("why: %+v", got)
+	}
+	if got := p.run("ps", "--all"); strings.Contains(got.stdout, "image") {
+		t.Errorf("a run is left: %+v", got)
+	}
+	if left := p.objects(t.Context()); len(left) > 0 {
+		t.Errorf("left in the engine: %q", left)
+	}
+	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE=", "CLAUDE_BOTTLE_CLAUDE_VERSION=0.0.1") // never built
+	if got := p.run("start", p.agent, "--dry-run"); got.code != 0 ||
+		!strings.Contains(got.stderr, "preset debian: the hosts are those of the clients on this machine; what those in the image are configured for is not known: it is not there yet") ||
+		strings.Contains(got.stderr, "deb.image.example") {
+		t.Errorf("an image that is built first: %+v", got)
+	}
+}
