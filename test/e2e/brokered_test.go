@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -149,40 +148,4 @@ func startedAt(pid int) int {
 	}
 	ticks, _ := strconv.Atoi(fields[19])
 	return ticks
-}
-
-// inMemory reads all that a process may write to, and says which of the texts
-// are there.
-func inMemory(pid int, texts []string) map[int]bool {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		return nil
-	}
-	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
-	if err != nil {
-		return nil
-	}
-	defer mem.Close()
-	found := map[int]bool{}
-	buffer := make([]byte, 4<<20)
-	for line := range strings.Lines(string(maps)) {
-		var from, to int64
-		var mode string
-		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n != 3 || !strings.HasPrefix(mode, "rw") || strings.Contains(line, "[v") {
-			continue
-		}
-		keep := 0
-		for at := from; at < to; {
-			n, err := mem.ReadAt(buffer[keep:keep+int(min(to-at, int64(len(buffer)-keep)))], at)
-			inAny(buffer[:keep+n], texts, func(i int) { found[i] = true })
-			if n == 0 || err != nil && err != io.EOF {
-				break
-			}
-			at += int64(n)
-			rest := min(keep+n, longestForm)
-			copy(buffer, buffer[keep+n-rest:keep+n])
-			keep = rest
-		}
-	}
-	return found
 }

@@ -1,8 +1,8 @@
 package e2e_test
 
 import (
-	"bytes"
 	"crypto/rand"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"claude-bottle/test/messagesapi"
+	"claude-bottle/test/search"
 )
 
 // isolated runs a test on the engine's own runtime and under gVisor.
@@ -124,20 +125,12 @@ func TestToolWritesIntoTheWork(t *testing.T) {
 // but for the file in which a login is kept.
 func (p *person) secretNowhere(secrets ...string) {
 	p.t.Helper()
+	set := search.NewSet(secrets)
 	err := filepath.WalkDir(p.state, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() && entry.Name() != "secrets.json" {
+			err = set.InFile(path, math.MaxInt64, func(i int) { p.t.Errorf("%s holds a part of a secret (form %d)", path, i) })
+		}
 		if os.IsNotExist(err) { // it is at work
-			return nil
-		}
-		if err != nil || !entry.Type().IsRegular() || entry.Name() == "secrets.json" {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		for i, secret := range secrets {
-			if err == nil && bytes.Contains(data, []byte(secret)) {
-				p.t.Errorf("%s holds a part of a secret (form %d)", path, i)
-			}
-		}
-		if os.IsNotExist(err) {
 			return nil
 		}
 		return err

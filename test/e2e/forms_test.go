@@ -12,13 +12,7 @@ import (
 )
 
 // form is what is searched for of a secret, in one way to write it.
-type form struct {
-	text, what string
-	mark       string // where the program inside looks for it: see search.py
-}
-
-// longestForm is how long one may be, in bytes.
-const longestForm = 128
+type form struct{ text, what string }
 
 // forms are those of all secrets: of each so much that no placeholder has it, as
 // it is, and as it would be in what was encoded around it.
@@ -26,15 +20,7 @@ func forms(secrets []string) (all []form) {
 	for i, part := range parts(secrets) {
 		written := writtenForms(part)
 		for _, what := range slices.Sorted(maps.Keys(written)) { // always in the same order
-			text := written[what]
-			mark := ""
-			switch {
-			case text == part:
-				mark = "**"
-			case what == "in UTF-16", strings.HasPrefix(what, "in base64 at"): // as programs keep things
-				mark = "*"
-			}
-			all = append(all, form{text, fmt.Sprintf("secret %d %s", i, what), mark})
+			all = append(all, form{written[what], fmt.Sprintf("secret %d %s", i, what)})
 		}
 	}
 	return all
@@ -82,7 +68,7 @@ func texts(all []form) (list []string) {
 }
 
 // A search for forms finds a secret wherever it stands in what is encoded, and
-// no form is longer than a search can see across its blocks.
+// none is so short that a search would find it by chance.
 func TestFormsAreFound(t *testing.T) {
 	const secret = "sk-ant-oat01-aB3?dEf6hI>9kLm2nOp5~Rs8tUv1wXy4"
 	for range 50 {
@@ -99,7 +85,7 @@ func TestFormsAreFound(t *testing.T) {
 		}
 	}
 	for _, f := range forms([]string{secret}) {
-		if len(f.text) > longestForm || len(f.text) < 16 {
+		if len(f.text) < 16 {
 			t.Errorf("%s: %d bytes", f.what, len(f.text))
 		}
 	}

@@ -24,7 +24,9 @@ import (
 var shared struct {
 	dir    string
 	binary func() (string, error)
-	server func() (*standin.Server, error)
+	// searcher searches a bottle from inside.
+	searcher func() (string, error)
+	server   func() (*standin.Server, error)
 }
 
 func TestMain(m *testing.M) {
@@ -44,6 +46,7 @@ func run(m *testing.M) int {
 	var server *standin.Server
 	shared.dir = dir
 	shared.binary = sync.OnceValues(func() (string, error) { return build(dir) })
+	shared.searcher = sync.OnceValues(func() (string, error) { return buildSearcher(dir) })
 	shared.server = sync.OnceValues(func() (*standin.Server, error) {
 		server, err = serve()
 		return server, err
@@ -66,6 +69,17 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
 	return binary, nil
+}
+
+// buildSearcher makes a static program.
+func buildSearcher(dir string) (string, error) {
+	program := filepath.Join(dir, "search")
+	cmd := exec.Command("go", "build", "-o", program, "claude-bottle/test/search/cmd/search") //nolint:noctx // no test owns it
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the searcher: %w\n%s", err, out)
+	}
+	return program, nil
 }
 
 func serve() (*standin.Server, error) {

@@ -3,47 +3,50 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-// searchProgram searches a bottle from inside, as the agent can.
-//
-//go:embed testdata/search.py
-var searchProgram string
+	"claude-bottle/test/search"
+)
 
 // seenByItself is where the program has to see what it puts there itself.
 const seenByItself = "cmdline descriptor environ file memory"
 
 // searching is the shell's part of a search inside: it waits until the host has
 // been searched, since the program that searches holds what it looks for, and
-// says what it found. It runs in the workspace.
+// says what it found. It runs in the workspace, of the project's program.
 func (p *person) searching(t *testing.T, secrets []string) string {
 	t.Helper()
+	program, err := shared.searcher()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var needles strings.Builder
 	for _, form := range forms(secrets) {
 		text := []byte(form.text)
 		for i := range text {
 			text[i] = ^text[i]
 		}
-		fmt.Fprintln(&needles, form.mark+hex.EncodeToString(text))
+		fmt.Fprintln(&needles, hex.EncodeToString(text))
 	}
-	for name, content := range map[string]string{"needles": needles.String(), "search.py": searchProgram} {
-		if err := os.WriteFile(filepath.Join(p.project, name), []byte(content), 0o644); err != nil { //nolint:gosec // G306: it is copied
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(p.project, "needles"), []byte(needles.String()), 0o644); err != nil { //nolint:gosec // G306: it is copied
+		t.Fatal(err)
+	}
+	if err := os.Link(program, filepath.Join(p.project, "search")); err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
 	}
 	since := time.Now().Add(-time.Minute).Unix()
-	return fmt.Sprintf("echo ready; until [ -e proceed ]; do sleep 0.1; done; python3 -I search.py needles %d 2>&1\n", since)
+	return fmt.Sprintf("echo ready; until [ -e proceed ]; do sleep 0.1; done; ./search needles %d 2>&1\n", since)
 }
 
 // parts are what is searched for: of each secret so much that no placeholder
@@ -199,43 +202,41 @@ func searchProcesses(t *testing.T, all []form, launcher int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts, since, searched := texts(all), startedAt(launcher), 0
+	set, since, searched := search.NewSet(texts(all)), startedAt(launcher), 0
+	writable := func(a search.Area) bool { return strings.HasPrefix(a.Mode, "rw") }
 	for _, dir := range paths {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		reports := func(i int, where string) {
-			t.Errorf("the %s of %d hold %s: %q", where, pid, all[i].what, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		said := map[string]bool{}
+		reports := func(where string) func(i int) {
+			return func(i int) {
+				if what := where + all[i].what; !said[what] {
+					said[what] = true
+					t.Errorf("the %s of %d hold %s: %q", where, pid, all[i].what, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+				}
+			}
 		}
-		inAny(line, parts, func(i int) { reports(i, "arguments") })
+		set.In(line, reports("arguments"))
 		if began := startedAt(pid); pid == launcher || began == 0 || began < since {
 			continue
 		}
 		environ, _ := os.ReadFile(filepath.Join(dir, "environ"))
-		inAny(environ, parts, func(i int) { reports(i, "variables") })
+		set.In(environ, reports("variables"))
 		if holdsSecrets(dir) {
 			continue
 		}
 		searched++
-		for i := range inMemory(pid, parts) {
-			reports(i, "bytes of memory")
-		}
+		_ = set.InMemory(pid, writable, reports("bytes of memory")) // it may have ended
 		for _, file := range deleted(dir) {
-			inAny(file, parts, func(i int) { reports(i, "descriptors") })
+			set.In(file, reports("descriptors"))
 		}
 	}
 	if searched < 2 {
 		t.Errorf("%d processes were searched: the bottle's are not among them", searched)
 	}
-	if len(inMemory(launcher, parts)) == 0 {
-		t.Error("the search is blind: the launcher holds secrets, and none was found there")
-	}
-}
-
-func inAny(data []byte, parts []string, found func(i int)) {
-	for i, part := range parts {
-		if bytes.Contains(data, []byte(part)) {
-			found(i)
-		}
+	seen := 0
+	if err := set.InMemory(launcher, writable, func(int) { seen++ }); err != nil || seen == 0 {
+		t.Errorf("the search is blind: the launcher holds secrets, and none was found there (%v)", err)
 	}
 }
 
