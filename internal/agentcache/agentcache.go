@@ -82,7 +82,7 @@ func (c Cache) Check(p harness.Package) error {
 	}
 	if c.npm() == "" {
 		return hint.With(fmt.Errorf("%s is not on this machine, and npm, which would install it, is not either", p.Command),
-			"install npm (`sudo apt-get install npm`) or "+p.Command+" itself, or use --platform docker")
+			hint.Install("npm", "npm", nil)+" or "+p.Command+" itself, or use --platform docker")
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ func engines() []judgement {
 	remapped.Components, remapped.Security = nil, []string{"name=userns", "name=seccomp,profile=builtin"}
 	return []judgement{
 		{"engine: none", JudgeEngine(Engine{Problem: "engine unix:///var/run/docker.sock (from default): there is no such socket", Hint: "start Docker (`sudo systemctl start docker`), or set DOCKER_HOST"})},
+		{"engine: not for this user", JudgeEngine(Engine{Problem: "engine unix:///var/run/docker.sock (from default): permission denied", Hint: "join the group that owns the socket: `sudo usermod -aG docker $USER`, then log in again"})},
 		{"engine: Debian's", JudgeEngine(debian)},
 		{"engine: current", JudgeEngine(current)},
 		{"engine: old, with an authorization plugin", JudgeEngine(old)},

@@ -27,10 +27,18 @@ func commandIn(hint string) string {
 	return ""
 }
 
-// notes are those of a hint, if there is one.
+// notes are those of a hint, if there is one, without a command in parentheses,
+// which is what mends it.
 func notes(hint string) []string {
 	if hint == "" {
 		return nil
+	}
+	if found := command().FindStringIndex(hint); found != nil {
+		before, opened := strings.CutSuffix(hint[:found[0]], " (")
+		after, closed := strings.CutPrefix(hint[found[1]:], ")")
+		if opened && closed {
+			hint = before + after
+		}
 	}
 	return []string{hint}
 }

@@ -117,14 +117,14 @@ func explainConnect(endpoint endpoint, cause error) error {
 	_, err := os.Stat(strings.TrimPrefix(endpoint.Host, "unix://"))
 	switch {
 	case errors.As(cause, new(timeoutError)):
-		return hint.With(fmt.Errorf("%s: %w", where, cause), "restart Docker (`sudo systemctl restart docker`): its socket accepts but nothing answers")
+		return hint.With(fmt.Errorf("%s: %w", where, cause), lookAtStarting().service("restart")+": its socket accepts but nothing answers")
 	case errors.Is(err, os.ErrNotExist):
-		return hint.With(fmt.Errorf("%s: there is no such socket", where), "start Docker (`sudo systemctl start docker`), or set DOCKER_HOST")
+		return hint.With(fmt.Errorf("%s: there is no such socket", where), lookAtStarting().hint(endpoint))
 	case errors.Is(err, os.ErrPermission), strings.Contains(cause.Error(), "permission denied"):
 		return hint.With(fmt.Errorf("%s: permission denied", where),
 			"join the group that owns the socket: `sudo usermod -aG docker $USER`, then log in again")
 	}
-	return hint.With(fmt.Errorf("%s does not answer: %w", where, cause), "start Docker (`sudo systemctl start docker`), or set DOCKER_HOST")
+	return hint.With(fmt.Errorf("%s does not answer: %w", where, cause), lookAtStarting().hint(endpoint))
 }
 
 // timeoutError says that the engine took too long for one call, while the

@@ -150,7 +150,7 @@ func refuse(spec bottle.Spec, seen observed) error {
 func refuseMachine(program string, namespaces error) error {
 	if program == "" {
 		return hint.With(errors.New("bubblewrap is not installed: there is no bwrap in PATH"),
-			"install the package bubblewrap (`sudo apt-get install bubblewrap`), or use --platform docker")
+			hint.Install("the package bubblewrap", "bubblewrap", nil)+", or use --platform docker")
 	}
 	return namespaces
 }
