@@ -11,6 +11,7 @@ import (
 	"claude-bottle/internal/failpoint"
 	"claude-bottle/internal/provision"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/tree"
 	"claude-bottle/internal/workspace"
 )
 
@@ -156,8 +157,11 @@ func writeJSON(path string, v any) error {
 	return renameio.WriteFile(path, data, 0o600)
 }
 
+// jsonMax is how long a file of a run may be that is read as a whole, in bytes.
+const jsonMax = 1 << 20
+
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+	data, err := tree.ReadFile(path, jsonMax)
 	if err != nil {
 		return err
 	}

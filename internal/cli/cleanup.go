@@ -80,7 +80,21 @@ func (r remains) remove(ctx context.Context, h *host) error {
 	if !r.kept {
 		return nil
 	}
-	return bottle.Discard(ctx, h.store, r.Run, h.platforms...)
+	platforms := h.platforms
+	if r.State == string(runs.Damaged) {
+		platforms = answering(ctx, platforms)
+	}
+	return bottle.Discard(ctx, h.store, r.Run, platforms...)
+}
+
+// answering are the platforms that may have something of a run of which it is not
+// known where it was. One that this machine does not have, or that does not run,
+// keeps no such run for good: what it has carries labels, for a later cleanup.
+func answering(ctx context.Context, platforms []bottle.Platform) []bottle.Platform {
+	return slices.DeleteFunc(slices.Clone(platforms), func(p bottle.Platform) bool {
+		r, ok := p.(ready)
+		return ok && r.Ready(ctx) != nil
+	})
 }
 
 func runCleanup(ctx context.Context, opts *cleanupOptions) error {

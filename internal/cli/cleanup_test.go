@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,6 +17,33 @@ type away struct{ readyOrNot }
 
 func (away) List(context.Context) ([]bottle.Status, error) {
 	return nil, errors.New("no engine answers")
+}
+
+// Remove does not either.
+func (away) Remove(context.Context, runs.ID) error { return errors.New("no engine answers") }
+
+// TestCleanupOfADamagedRunWithoutAnEngine: nobody knows where such a run was; an
+// engine that this machine does not have keeps it no longer.
+func TestCleanupOfADamagedRunWithoutAnEngine(t *testing.T) {
+	for name, ready := range map[string]error{"none": errors.New("no engine answers"), "one that fails": nil} {
+		store, err := runs.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := store.Create(runs.Info{Platform: "docker"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(run.Release(), os.Truncate(run.Path("ledger.json"), 20)); err != nil {
+			t.Fatal(err)
+		}
+		h := &host{store: store, platforms: []bottle.Platform{away{readyOrNot{name: "docker", err: ready}}}}
+		err = remains{Run: run.ID(), State: string(runs.Damaged), kept: true}.remove(t.Context(), h)
+		_, _, there := store.Load(run.ID())
+		if gone := errors.Is(there, runs.ErrNotFound); (err == nil) != gone || gone != (ready != nil) {
+			t.Errorf("%s: %v, and the run is gone: %v", name, err, gone)
+		}
+	}
 }
 
 // TestCleanupWithoutAnEngine says nothing of an engine to a person who never had

@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func buildLife(t *testing.T) string {
@@ -215,4 +218,61 @@ func TestKillReleasesTheLockThoughAChildLives(t *testing.T) {
 		t.Error(err)
 	}
 	_ = stdin.Close()
+}
+
+// TestLockThatIsNone: what somebody put in the place of a lock keeps no run at
+// work for good; of many that look at it at once, one gets the run.
+func TestLockThatIsNone(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"a link":      func(path string) error { return os.Symlink("/nowhere", path) },
+		"a pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "more"), 0o700) },
+		"nothing":     func(string) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			run := create(t, s, Info{})
+			if err := run.Release(); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(s.Dir(run.ID()), lockName)
+			if err := errors.Join(os.Remove(path), make(path)); err != nil {
+				t.Fatal(err)
+			}
+			got := takenByMany(s, run.ID())
+			if len(got) != 1 {
+				t.Fatalf("%d have the lock", len(got))
+			}
+			if !s.Alive(run.ID()) {
+				t.Error("it is not seen to be held")
+			}
+			if err := got[0].Discard(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// takenByMany are those of many that try to take a run at once, and again while
+// others mend its lock, that got it.
+func takenByMany(s *Store, id ID) []*Run {
+	var mu sync.Mutex // guards got
+	var got []*Run
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				run, err := s.Lock(id)
+				if err != nil {
+					continue
+				}
+				mu.Lock()
+				got = append(got, run)
+				mu.Unlock()
+				return
+			}
+		})
+	}
+	all.Wait()
+	return got
 }

@@ -203,8 +203,39 @@ func openLock(dir int, make bool) (int, error) {
 		flags |= unix.O_CREAT
 	}
 	fd, err := unix.Openat(dir, lockName, flags, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO):
+		return -1, &os.PathError{Op: "open", Path: lockName, Err: tree.ErrIrregular}
+	case err != nil:
 		return -1, &os.PathError{Op: "open", Path: lockName, Err: err}
 	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		_ = unix.Close(fd)
+		return -1, &os.PathError{Op: "open", Path: lockName, Err: errors.Join(err, tree.ErrIrregular)}
+	}
 	return fd, nil
+}
+
+// openOrMend opens the run's lock. Something else that somebody put in its place
+// is taken for what it is, no lock that anybody holds, or the run would be at work
+// for good (TestLockThatIsNone).
+func (r *Run) openOrMend() (int, error) {
+	fd, err := openLock(r.dir, true)
+	if !errors.Is(err, tree.ErrIrregular) {
+		return fd, err
+	}
+	guard, err := r.store.guard(false) // of two that mend it each would have a lock
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = unix.Close(guard) }()
+	fd, err = openLock(r.dir, true)
+	if !errors.Is(err, tree.ErrIrregular) {
+		return fd, err
+	}
+	if err := tree.Remove(context.Background(), r.dir, lockName); err != nil {
+		return -1, err
+	}
+	return openLock(r.dir, true)
 }

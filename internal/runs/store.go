@@ -174,8 +174,8 @@ func (s *Store) openRun(id ID) (int, error) {
 		return -1, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	dir, err := tree.OpenDir(top, string(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return -1, fmt.Errorf("%w: %s", ErrNotFound, id)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return -1, fmt.Errorf("%w: %s", ErrNotFound, id) // a link or a file is none either
 	}
 	return dir, err
 }
@@ -247,7 +247,7 @@ func (s *Store) Lock(id ID) (*Run, error) {
 }
 
 func (r *Run) take() (err error) {
-	if r.lock, err = openLock(r.dir, true); err != nil {
+	if r.lock, err = r.openOrMend(); err != nil {
 		return err
 	}
 	if err := acquire(r.lock, false); err != nil {

@@ -255,6 +255,11 @@ func TestListToleratesWhatIsNotARun(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the list is\n%v, want\n%v", got, want)
 	}
+	for _, id := range []ID{"00000000afile", "0000000symlnk"} { // what has lost its directory is no run, or it would be there for good
+		if _, _, err := s.Load(id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
 	removeDamaged(t, s, "0000000000bad", "000000nothing", "000000000link")
 	if _, err := os.Lstat(secret); err != nil {
 		t.Errorf("what a link led to is gone: %v", err)

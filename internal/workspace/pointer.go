@@ -3,8 +3,6 @@ package workspace
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,14 +161,6 @@ func follow(dir, path string) (string, error) {
 // follows no link in the last place and does not wait for a fifo.
 func readSmall(path string) (string, error) {
 	const most = 64 << 10
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > most {
-		return "", fmt.Errorf("%s is not a small file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, most))
+	data, err := tree.ReadFile(path, most)
 	return strings.TrimRight(string(data), "\r\n"), err
 }

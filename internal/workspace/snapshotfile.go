@@ -74,7 +74,7 @@ func common(a, b string) int {
 // LoadSnapshot reads a file that Save wrote. ErrSnapshot says that it is torn
 // or something else.
 func LoadSnapshot(path string) (Snapshot, error) {
-	file, err := os.Open(path)
+	file, err := tree.OpenFile(path)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("load the snapshot: %w", err)
 	}

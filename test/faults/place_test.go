@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,6 +94,23 @@ func newPlaceAt(t testing.TB, api *client.Client, host, isolation string, option
 	if err := engine.Shell(t.Context(), api); err != nil {
 		engine.Missing(t, engine.PartEngine, err.Error())
 	}
+	p := bare(t, "isolation: "+isolation)
+	p.api, p.network = api, options.Network
+	var err error
+	p.proxy, err = faultproxy.Start(t.Context(), host, filepath.Dir(p.home))
+	p.check(err)
+	t.Cleanup(p.proxy.Close)
+	p.env = append(p.env, "DOCKER_HOST="+p.proxy.Host(), "CLAUDE_BOTTLE_IMAGE="+engine.ShellImage)
+	var plan struct{ Docker struct{ Owner string } }
+	p.check(json.Unmarshal([]byte(p.run("start", p.agent, "--dry-run", "--format", "json").stdout), &plan))
+	p.owner = plan.Docker.Owner
+	p.observe(options)
+	return p
+}
+
+// bare is a place without a platform, whose bottles are made as settings say.
+func bare(t testing.TB, settings string) *place {
+	t.Helper()
 	binary, err := shared.binary()
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +121,7 @@ func newPlaceAt(t testing.TB, api *client.Client, host, isolation string, option
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &place{
-		t: t, api: api, binary: binary, network: options.Network,
+		t: t, binary: binary,
 		home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project"),
 		agent: "faults-" + strings.ToLower(filepath.Base(dir)),
 	}
@@ -111,20 +129,10 @@ func newPlaceAt(t testing.TB, api *client.Client, host, isolation string, option
 	for _, dir := range []string{p.home, p.state, p.project} {
 		p.check(os.Mkdir(dir, 0o755))
 	}
-	manifest := "bottles: {b: {isolation: " + isolation + "}}\nagents: {" + p.agent + ": {bottle: b, harness: {command: [sh, -c]}}}\n"
+	manifest := "bottles: {b: {" + settings + "}}\nagents: {" + p.agent + ": {bottle: b, harness: {command: [sh, -c]}}}\n"
 	p.check(os.WriteFile(filepath.Join(p.home, "claude-bottle.yaml"), []byte(manifest), 0o644))
 	p.check(os.WriteFile(filepath.Join(p.project, "source"), []byte("of the person\n"), 0o644))
-	p.proxy, err = faultproxy.Start(t.Context(), host, dir)
-	p.check(err)
-	t.Cleanup(p.proxy.Close)
-	p.env = []string{
-		"HOME=" + p.home, "XDG_STATE_HOME=" + p.state, "PATH=" + os.Getenv("PATH"), "TERM=dumb",
-		"DOCKER_HOST=" + p.proxy.Host(), "CLAUDE_BOTTLE_IMAGE=" + engine.ShellImage,
-	}
-	var plan struct{ Docker struct{ Owner string } }
-	p.check(json.Unmarshal([]byte(p.run("start", p.agent, "--dry-run", "--format", "json").stdout), &plan))
-	p.owner = plan.Docker.Owner
-	p.observe(options)
+	p.env = []string{"HOME=" + p.home, "XDG_STATE_HOME=" + p.state, "PATH=" + os.Getenv("PATH"), "TERM=dumb"}
 	return p
 }
 
@@ -134,7 +142,11 @@ func (p *place) observe(options hoststate.Options) {
 	options.Owner, options.Marks = p.owner, []string{p.agent, p.state + "/", p.home + "/"}
 	options.Roots = []string{p.root()}
 	var err error
-	p.observer, err = hoststate.New(p.t.Context(), p.api, options)
+	if p.api == nil {
+		p.observer = hoststate.NewWithout(options)
+	} else {
+		p.observer, err = hoststate.New(p.t.Context(), p.api, options)
+	}
 	p.check(err)
 	p.t.Cleanup(func() {
 		p.observer.Close()
@@ -170,7 +182,7 @@ func (p *place) check(err error) {
 // removeImages removes what the program keeps for later launches, which a
 // person with one state directory would go on using.
 func (p *place) removeImages() {
-	if p.abandoned {
+	if p.abandoned || p.api == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -255,8 +267,23 @@ func (r *running) wait() result {
 	if status.Signaled() && time.Since(r.begun) >= limit {
 		r.p.t.Errorf("%s: it hangs\n%s", strings.Join(r.cmd.Args[1:], " "), r.stderr.text())
 	}
+	if r.p.observer != nil {
+		r.p.observer.Mark(named(r.stderr.text())...)
+	}
 	return result{r.stdout.text(), r.stderr.text(), code}
 }
+
+// named are the runs that a plan names by their directory. What is made for one
+// alone has its name: control groups.
+func named(text string) []string {
+	var found []string
+	for _, match := range runDir.FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	return found
+}
+
+var runDir = regexp.MustCompile(`/runs/([0-9a-z]{13})\b`)
 
 // says waits until standard output contains text; false when the command ends
 // before.

@@ -71,6 +71,21 @@ func New(ctx context.Context, api *client.Client, options Options) (*Observer, e
 	return o, nil
 }
 
+// NewWithout observes a machine without looking at any engine: processes,
+// mounts, cgroups and files.
+func NewWithout(options Options) *Observer {
+	done := make(chan struct{})
+	close(done)
+	return &Observer{Options: options, stop: func() {}, done: done}
+}
+
+// Mark adds to what nobody else's things contain.
+func (o *Observer) Mark(marks ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.Marks = append(o.Marks, marks...)
+}
+
 // Close ends the following of events.
 func (o *Observer) Close() {
 	o.stop()
@@ -120,11 +135,11 @@ func (o *Observer) mentions(text string) bool {
 	if o.Owner != "" && strings.Contains(text, o.Owner) {
 		return true
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if slices.ContainsFunc(o.Marks, func(mark string) bool { return strings.Contains(text, mark) }) {
 		return true
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, id := range ids.FindAllString(text, -1) {
 		if o.ours[id] {
 			return true
@@ -164,13 +179,16 @@ func (o *Observer) Observe(ctx context.Context) (State, error) {
 	if err != nil && !o.Alone { // alone, everything counts, whatever was told of it
 		return nil, fmt.Errorf("follow the engine's events: %w", err)
 	}
-	k, state, err := o.objects(ctx)
-	if err != nil {
-		return nil, err
+	var k known
+	var state State
+	looks := []func(context.Context, known) ([]string, error){o.processes, o.mounts, o.cgroups, o.files}
+	if o.api != nil {
+		if k, state, err = o.objects(ctx); err != nil {
+			return nil, err
+		}
+		looks = append(looks, o.interfaces, o.rules)
 	}
-	for _, look := range []func(context.Context, known) ([]string, error){
-		o.processes, o.mounts, o.interfaces, o.rules, o.cgroups, o.files,
-	} {
+	for _, look := range looks {
 		lines, err := look(ctx, k)
 		if err != nil {
 			return nil, err

@@ -107,6 +107,9 @@ func (o *Observer) dirs() []string {
 
 // engines says whether the engine mounts things there for its containers.
 func (o *Observer) engines(point string) bool {
+	if o.api == nil {
+		return false
+	}
 	if slices.ContainsFunc(o.dirs(), func(dir string) bool { return strings.HasPrefix(point, dir+"/") }) {
 		return true
 	}

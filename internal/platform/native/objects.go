@@ -3,6 +3,7 @@
 package native
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/tree"
 )
 
 // objects is a directory with one file for each bottle, under the bottle's
@@ -40,7 +44,10 @@ type object struct {
 	Scope *scope `json:"scope,omitempty"`
 }
 
-const objectSuffix = ".json"
+const (
+	objectSuffix = ".json"
+	objectMax    = 1 << 20 // bytes
+)
 
 func (p *Platform) objects() objects { return objects{filepath.Join(p.config.Store.Root(), Name)} }
 
@@ -69,28 +76,40 @@ func (o objects) update(made object) error {
 	return os.Rename(draft, o.path(made.Name))
 }
 
+func (o objects) draftPath(run runs.ID) string { return filepath.Join(o.dir, ".next-"+string(run)) }
+
 func (o objects) draft(made object) (string, error) {
 	data, err := json.Marshal(made)
 	if err != nil {
 		return "", err
 	}
-	draft := filepath.Join(o.dir, ".next-"+string(made.Run))
-	return draft, os.WriteFile(draft, data, 0o600)
+	draft := o.draftPath(made.Run)
+	if err := os.WriteFile(draft, data, 0o600); err != nil {
+		_ = os.Remove(draft) // half of it, on a full disk
+		return "", err
+	}
+	return draft, nil
 }
 
 // remove gives the name up. One that is free already is.
 func (o objects) remove(gone object) error {
-	err := os.Remove(o.path(gone.Name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	return errors.Join(o.removeDraft(gone.Run), drop(o.path(gone.Name)))
+}
+
+// removeDraft removes what a launcher that died did not come to give its name.
+func (o objects) removeDraft(run runs.ID) error { return drop(o.draftPath(run)) }
+
+func drop(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // all are the bottles of the store. One that cannot be read is an error, with
 // the others beside it. A file has its name once it is whole: one that holds half
 // of an object, or nothing, lost it when the machine went down, and its bottle
-// with it (TestObjectThatIsLost).
+// with it (TestObjectThatIsLost). What is no file at all is nobody's.
 func (o objects) all() ([]object, error) {
 	entries, err := os.ReadDir(o.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,17 +134,40 @@ func (o objects) all() ([]object, error) {
 
 func (o objects) read(name string) (one object, err error) {
 	path := filepath.Join(o.dir, name)
-	data, err := os.ReadFile(path)
+	data, err := tree.ReadFile(path, objectMax)
+	if errors.Is(err, tree.ErrIrregular) || err == nil && !json.Valid(data) {
+		return one, errors.Join(fs.ErrNotExist, o.clear(name))
+	}
 	if err != nil {
 		return one, err
-	}
-	if !json.Valid(data) {
-		return one, errors.Join(fs.ErrNotExist, os.Remove(path))
 	}
 	if err := json.Unmarshal(data, &one); err != nil {
 		return one, hint.With(fmt.Errorf("read %s: %w", path, err), "it may be of another version of claude-bottle: when none of its bottles runs, remove the file")
 	}
 	return one, nil
+}
+
+// clear removes what has a name and is no object.
+func (o objects) clear(name string) error {
+	dir, err := tree.Open(o.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(dir) }()
+	return tree.Remove(context.Background(), dir, name)
+}
+
+// forget removes the file that a run's ledger names where that cannot be read.
+func (o objects) forget(name string) error {
+	if name == "" || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("bottle %q of the ledger: not a name", name)
+	}
+	name += objectSuffix
+	_, err := o.read(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil // another run has that name by now; or it is gone
+	}
+	return o.clear(name)
 }
 
 // find returns the run's; nil when it has none.

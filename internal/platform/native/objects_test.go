@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"claude-bottle/internal/hint"
 )
 
@@ -30,6 +32,19 @@ func TestObjectThatIsLost(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, all, err)
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: its name is taken: %v", name, err)
+		}
+	}
+	for name, make := range map[string]func(path string) error{
+		"a link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"a pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "more"), 0o700) },
+	} {
+		check(t, make(o.path(name)))
+		if all, err := o.all(); err != nil || len(all) != 1 {
+			t.Errorf("%s: %v, %v", name, all, err)
+		}
+		if _, err := os.Lstat(o.path(name)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: its name is taken: %v", name, err)
 		}
 	}

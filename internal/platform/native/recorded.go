@@ -16,14 +16,17 @@ import (
 )
 
 // recorded adds what a run's ledger alone knows of: the limits of a bottle
-// whose file is lost. A run whose ledger is lost too has none that is known.
-func (o *object) recorded(store *runs.Store, run runs.ID) error {
+// whose file is lost, and the names that it may have had. A run whose ledger is
+// lost too has none that are known.
+func (o *object) recorded(store *runs.Store, run runs.ID) (names []string, err error) {
 	_, resources, err := store.Load(run)
 	if errors.Is(err, runs.ErrNotFound) || errors.Is(err, runs.ErrDamaged) {
-		return nil
+		return nil, nil
 	}
 	for _, resource := range resources {
 		switch resource.Kind {
+		case kindBottle:
+			names = append(names, resource.Name)
 		case kindGroup:
 			if slices.Contains(o.Groups, resource.Name) {
 				continue
@@ -43,7 +46,7 @@ func (o *object) recorded(store *runs.Store, run runs.ID) error {
 			}
 		}
 	}
-	return err
+	return names, err
 }
 
 // limitsName is what a run's control groups and its scope are called.

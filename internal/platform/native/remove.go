@@ -6,15 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
+	"claude-bottle/internal/tree"
 )
 
 // List finds the store's bottles, those whose ledger is lost included.
@@ -47,23 +45,50 @@ func (p *Platform) Open(_ context.Context, run runs.ID) (bottle.Bottle, error) {
 func (p *Platform) Remove(ctx context.Context, run runs.ID) error {
 	o, err := p.objects().find(run)
 	if o == nil {
-		var lost object
-		err = errors.Join(err, lost.recorded(p.config.Store, run))
-		return errors.Join(err, lost.removeLimits(ctx))
+		return p.removeLost(ctx, run, err)
 	}
 	if err := o.kill(ctx); err != nil {
 		return fmt.Errorf("end bottle %s: %w", o.Name, err)
 	}
-	err = o.recorded(p.config.Store, run)
-	if err := errors.Join(err, o.removeLimits(ctx)); err != nil {
+	_, err = o.recorded(p.config.Store, run)
+	if err := errors.Join(err, o.removeLimits(ctx), p.removeSockets(run)); err != nil {
 		return err
 	}
-	for _, socket := range []string{guestSocket, controlSocket} {
-		if err := os.Remove(filepath.Join(p.config.Store.Dir(run), socket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return p.objects().remove(*o)
+}
+
+// removeLost removes what is left of a run without a bottle's file. unread says
+// why some file could not be read: of this run only if its ledger names it.
+func (p *Platform) removeLost(ctx context.Context, run runs.ID, unread error) error {
+	var lost object
+	names, err := lost.recorded(p.config.Store, run)
+	if err := errors.Join(err, lost.removeLimits(ctx), p.removeSockets(run), p.objects().removeDraft(run)); err != nil {
+		return err
+	}
+	if unread != nil && len(names) == 0 {
+		return unread
+	}
+	for _, name := range names {
+		if err := p.objects().forget(name); err != nil {
 			return err
 		}
 	}
-	return p.objects().remove(*o)
+	return nil
+}
+
+// removeSockets removes a run's sockets, and what somebody put in their place.
+func (p *Platform) removeSockets(run runs.ID) error {
+	dir, err := tree.Open(p.config.Store.Dir(run))
+	if err != nil {
+		return nil //nolint:nilerr // a run without a directory has none
+	}
+	defer func() { _ = unix.Close(dir) }()
+	for _, socket := range []string{guestSocket, controlSocket} {
+		if err := tree.Remove(context.Background(), dir, socket); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kill ends the supervisor, with which all below it ends, and waits for that.
