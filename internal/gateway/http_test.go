@@ -123,6 +123,25 @@ func TestRefusalExplainsItself(t *testing.T) {
 	}
 }
 
+// TestAnswerKind: who takes anything and sends JSON reads an answer of JSON.
+func TestAnswerKind(t *testing.T) {
+	f := start(t, newWorld(), allow("a.example"))
+	for sent, want := range map[string]string{"application/json": "application/json", "text/x": "text/plain; charset=utf-8", "": "text/plain; charset=utf-8"} {
+		for accept, wins := range map[string]bool{"*/*": false, "": false, "text/html": true} {
+			got := fetch(t, f.client(nil), "PUT", "http://evil.example/x", nil, func(r *http.Request) {
+				r.Header["Content-Type"], r.Header["Accept"] = []string{sent}, []string{accept}
+			})
+			want := want
+			if wins {
+				want = "text/plain; charset=utf-8"
+			}
+			if kind := got.Header.Get("Content-Type"); kind != want {
+				t.Errorf("sent %q, accepts %q: %s, want %s", sent, accept, kind, want)
+			}
+		}
+	}
+}
+
 func TestUpstreamFailuresAreReadable(t *testing.T) {
 	w := newWorld()
 	w.names["down.example"] = []netip.Addr{addr("93.184.216.200")}

@@ -93,7 +93,17 @@ func (r *refusal) response(accept string, head, closing bool) []byte {
 	return b
 }
 
-// content is the refusal's media type and body.
+// answerKind is what a client takes: what it says, and where it takes anything,
+// what it sent. Publishing npm shows nothing of an answer that is not JSON, and
+// does not ask for it.
+func answerKind(accept, sent string) string {
+	if accept = strings.TrimSpace(accept); accept == "" || accept == "*/*" {
+		return sent
+	}
+	return accept
+}
+
+// content is the refusal's media type and body, by answerKind.
 func (r *refusal) content(accept string) (kind, body string) {
 	if strings.Contains(strings.ToLower(accept), "application/json") {
 		return "application/json", r.json()

@@ -146,11 +146,12 @@ func (c *session) refuse(p policy.Request, r request, why *refusal, closing bool
 // request may follow.
 func (c *session) answer(r request, why *refusal, closing bool) bool {
 	accept, _ := r.fields.get("accept")
+	sent, _ := r.fields.get("content-type")
 	closing = closing || r.minor == 0 || r.fields.has("connection", "close")
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.limits.head)); err != nil {
 		return false
 	}
-	if _, err := c.conn.Write(why.response(accept, r.method == "HEAD", closing)); err != nil {
+	if _, err := c.conn.Write(why.response(answerKind(accept, sent), r.method == "HEAD", closing)); err != nil {
 		return false
 	}
 	if closing {

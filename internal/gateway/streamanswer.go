@@ -195,7 +195,7 @@ func letGo(w io.Writer) error {
 
 // give answers with a refusal that is recorded already.
 func (m *multiplexed) give(w http.ResponseWriter, r *http.Request, why *refusal) {
-	kind, body := why.content(strings.Join(r.Header["Accept"], ","))
+	kind, body := why.content(answerKind(strings.Join(r.Header["Accept"], ","), r.Header.Get("Content-Type")))
 	h := w.Header()
 	clear(h)
 	h.Set("Content-Type", kind)

@@ -183,31 +183,9 @@ func newClientsPerson(t *testing.T, o *origins.Origins, name, more string) *pers
 	}
 	dir := filepath.Join(shared.dir, "clients-"+name)
 	p := &person{t: t, binary: binary, home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
-	cargo := "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://" + origins.Crates + "/index/\"\n"
-	for path, content := range map[string]string{
-		filepath.Join(p.home, "claude-bottle.yaml"):          clientsManifest(o, goRoot(t), strings.ReplaceAll(more, "GOROOT", goRoot(t))),
-		filepath.Join(p.home, "roots.pem"):                   o.Roots,
-		filepath.Join(p.home, ".npmrc"):                      "registry=https://" + origins.NPM + "/\n",
-		filepath.Join(p.home, ".config", "pip", "pip.conf"):  "[global]\nindex-url = https://" + origins.PyPI + "/simple/\n",
-		filepath.Join(p.home, ".config", "go", "env"):        "GOPROXY=https://" + origins.Go + "\nGOSUMDB=off\n",
-		filepath.Join(p.home, ".cargo", "config.toml"):       cargo,
-		filepath.Join(p.project, "cargo.toml"):               cargo,
-		filepath.Join(p.project, "Hello.java"):               helloJava,
-		filepath.Join(p.project, "grpcecho.py"):              origins.GRPCProgram,
-		filepath.Join(p.state, "what is there is the run's"): "",
-	} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil { //nolint:gosec // G306: nothing secret
-			t.Fatal(err)
-		}
-	}
-	for _, dir := range []string{shared.dir, dir} {
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // G302: others work in it
-			t.Fatal(err)
-		}
-	}
+	p.fillWithClients(t, o, clientsManifest(o, goRoot(t), strings.ReplaceAll(more, "GOROOT", goRoot(t))), map[string]string{
+		"Hello.java": helloJava, "grpcecho.py": origins.GRPCProgram,
+	})
 	for _, command := range [][]string{
 		{"go", "build", "-o", filepath.Join(p.project, "talk"), "claude-bottle/test/origins/cmd/talk"},
 		{"javac", "--release", "11", filepath.Join(p.project, "Hello.java")},
@@ -221,6 +199,39 @@ func newClientsPerson(t *testing.T, o *origins.Origins, name, more string) *pers
 	}
 	p.env = p.plainEnv()
 	return p
+}
+
+// fillWithClients gives the person a manifest, package clients that are
+// configured for the registries of o, and files of a project.
+func (p *person) fillWithClients(t *testing.T, o *origins.Origins, manifest string, project map[string]string) {
+	t.Helper()
+	cargo := "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://" + origins.Crates + "/index/\"\n"
+	files := map[string]string{
+		filepath.Join(p.home, "claude-bottle.yaml"):          manifest,
+		filepath.Join(p.home, "roots.pem"):                   o.Roots,
+		filepath.Join(p.home, ".npmrc"):                      "registry=https://" + origins.NPM + "/\n",
+		filepath.Join(p.home, ".config", "pip", "pip.conf"):  "[global]\nindex-url = https://" + origins.PyPI + "/simple/\n",
+		filepath.Join(p.home, ".config", "go", "env"):        "GOPROXY=https://" + origins.Go + "\nGOSUMDB=off\n",
+		filepath.Join(p.home, ".cargo", "config.toml"):       cargo,
+		filepath.Join(p.project, "cargo.toml"):               cargo,
+		filepath.Join(p.state, "what is there is the run's"): "",
+	}
+	for name, content := range project {
+		files[filepath.Join(p.project, name)] = content
+	}
+	for path, content := range files {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil { //nolint:gosec // G306: nothing secret
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{shared.dir, filepath.Dir(p.home)} {
+		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // G302: others work in it
+			t.Fatal(err)
+		}
+	}
 }
 
 // plainEnv is the machine's without what its own clients are told: that would

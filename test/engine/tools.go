@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"os"
 	"os/exec"
 	"testing"
 )
@@ -16,8 +17,10 @@ var tools = map[string]string{
 	"bwrap":   "bubblewrap",
 	"curl":    "curl",
 	"dig":     "bind9-dnsutils",
+	"gem":     "ruby",
 	"gh":      "gh",
 	"java":    "default-jdk-headless", // it runs a source file
+	"mvn":     "maven",
 	"openssl": "openssl",
 	"pip3":    "python3-pip",
 	"python3": "python3",
@@ -44,6 +47,9 @@ const (
 	systemModules = "import pip, grpc"
 )
 
+// deployPlugin is where Debian has what Maven publishes with.
+const deployPlugin = "/usr/share/maven-repo/org/apache/maven/plugins/maven-deploy-plugin"
+
 // Tools installs the programs that tests run, where they are missing and this
 // is root on a machine with Debian's package manager. Elsewhere the tests say
 // what they miss.
@@ -57,6 +63,9 @@ func Tools(ctx context.Context, log io.Writer) error {
 	}
 	if exec.CommandContext(ctx, "/usr/bin/python3", "-c", systemModules).Run() != nil {
 		missing = append(missing, "python3-pip", "python3-grpcio")
+	}
+	if _, err := os.Stat(deployPlugin); err != nil {
+		missing = append(missing, "libmaven-deploy-plugin-java")
 	}
 	if len(missing) == 0 {
 		return nil

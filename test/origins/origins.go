@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,8 +44,10 @@ type Origins struct {
 	// Roots is what their certificates hang on, PEM.
 	Roots string
 
-	mu    sync.Mutex // guards asked
+	mu    sync.Mutex // guards what is below
 	asked []string
+	sites map[string]http.Handler
+	added []string // names of sites that are none of Names
 }
 
 // Start serves all of them at addresses of loopback that nobody else has. Port
@@ -81,17 +84,10 @@ func open(t testing.TB, listener net.Listener, grpc netip.Addr) *Origins {
 	}
 	o := &Origins{Roots: pair.Certificate, Address: addressOf(listener), GRPCAddress: grpc}
 	dir := t.TempDir()
-	sites := map[string]http.Handler{
+	o.sites = map[string]http.Handler{
 		NPM: npmRegistry(t), PyPI: pypiIndex(t), Go: goProxy(t), Crates: crateRegistry(t), APT: aptRepository(t, dir), Web: website(t, dir),
 	}
-	serve(t, listener, issuer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o.note(r)
-		if site := sites[r.Host]; site != nil {
-			site.ServeHTTP(w, r)
-			return
-		}
-		http.Error(w, "no such site", http.StatusNotFound)
-	}))
+	serve(t, listener, issuer, o)
 	leaf, err := issuer.Leaf(GRPC)
 	if err != nil {
 		t.Fatal(err)
@@ -100,11 +96,26 @@ func open(t testing.TB, listener net.Listener, grpc netip.Addr) *Origins {
 	return o
 }
 
-// note remembers what was asked for.
-func (o *Origins) note(r *http.Request) {
+// Add serves one more name, which may be somebody's: nobody is asked for it.
+func (o *Origins) Add(name string, site http.Handler) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.sites[name] = site
+	o.added = append(o.added, name)
+}
+
+// ServeHTTP has the site of the request's host answer, and remembers what was
+// asked for.
+func (o *Origins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	site := o.sites[r.Host]
 	o.asked = append(o.asked, fmt.Sprintf("%s %s %s%s", r.Proto, r.Method, r.Host, r.URL.Path))
+	o.mu.Unlock()
+	if site == nil {
+		http.Error(w, "no such site", http.StatusNotFound)
+		return
+	}
+	site.ServeHTTP(w, r)
 }
 
 // Asked is what was asked for since it was called last, a line each.
@@ -119,7 +130,9 @@ func (o *Origins) Asked() []string {
 // Resolve is egress.resolve of a manifest for all names, in braces.
 func (o *Origins) Resolve() string {
 	var b strings.Builder
-	for _, name := range Names() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, name := range slices.Concat(Names(), o.added) {
 		address := o.Address
 		if name == GRPC {
 			address = o.GRPCAddress

@@ -124,7 +124,7 @@ func crateRegistry(t testing.TB) http.Handler {
 		t.Fatal(err)
 	}
 	return files{
-		"/index/config.json": []byte(`{"dl": "https://` + Crates + `/crates/{crate}-{version}.crate"}`),
+		"/index/config.json": []byte(`{"dl": "https://` + Crates + `/crates/{crate}-{version}.crate", "api": "https://` + Crates + `"}`),
 		"/index/" + Package[:2] + "/" + Package[2:4] + "/" + Package: append(entry, '\n'),
 		"/crates/" + Package + "-1.0.0.crate":                        crate,
 	}
