@@ -3,8 +3,7 @@
 package confine
 
 import (
-	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -16,11 +15,11 @@ import (
 // without. The same is tried in real bottles: of native by its TestToolsWork, and
 // where an engine's own filter is below by the TestConfinedBottles of test/e2e.
 func TestToolsWork(t *testing.T) {
-	cache, err := os.UserCacheDir() // its own would compile Go's library anew
+	cache, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE").Output() // an empty one would have Go's library compiled
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range everyday.All(filepath.Join(cache, "go-build")) {
+	for _, test := range everyday.All(strings.TrimSpace(string(cache))) {
 		t.Run(test.Name, func(t *testing.T) {
 			t.Parallel()
 			engine.Tool(t, test.Needs)

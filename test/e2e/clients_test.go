@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -184,12 +185,39 @@ func newClientsPerson(t *testing.T, o *origins.Origins, name, more string) *pers
 	dir := filepath.Join(shared.dir, "clients-"+name)
 	p := &person{t: t, binary: binary, home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
 	p.fillWithClients(t, o, clientsManifest(o, goRoot(t), strings.ReplaceAll(more, "GOROOT", goRoot(t))), map[string]string{
-		"Hello.java": helloJava, "grpcecho.py": origins.GRPCProgram,
+		"grpcecho.py": origins.GRPCProgram,
 	})
+	out, err := exec.CommandContext(t.Context(), "cp", "-a", clientsPrograms(t)+"/.", p.project).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p.env = p.plainEnv()
+	return p
+}
+
+// clientsPrograms is a directory of the clients that are programs of ours, and of
+// deno, made once for all tests.
+func clientsPrograms(t *testing.T) string {
+	t.Helper()
+	made := filepath.Join(shared.dir, "clients-programs")
+	if _, err := os.Stat(made); err == nil {
+		return made
+	}
+	making, err := os.MkdirTemp(shared.dir, "making-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"Hello.java": helloJava, "warm.go": "package main\n\nfunc main() { println() }\n"} {
+		if err := os.WriteFile(filepath.Join(making, name), []byte(content), 0o644); err != nil { //nolint:gosec // G306: nothing secret
+			t.Fatal(err)
+		}
+	}
 	for _, command := range [][]string{
-		{"go", "build", "-o", filepath.Join(p.project, "talk"), "claude-bottle/test/origins/cmd/talk"},
-		{"javac", "--release", "11", filepath.Join(p.project, "Hello.java")},
-		{"cp", denoOnHost(t), filepath.Join(p.project, "deno")},
+		{"go", "build", "-o", filepath.Join(making, "talk"), "claude-bottle/test/origins/cmd/talk"},
+		// What Go compiles of its own library for the package that clients get.
+		{"env", "GOCACHE=" + filepath.Join(making, "gocache"), "go", "build", "-o", "/dev/null", filepath.Join(making, "warm.go")},
+		{"javac", "--release", "11", filepath.Join(making, "Hello.java")},
+		{"cp", denoOnHost(t), filepath.Join(making, "deno")},
 	} {
 		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -197,8 +225,10 @@ func newClientsPerson(t *testing.T, o *origins.Origins, name, more string) *pers
 			t.Fatalf("%s: %v\n%s", command[0], err, out)
 		}
 	}
-	p.env = p.plainEnv()
-	return p
+	if err := errors.Join(os.Chmod(making, 0o755), os.Rename(making, made)); err != nil { //nolint:gosec // G302: it is copied
+		t.Fatal(err)
+	}
+	return made
 }
 
 // fillWithClients gives the person a manifest, package clients that are

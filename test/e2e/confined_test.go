@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -10,18 +11,24 @@ import (
 	"testing"
 
 	"claude-bottle/internal/confine"
+	"claude-bottle/test/engine"
 )
 
 // In a bottle the engine's own filter, or gVisor's kernel, is below the
 // guest's: every row of the table is refused there too, the kernel says that
 // it is so, and what people run works.
 func TestConfinedBottles(t *testing.T) {
+	engine.Need(t)
+	tries := filepath.Join(shared.dir, "tries")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", tries, "claude-bottle/internal/confine")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	isolated(t, func(t *testing.T, isolation string) {
 		p := newPerson(t, isolation, "", shell)
-		build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", filepath.Join(p.project, "tries"), "claude-bottle/internal/confine")
-		build.Env = append(build.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+		if err := os.Link(tries, filepath.Join(p.project, "tries")); err != nil {
+			t.Fatal(err)
 		}
 		answers, out, _ := strings.Cut(p.script("CONFINE_TEST_ROLE=try ./tries\n"+strings.ReplaceAll(tools, "\t", ""), "--cwd"), "\n")
 		checkTries(t, []byte(answers))

@@ -146,7 +146,7 @@ func listenHTTPS(t *testing.T) net.Listener {
 
 // claudeOnHost is the directory that holds the claude of an npm package, which
 // is installed once, outside the tree. Its files are linked to where every
-// user can reach them.
+// user can reach them, once for all tests.
 func claudeOnHost(t *testing.T) string {
 	t.Helper()
 	cache, err := engine.Cache()
@@ -158,12 +158,24 @@ func claudeOnHost(t *testing.T) string {
 		installClaude(t, installed)
 	}
 	linked := filepath.Join(shared.dir, "host-claude")
-	if out, err := exec.CommandContext(t.Context(), "cp", "-a", "--link", installed, linked).CombinedOutput(); err != nil {
-		if out2, err := exec.CommandContext(t.Context(), "cp", "-a", installed, linked).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s%s", err, out, out2)
-		}
+	if _, err := os.Stat(filepath.Join(linked, "done")); err != nil {
+		linkTree(t, installed, linked)
 	}
 	return filepath.Join(linked, "node_modules", ".bin")
+}
+
+// linkTree makes to what from is, by links where the two are on one disk.
+func linkTree(t *testing.T, from, to string) {
+	t.Helper()
+	if err := exec.CommandContext(t.Context(), "cp", "-a", "--link", from, to).Run(); err == nil {
+		return
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }
 
 func installClaude(t *testing.T, dir string) {

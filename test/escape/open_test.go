@@ -124,7 +124,7 @@ func copySetuid(from, to string) error {
 	if err := os.WriteFile(to, data, 0o755); err != nil { //nolint:gosec // G306: a program
 		return err
 	}
-	if err := os.Chown(to, 54321, 54321); err != nil {
+	if err := os.Chown(to, 54331, 54321); err != nil {
 		return err
 	}
 	return os.Chmod(to, 0o755|os.ModeSetuid)

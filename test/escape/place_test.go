@@ -34,7 +34,7 @@ var places = []place{
 	{"docker runc", "docker", "runc", 0},
 	{"docker gVisor", "docker", "runsc", 0},
 	{"native as root", "native", "auto", 0},
-	{"native as user", "native", "auto", 54321},
+	{"native as user", "native", "auto", 54331},
 }
 
 // everywhere runs a test at each place.

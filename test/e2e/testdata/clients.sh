@@ -27,7 +27,7 @@ clients() {
     try npm "npm install --silent --no-audit --no-fund --prefix . bottle-hello && node_modules/.bin/bottle-hello"
     try pip "/usr/bin/python3 -m pip install -q --disable-pip-version-check --no-cache-dir --target . bottle-hello && /usr/bin/python3 -m bottle_hello"
     try apt "$apt"
-    try go "GOPATH=\$PWD GOCACHE=$work/gocache GOFLAGS=-modcacherw go install hello.registry.test/hello@v1.0.0 && bin/hello 2>&1"
+    try go "GOPATH=\$PWD GOCACHE=\$WORKSPACE/gocache GOFLAGS=-modcacherw go install hello.registry.test/hello@v1.0.0 && bin/hello 2>&1"
     try goprogram "\$WORKSPACE/talk web.registry.test"
     try cargo "$cargo"
     try deno "deno eval 'process.stdout.write(await (await fetch(\"$web/hello\")).text())'"
