@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -123,6 +124,30 @@ func TestExecKilled(t *testing.T) {
 	}
 	p.endWork(launcher)
 	p.back("exec", true)
+}
+
+// TestLookKilled kills a command that looks into the image for the hosts of
+// presets: the container that it looks into goes with the next command.
+func TestLookKilled(t *testing.T) {
+	p := newPlace(t).warm()
+	manifest := "bottles: {b: {isolation: runc, egress: {presets: [maven, debian]}}}\nagents: {" + p.agent + ": {bottle: b, harness: {command: [sh, -c]}}}\n"
+	p.check(os.WriteFile(filepath.Join(p.home, "claude-bottle.yaml"), []byte(manifest), 0o644))
+	kept := filepath.Join(p.root(), "images")
+	look := func(env ...string) result {
+		got := p.runWith(env, "why", p.agent, "https://repo1.maven.org/")
+		p.check(os.RemoveAll(kept)) // so that the next one looks too
+		return got
+	}
+	ways := discover(p, look)
+	made := slices.IndexFunc(ways, func(at point) bool { return at.name == "docker.image-open" })
+	if made < 0 {
+		t.Fatalf("no container on the way: %v", ways)
+	}
+	p.back("a look", false)
+	for _, at := range some(ways[made:], 3) {
+		killed(p, at, look)
+		p.back(at.String(), false)
+	}
 }
 
 func TestSweepKilled(t *testing.T) { isolations(t, sweepKilled) }

@@ -146,8 +146,10 @@ func TestImageRegistries(t *testing.T) {
 	if err := os.WriteFile(old, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Prune(t.Context(), false); err != nil {
-		t.Error(err)
+	for _, dry := range []bool{true, false} {
+		if removed, err := p.Prune(t.Context(), dry); err != nil || !slices.Contains(removed, old) || slices.Contains(removed, kept[0]) {
+			t.Errorf("removed %q, %v", removed, err)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(keptIn, "*")); err != nil || !slices.Equal(left, kept) {
 		t.Errorf("cleanup left %q, %v", left, err)

@@ -17,11 +17,10 @@ import (
 )
 
 // Prune removes what earlier versions of the owner's program left and nothing
-// uses:
-// gateway images, images of the recipe that lost their name to a later one,
-// copies of the program in the state directory, and an egress network without
-// a gateway. It returns the first three that it removed, or, with dry, would have
-// tried to. What is in use is no error.
+// uses: gateway images, images of the recipe that lost their name to a later one,
+// copies of the program in the state directory, what it kept of images that are
+// gone, and an egress network without a gateway. It returns all but the last that
+// it removed, or, with dry, would have tried to. What is in use is no error.
 func (p *Platform) Prune(ctx context.Context, dry bool) ([]string, error) {
 	e, err := p.engine(ctx)
 	if err != nil {
@@ -34,35 +33,40 @@ func (p *Platform) Prune(ctx context.Context, dry bool) ([]string, error) {
 	gateways, failed := e.pruneImages(ctx, p.owned().Add("label", labelBinary), ours.Hash, dry)
 	recipes, err := e.pruneImages(ctx, p.owned().Add("label", labelRecipe).Add("dangling", "true"), "", dry)
 	programs, err2 := p.prunePrograms(ctx, e, ours.Hash, dry)
-	removed := slices.Concat(gateways, recipes, programs)
-	if err = errors.Join(failed, err, err2); dry {
+	looked, err3 := p.forgetImages(ctx, e, dry)
+	removed := slices.Concat(gateways, recipes, programs, looked)
+	if err = errors.Join(failed, err, err2, err3); dry {
 		return removed, err
 	}
-	return removed, errors.Join(err, p.forgetImages(ctx, e), e.removeEgress(ctx, p.owner, ""))
+	return removed, errors.Join(err, e.removeEgress(ctx, p.owner, ""))
 }
 
 // forgetImages removes what is kept of images that the engine has no more. It
 // is found anew when it is needed.
-func (p *Platform) forgetImages(ctx context.Context, e *engine) error {
+func (p *Platform) forgetImages(ctx context.Context, e *engine, dry bool) (removed []string, err error) {
 	dir := filepath.Join(p.config.Store.Root(), imagesDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	for _, entry := range entries {
 		digest := strings.TrimSuffix(entry.Name(), ".json")
 		if isDigest(digest) {
 			id, failed := e.imageID(ctx, "sha256:"+digest)
 			if failed != nil {
-				return errors.Join(err, failed)
+				return removed, errors.Join(err, failed)
 			}
 			if id != "" {
 				continue
 			}
 		}
-		err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
+		path := filepath.Join(dir, entry.Name())
+		if !dry {
+			err = errors.Join(err, os.Remove(path))
+		}
+		removed = append(removed, path)
 	}
-	return err
+	return removed, err
 }
 
 // owned finds what has the owner's label.
