@@ -1,5 +1,6 @@
-// Command build builds claude-bottle as it is released: it carries cmd/part, the
-// smaller program that its bottles run.
+// Command build builds claude-bottle as it is released: it carries cmd/guest, the
+// small program that runs in its bottles, and for hosts that are not Linux
+// cmd/part, whose gateway they cannot be.
 //
 //	go run ./cmd/build -o bin/claude-bottle
 //
@@ -35,9 +36,9 @@ func main() {
 	}
 }
 
-// carried is the file, below the module's root, that the program to carry is
-// laid over.
-const carried = "internal/carried/part.gz"
+// carried is the directory, below the module's root, of the files that programs
+// to carry are laid over.
+const carried = "internal/carried"
 
 type build struct{ out, version, tags string }
 
@@ -47,19 +48,31 @@ func (b build) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	part := filepath.Join(dir, "part")
-	if err := b.compile(ctx, []string{"GOOS=linux"}, "-ldflags", "-s -w", "-o", part, "claude-bottle/cmd/part"); err != nil {
-		return err
-	}
-	if err := compress(part, part+".gz"); err != nil {
-		return err
-	}
-	root, err := moduleRoot(ctx)
+	root, err := output(ctx, "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
 	}
+	system, err := output(ctx, "env", "GOOS")
+	if err != nil {
+		return err
+	}
+	programs := map[string]string{"guest.gz": "claude-bottle/cmd/guest"}
+	if system != "linux" {
+		programs["gateway.gz"] = "claude-bottle/cmd/part"
+	}
+	replaced := map[string]string{}
+	for file, program := range programs {
+		path := filepath.Join(dir, file)
+		if err := b.compile(ctx, []string{"GOOS=linux"}, "-ldflags", "-s -w", "-o", path+".program", program); err != nil {
+			return err
+		}
+		if err := compress(path+".program", path); err != nil {
+			return err
+		}
+		replaced[filepath.Join(root, carried, file)] = path
+	}
 	overlay := filepath.Join(dir, "overlay.json")
-	text, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, carried): part + ".gz"}})
+	text, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err == nil {
 		err = os.WriteFile(overlay, text, 0o600)
 	}
@@ -96,7 +109,8 @@ func compress(from, to string) (err error) {
 	return errors.Join(err, z.Close())
 }
 
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+// output is what the go command says.
+func output(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", args...).Output()
 	return strings.TrimSpace(string(out)), err
 }

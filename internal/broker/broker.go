@@ -13,35 +13,30 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"claude-bottle/internal/policy"
+	"claude-bottle/internal/keys"
 	"claude-bottle/internal/scan"
 )
 
-// Entry says where a secret may be used, as the policy has it.
-type Entry = policy.Secret
+// The values that a broker works with.
+type (
+	// Entry says where a secret may be used, as the policy has it.
+	Entry = keys.Entry
+	// Pair is a value and what stands for it inside the bottle.
+	Pair = keys.Pair
+	// Secret is an entry with its value.
+	Secret = keys.Secret
+	// Renewal is how a secret that expires is renewed.
+	Renewal = keys.Renewal
+)
 
-// Pair is a value and what stands for it inside the bottle. It prints as
-// nothing.
-type Pair struct {
-	Value       string `json:"value"`
-	Placeholder string `json:"placeholder"`
-}
-
-// String hides the pair.
-func (Pair) String() string { return "(a secret)" }
-
-// Format is String, whatever the verb.
-func (p Pair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
-
-// overlaps says whether one of p's two is in one of q's, or the other way.
-func (p Pair) overlaps(q Pair) bool {
+// overlap says whether one of p's two is in one of q's, or the other way.
+func overlap(p, q Pair) bool {
 	for _, a := range []string{p.Value, p.Placeholder} {
 		for _, b := range []string{q.Value, q.Placeholder} {
 			if strings.Contains(a, b) || strings.Contains(b, a) {
@@ -50,34 +45,6 @@ func (p Pair) overlaps(q Pair) bool {
 		}
 	}
 	return false
-}
-
-// Secret is an entry with its value. KeyID and Token, which may be empty, are
-// for SigV4 alone.
-type Secret struct {
-	Entry
-	Pair
-	KeyID Pair `json:"keyID"`
-	Token Pair `json:"token"`
-	// Renewal is how the value is renewed; nil for one that is not.
-	Renewal *Renewal `json:"renewal,omitempty"`
-}
-
-// String shows the name.
-func (s Secret) String() string { return "secret " + s.Name }
-
-// Format is String, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
-
-// pairs are all that belong to the secret.
-func (s *Secret) pairs() []Pair {
-	all := []Pair{s.Pair}
-	for _, p := range []Pair{s.KeyID, s.Token} {
-		if p.Value != "" {
-			all = append(all, p)
-		}
-	}
-	return all
 }
 
 // Broker is a run's secrets, ready to be used by any number of requests at
@@ -145,7 +112,7 @@ func New(secrets []Secret) (*Broker, error) {
 	var err error
 	var inside []scan.Value
 	for _, s := range secrets {
-		for _, p := range s.pairs() {
+		for _, p := range s.Pairs() {
 			inside = append(inside, scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Placeholder)})
 		}
 	}
@@ -167,7 +134,7 @@ func (b *Broker) hold(secrets []Secret, former []Pair) error {
 		outside = append(outside, scan.Value{Name: name, Kind: scan.Secret, Bytes: []byte(value)})
 	}
 	for _, s := range secrets {
-		for _, p := range s.pairs() {
+		for _, p := range s.Pairs() {
 			look(s.Name, p.Value)
 		}
 	}
@@ -193,8 +160,8 @@ func compileAll(secrets []Secret) ([]secret, error) {
 			return nil, fmt.Errorf("secret %s: %w", s.Name, err)
 		}
 		all = append(all, compiled)
-		for _, p := range s.pairs() {
-			if slices.ContainsFunc(known, p.overlaps) {
+		for _, p := range s.Pairs() {
+			if slices.ContainsFunc(known, func(q Pair) bool { return overlap(p, q) }) {
 				return nil, fmt.Errorf("secret %s: %w", s.Name, errTwice)
 			}
 			known = append(known, p)
@@ -205,7 +172,7 @@ func compileAll(secrets []Secret) ([]secret, error) {
 
 func compile(s Secret) (secret, error) {
 	out := secret{Secret: s}
-	for _, p := range s.pairs() {
+	for _, p := range s.Pairs() {
 		switch {
 		case p.Value == p.Placeholder || p.Value == "" || p.Placeholder == "":
 			return out, errPair
@@ -284,7 +251,7 @@ func (b *Broker) Values() []scan.Value {
 	secrets := b.secrets()
 	for i := range secrets {
 		s := &secrets[i]
-		for _, p := range s.pairs() {
+		for _, p := range s.Pairs() {
 			values = append(values,
 				scan.Value{Name: s.Name, Kind: scan.Secret, Bytes: []byte(p.Value)},
 				scan.Value{Name: s.Name, Kind: scan.Placeholder, Bytes: []byte(p.Placeholder)})

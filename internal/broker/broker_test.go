@@ -29,11 +29,11 @@ func broker(t testing.TB, secrets ...Secret) *Broker {
 }
 
 func github() Secret {
-	return Secret{Entry: Entry{Name: "GITHUB_TOKEN", Hosts: []string{"api.github.com", "github.com"}}, Pair: Pair{real, fake}}
+	return Secret{Entry: Entry{Name: "GITHUB_TOKEN", Hosts: []string{"api.github.com", "github.com"}}, Pair: Pair{Value: real, Placeholder: fake}}
 }
 
 func other() Secret {
-	return Secret{Entry: Entry{Name: "OTHER", Hosts: []string{"*.example.com", "example.net:8443"}}, Pair: Pair{real2, fake2}}
+	return Secret{Entry: Entry{Name: "OTHER", Hosts: []string{"*.example.com", "example.net:8443"}}, Pair: Pair{Value: real2, Placeholder: fake2}}
 }
 
 // get is an ordinary request.

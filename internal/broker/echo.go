@@ -40,7 +40,7 @@ func (b *Broker) SameLength() bool {
 func (v *values) pairs() []Pair {
 	all := slices.Clone(v.former)
 	for i := range v.secrets {
-		all = append(all, v.secrets[i].pairs()...)
+		all = append(all, v.secrets[i].Pairs()...)
 	}
 	return all
 }

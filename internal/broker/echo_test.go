@@ -59,7 +59,7 @@ func TestEcho(t *testing.T) {
 func TestEchoInAnotherCase(t *testing.T) {
 	for _, value := range []string{"0123456789abcdef0123456789abcdef01234567", "KEY-ABCDEFGHIJ-0123456789", "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"} {
 		s := github()
-		s.Pair = Pair{value, strings.Repeat("-", len(value))}
+		s.Pair = Pair{Value: value, Placeholder: strings.Repeat("-", len(value))}
 		b := broker(t, s)
 		for _, text := range []string{strings.ToUpper(value), strings.ToLower(value)} {
 			var out bytes.Buffer
@@ -78,7 +78,7 @@ func TestEchoDrips(t *testing.T) {
 	const most = 8 // of what must not be told at a stretch
 	for _, value := range []string{"Zq8wLx3vTn5kRb2mYc9pDf4h", "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0"} {
 		s := github()
-		s.Pair = Pair{value, strings.Repeat("-", len(value))}
+		s.Pair = Pair{Value: value, Placeholder: strings.Repeat("-", len(value))}
 		b := broker(t, s)
 		for step := 1; step <= most; step++ {
 			var out bytes.Buffer

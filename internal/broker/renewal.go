@@ -10,21 +10,6 @@ import (
 	"time"
 )
 
-// Renewal is how a secret that expires is renewed: by a refresh token of OAuth
-// (RFC 6749, 6), which no bottle sees. It prints as nothing.
-type Renewal struct {
-	URL      string    `json:"url"` // of the token endpoint, https
-	ClientID string    `json:"clientID"`
-	Token    string    `json:"token"`   // the refresh token
-	Expires  time.Time `json:"expires"` // of the secret
-}
-
-// String hides the token.
-func (Renewal) String() string { return "(a renewal)" }
-
-// Format is String, whatever the verb.
-func (r Renewal) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
-
 // Login is what a login gave: a credential that expires, and the token that
 // renews it. It prints as nothing.
 type Login struct {

@@ -25,7 +25,7 @@ const (
 func amazon(id, key string, hosts ...string) Secret {
 	return Secret{
 		Entry: Entry{Name: "AWS", Hosts: hosts, SigV4: true},
-		Pair:  Pair{key, fakeKey}, KeyID: Pair{id, fakeID},
+		Pair:  Pair{Value: key, Placeholder: fakeKey}, KeyID: Pair{Value: id, Placeholder: fakeID},
 	}
 }
 
@@ -262,7 +262,7 @@ func TestSigV4Refuses(t *testing.T) {
 // The session token is a header that is signed: it is replaced before.
 func TestSigV4Token(t *testing.T) {
 	s := amazon("ASIAIOSFODNN7EXAMPLE", s3Key, "s3.amazonaws.com")
-	s.Token = Pair{"real-session-token-0001", "fake-session-token-0002"}
+	s.Token = Pair{Value: "real-session-token-0001", Placeholder: "fake-session-token-0002"}
 	b := broker(t, s)
 	r := objectPut()
 	r.Header.Set("X-Amz-Security-Token", s.Token.Placeholder)

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"claude-bottle/internal/keys"
 )
 
 const (
@@ -24,23 +26,8 @@ const (
 	skew = 24 * time.Hour
 )
 
-// Pair is an authority as it is handed over: certificate and key, PEM. The
-// zero value is none. Formatting it shows no key.
-type Pair struct {
-	Certificate string `json:"certificate"`
-	Key         string `json:"key"`
-}
-
-// String names the authority without its key.
-func (p Pair) String() string {
-	if p == (Pair{}) {
-		return "no authority"
-	}
-	return "an authority"
-}
-
-// GoString is String.
-func (p Pair) GoString() string { return p.String() }
+// Pair is an authority as it is handed over.
+type Pair = keys.Authority
 
 // New makes the authority of a run, which people see as its name: ECDSA on
 // P-256, valid from a day before now.
@@ -78,7 +65,7 @@ func New(run string, now time.Time) (Pair, error) {
 }
 
 // parse reads a pair, whose error never holds any of it.
-func (p Pair) parse() (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func parse(p Pair) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	pair, err := tls.X509KeyPair([]byte(p.Certificate), []byte(p.Key))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the authority: %w", err)

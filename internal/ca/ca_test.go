@@ -156,7 +156,7 @@ func TestNotAnAuthority(t *testing.T) {
 		Key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
 	}
 	for name, pair := range map[string]Pair{
-		"none": {}, "no key": {Certificate: a.Certificate}, "another's key": {a.Certificate, b.Key}, "a server's": server,
+		"none": {}, "no key": {Certificate: a.Certificate}, "another's key": {Certificate: a.Certificate, Key: b.Key}, "a server's": server,
 	} {
 		if _, err := NewIssuer(pair); err == nil || strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%s: %v", name, err)

@@ -43,7 +43,7 @@ type leaf struct {
 
 // NewIssuer reads an authority and makes the key that its leaves share.
 func NewIssuer(p Pair) (*Issuer, error) {
-	parent, signer, err := p.parse()
+	parent, signer, err := parse(p)
 	if err != nil {
 		return nil, err
 	}

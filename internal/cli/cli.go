@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"claude-bottle/internal/beside"
 	"claude-bottle/internal/parts"
 	"claude-bottle/internal/platform/docker"
 	"claude-bottle/internal/platform/native"
@@ -106,7 +107,7 @@ func (a *App) Getenv(name string) string {
 // exit code. Errors have been printed.
 func Main(ctx context.Context, args []string, streams Streams, env Env) (code int) {
 	app := &App{Streams: streams, Env: env}
-	if served, ok := (parts.Process{In: streams.In, Out: streams.Out, Err: streams.Err, UID: env.UID}).Serve(ctx, args); ok {
+	if served, ok := beside.Serve(ctx, parts.Process{In: streams.In, Out: streams.Out, Err: streams.Err}, args); ok {
 		return served
 	}
 	defer app.recoverTo(&code)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -23,10 +24,10 @@ type guest struct {
 	env     []string
 	secrets *secrets
 	reaper  *reaper
-	prober  *prober         // nil when no probe will be asked for
-	broken  chan error      // what the prober ends the bottle with
-	threads <-chan struct{} // see makeThreads
-	ready   chan struct{}   // closed when the launcher was told so
+	prober  *prober                // nil when no probe will be asked for
+	broken  chan error             // what the prober ends the bottle with
+	threads func() <-chan struct{} // makeThreads, once
+	ready   chan struct{}          // closed when the launcher was told so
 }
 
 var errSecrets = refusal{codeNotExecutable, errors.New("run: the secrets were handed to an earlier process and are forgotten")}
@@ -71,7 +72,7 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 	// Copies of the secrets end with boot; g.secrets has the strings.
 	g := &guest{
 		env: slices.Clip(boot.Env), secrets: newSecrets(boot.Secrets), reaper: reaper, broken: make(chan error, 1),
-		threads: makeThreads(), ready: make(chan struct{}),
+		threads: sync.OnceValue(makeThreads), ready: make(chan struct{}),
 	}
 	if boot.DialUID >= 0 {
 		stop, err := g.listen(Socket, boot.DialUID)
@@ -92,6 +93,7 @@ func initialise(ctx context.Context, conn *wire.Conn, policy confine.Policy) err
 		g.prober = prober
 	} else {
 		prober.stop()
+		g.threads()
 	}
 	<-swallowed
 	return g.work(ctx, conn, boot, ended)
@@ -204,7 +206,7 @@ func checkNonce(boot wire.GuestBoot) error {
 // start runs one process; boot says that the boot stream asks. A refusal is
 // for the process, any other error for the conversation.
 func (g *guest) start(conn *wire.Conn, start wire.Start, boot bool) (p *process, err error) {
-	<-g.threads
+	<-g.threads()
 	run := func(secrets []string) ([]string, error) {
 		cmd, err := resolve(start, slices.Concat(g.env, start.Env, secrets))
 		if err != nil {

@@ -76,6 +76,7 @@ func (v *conversation) probe(f wire.Frame) error {
 		<-v.guest.ready // it may have been asked before it was
 		if err == nil {
 			err = v.conn.WriteJSON(wire.KindProbed, probed)
+			v.guest.threads() // while the launcher, which is who waits now, is at work
 		}
 		if err == nil {
 			if finding, open := <-late; open {

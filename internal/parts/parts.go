@@ -1,20 +1,18 @@
-// Package parts runs the parts of a bottle that are processes of ours: guest,
-// probe, gateway and supervisor. They are no commands for people, and a bottle
-// waits for each to start: what this package imports is all that they need, so
-// that a program of them alone (cmd/part) is half as large as the whole one and
-// starts in half the time.
+// Package parts runs the parts of a bottle that are processes of ours inside it,
+// and those by which a native one starts. They are no commands for people, and a
+// launch waits for each to start: what this package imports is all that they
+// need, so that a program of them alone (cmd/guest) is a quarter of the whole one
+// and starts in half the time. The gateway, which needs much more, is in package
+// beside.
 package parts
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"slices"
 
 	"claude-bottle/internal/attack"
-	"claude-bottle/internal/gateway"
 	"claude-bottle/internal/guest"
 	"claude-bottle/internal/probe"
 	"claude-bottle/internal/supervise"
@@ -25,7 +23,6 @@ import (
 type Process struct {
 	In       io.Reader
 	Out, Err io.Writer
-	UID      int
 }
 
 // Serve is the part that args, without the program's name, ask for. ok is false
@@ -39,39 +36,26 @@ func (p Process) Serve(ctx context.Context, args []string) (code int, ok bool) {
 		}
 		return guest.Init(ctx, p.In, p.Out, bounds), true
 	case slices.Equal(args, []string{"guest", "dial"}):
-		return p.ended(guest.Dial(ctx, p.In, p.Out)), true
+		return p.Ended(guest.Dial(ctx, p.In, p.Out)), true
 	case slices.Equal(args, []string{"guest", "end"}):
-		return p.ended(guest.End()), true
+		return p.Ended(guest.End()), true
 	case slices.Equal(args, guest.ProbeArgs()):
-		return p.ended(probe.Serve(ctx, p.In, p.Out)), true
+		return p.Ended(probe.Serve(ctx, p.In, p.Out)), true
 	case slices.Equal(args, []string{"guest", "attack"}):
-		return p.ended(attack.Run(ctx, p.In, p.Out)), true
+		return p.Ended(attack.Run(ctx, p.In, p.Out)), true
 	case len(args) > 0 && args[0] == supervise.Command:
-		return p.ended(supervise.Run(ctx, args[1:], p.serveHanded)), true
+		return p.Ended(supervise.Begin(args[1:])), true
 	case len(args) > 0 && args[0] == supervise.InsideCommand:
-		return p.ended(supervise.Inside(ctx, args[1:])), true
-	case slices.Equal(args, []string{"gateway", "run"}):
-		gateway.ShareProcessors()
-		return p.ended(gateway.Serve(ctx, p.In, p.Out)), true
-	case slices.Equal(args, []string{"gateway", "host"}):
-		return p.ended(gateway.Host(ctx, p.In, p.Out, p.Err)), true
-	case slices.Equal(args, []string{"gateway", "ctl"}):
-		return p.ended(gateway.Control(ctx, p.In, p.Out)), true
+		return p.Ended(supervise.Inside(ctx, args[1:])), true
 	}
 	return 0, false
-}
-
-// serveHanded is the gateway of a native bottle.
-func (p Process) serveHanded(ctx context.Context, ways *net.UnixConn, control *os.File, confine func() error) error {
-	gateway.ShareProcessors()
-	return gateway.ServeHanded(ctx, p.In, p.Out, gateway.Handed{Conn: ways, UID: p.UID, Control: control, Confine: confine})
 }
 
 // exitFailure is the code of a part that ended with an error.
 const exitFailure = 1
 
-// ended says why a part ended, and with which code.
-func (p Process) ended(err error) int {
+// Ended says why a part ended, and with which code.
+func (p Process) Ended(err error) int {
 	if err == nil {
 		return 0
 	}

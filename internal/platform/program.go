@@ -19,11 +19,12 @@ import (
 	"claude-bottle/internal/wire"
 )
 
-// Program is what of our own runs in bottles, installed where they can mount it
-// from: guest and gateway.
+// Program is what of our own runs in bottles and beside them, installed where
+// they can mount it from. It is never changed.
 type Program struct {
-	Hash string // SHA-256, hexadecimal
-	Path string // <state>/bin/HASH/claude-bottle, mode 0755, never changed
+	Hash    string // of all of it: SHA-256, hexadecimal
+	Guest   string // <state>/bin/HASH/claude-bottle, mode 0755
+	Gateway string // <state>/bin/HASH/gateway, or the same file
 }
 
 // InstallProgram copies the program at source into the state directory, or,
@@ -32,82 +33,110 @@ type Program struct {
 // runs keeps the file it was started with when the program is upgraded.
 func InstallProgram(source, stateRoot string) (Program, error) {
 	defer failpoint.Span("platform.install-program")()
-	b, note, open, err := findProgram(source, stateRoot)
+	p, note, files, err := findProgram(source, stateRoot)
 	if err != nil {
 		return Program{}, err
 	}
-	if open == nil {
-		return b, nil
+	if files == nil {
+		return p, nil
 	}
-	err = installFrom(open, b.Path)
+	err = installFrom(files.guest, p.Guest)
+	if err == nil && files.gateway != nil {
+		err = installFrom(files.gateway, p.Gateway)
+	}
 	if err == nil {
-		err = copyInto(strings.NewReader(b.Hash), note)
+		err = copyInto(strings.NewReader(p.Hash), note)
 	}
 	if err != nil {
 		return Program{}, fmt.Errorf("install our own binary: %w", err)
 	}
-	return b, nil
+	return p, nil
 }
 
 // FindProgram is what InstallProgram installs, whether it is there or not.
 func FindProgram(source, stateRoot string) (Program, error) {
-	b, _, _, err := findProgram(source, stateRoot)
-	return b, err
+	p, _, _, err := findProgram(source, stateRoot)
+	return p, err
 }
 
-// findProgram returns with the program where it is noted, and what opens it when
-// it is not installed yet.
-func findProgram(source, stateRoot string) (b Program, note string, open func() (io.ReadCloser, error), err error) {
-	open = func() (io.ReadCloser, error) { return os.Open(source) }
+// files are opened by these; gateway is nil when the guest's is the whole
+// program.
+type files struct{ guest, gateway func() (io.ReadCloser, error) }
+
+// findProgram returns with the program where it is noted, and its files when it
+// is not installed yet.
+func findProgram(source, stateRoot string) (p Program, note string, missing *files, err error) {
+	from := files{guest: func() (io.ReadCloser, error) { return os.Open(source) }}
 	if source == "" {
-		if source, open, err = ownProgram(); err != nil {
+		if source, from, err = ownProgram(); err != nil {
 			return Program{}, "", nil, err
 		}
 	}
 	if note, err = noteOf(source, stateRoot); err != nil {
 		return Program{}, "", nil, fmt.Errorf("open our own binary: %w", err)
 	}
+	whole := from.gateway == nil
 	if hash, err := os.ReadFile(note); err == nil {
-		b := programOf(string(hash), stateRoot)
-		if _, err := os.Stat(b.Path); err == nil {
-			return b, note, nil, nil
+		if p := programOf(string(hash), stateRoot, whole); p.there() {
+			return p, note, nil, nil
 		}
 	}
-	hash, err := hashOf(open)
+	hash, err := from.hash()
 	if err != nil {
 		return Program{}, "", nil, fmt.Errorf("read our own binary: %w", err)
 	}
-	return programOf(hash, stateRoot), note, open, nil
+	return programOf(hash, stateRoot, whole), note, &from, nil
+}
+
+func (p Program) there() bool {
+	for _, path := range []string{p.Guest, p.Gateway} {
+		if _, err := os.Stat(path); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // ownProgram is the running program's file, by which its version is known, and
-// what opens the one that bottles get.
-func ownProgram() (file string, open func() (io.ReadCloser, error), err error) {
+// what opens the ones that bottles get.
+func ownProgram() (file string, from files, err error) {
 	file = "/proc/self/exe" // what runs, even when its file was replaced
 	if runtime.GOOS != "linux" {
 		if file, err = os.Executable(); err != nil {
-			return "", nil, err
+			return "", from, err
 		}
 	}
-	if carried.There() {
-		return file, carried.Open, nil
-	}
-	if runtime.GOOS != "linux" {
-		return "", nil, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
+	own := func() (io.ReadCloser, error) { return os.Open(file) }
+	switch {
+	case runtime.GOOS != "linux" && !carried.Gateway().There():
+		return "", from, hint.With(errors.New("this program cannot run inside a bottle: it is not built for Linux"),
 			"use a release build, which carries the Linux program")
+	case runtime.GOOS != "linux":
+		return file, files{carried.Guest().Open, carried.Gateway().Open}, nil
+	case carried.Guest().There():
+		return file, files{carried.Guest().Open, own}, nil
 	}
-	return file, func() (io.ReadCloser, error) { return os.Open(file) }, nil
+	return file, files{guest: own}, nil
 }
 
-func hashOf(open func() (io.ReadCloser, error)) (string, error) {
-	program, err := open()
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = program.Close() }()
+// hash is that of all of them.
+func (f files) hash() (string, error) {
 	h := sha256.New()
-	_, err = io.Copy(h, program)
-	return hex.EncodeToString(h.Sum(nil)), err
+	for _, open := range []func() (io.ReadCloser, error){f.guest, f.gateway} {
+		if open == nil {
+			continue
+		}
+		program, err := open()
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(h, program)
+		_ = program.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func installFrom(open func() (io.ReadCloser, error), path string) error {
@@ -119,8 +148,13 @@ func installFrom(open func() (io.ReadCloser, error), path string) error {
 	return copyInto(program, path)
 }
 
-func programOf(hash, stateRoot string) Program {
-	return Program{Hash: hash, Path: filepath.Join(ProgramsDir(stateRoot), hash, "claude-bottle")}
+func programOf(hash, stateRoot string, whole bool) Program {
+	dir := filepath.Join(ProgramsDir(stateRoot), hash)
+	p := Program{Hash: hash, Guest: filepath.Join(dir, "claude-bottle"), Gateway: filepath.Join(dir, "gateway")}
+	if whole {
+		p.Gateway = p.Guest
+	}
+	return p
 }
 
 // noteOf is where the hash of a program is noted, so that not every launch has

@@ -21,11 +21,11 @@ func TestInstallProgram(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := os.ReadFile(p.Path)
+		got, err := os.ReadFile(p.Guest)
 		if err != nil || string(got) != want {
-			t.Fatalf("%s holds %q, %v, want %q", p.Path, got, err, want)
+			t.Fatalf("%s holds %q, %v, want %q", p.Guest, got, err, want)
 		}
-		if info, err := os.Stat(p.Path); err != nil || info.Mode().Perm() != 0o755 {
+		if info, err := os.Stat(p.Guest); err != nil || info.Mode().Perm() != 0o755 {
 			t.Fatalf("mode %v, %v", info.Mode(), err)
 		}
 		return p
@@ -43,11 +43,11 @@ func TestInstallProgram(t *testing.T) {
 	if second := install("two"); second == first {
 		t.Error("the upgrade was not noticed")
 	}
-	if got, err := os.ReadFile(first.Path); err != nil || string(got) != "one" {
+	if got, err := os.ReadFile(first.Guest); err != nil || string(got) != "one" {
 		t.Errorf("the first version became %q, %v", got, err)
 	}
 	// The copy was removed, the note was not.
-	if err := os.RemoveAll(filepath.Dir(first.Path)); err != nil {
+	if err := os.RemoveAll(filepath.Dir(first.Guest)); err != nil {
 		t.Fatal(err)
 	}
 	write("one")

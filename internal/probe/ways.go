@@ -3,7 +3,6 @@ package probe
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -163,30 +162,6 @@ func status(at netip.AddrPort, request, want string) func(context.Context) outco
 			return broken(fmt.Sprintf("the gateway answered %q, not status %s", strings.TrimSpace(line), want))
 		}
 		return works("answered " + want)
-	}
-}
-
-// Alerts that a gateway on trial ends a TLS connection with (RFC 8446, 6): for a
-// name that the policy refuses, and for one that is not carried yet.
-const (
-	alertRefused = tls.AlertError(112)
-	alertOnTrial = tls.AlertError(80)
-)
-
-// hello begins TLS with a name and wants an alert, of which the client gives the
-// text alone. One cheap key will do: nobody takes it.
-func hello(at netip.AddrPort, name string, want tls.AlertError) func(context.Context) outcome {
-	return func(ctx context.Context) outcome {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
-		if err != nil {
-			return broken(reason(err))
-		}
-		defer func() { _ = conn.Close() }()
-		err = tls.Client(conn, &tls.Config{ServerName: name, CurvePreferences: []tls.CurveID{tls.X25519}}).HandshakeContext(ctx)
-		if err == nil || !strings.HasSuffix(err.Error(), want.Error()) {
-			return broken(fmt.Sprintf("the gateway answered %v, not %q", err, want))
-		}
-		return works(fmt.Sprintf("answered %q", want))
 	}
 }
 

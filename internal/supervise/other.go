@@ -9,6 +9,12 @@ import (
 
 var errPlatform = errors.New("native bottles are namespaces of Linux, which this machine does not run")
 
+// Begin refuses.
+func Begin([]string) error { return errPlatform }
+
+// IsGateway says no.
+func IsGateway([]string) bool { return false }
+
 // Run refuses.
 func Run(context.Context, []string, Serve) error { return errPlatform }
 

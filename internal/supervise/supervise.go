@@ -23,12 +23,22 @@ import (
 	"claude-bottle/internal/shares"
 )
 
-// Commands of our program that are parts of a native bottle; see Run and
+// Commands of our program that are parts of a native bottle; see Begin, Run and
 // Inside.
 const (
 	Command       = "supervise"
 	InsideCommand = "inside"
 )
+
+// asGateway is the first argument of a supervisor that is a gateway already: no
+// run has such an id.
+const asGateway = "gateway"
+
+// IsGateway says whether a command is Run's. args are those after the program's
+// name.
+func IsGateway(args []string) bool {
+	return len(args) > 1 && args[0] == Command && args[1] == asGateway
+}
 
 // Descriptors of `supervise`, beside the standard ones, which are the gateway's
 // stream.
@@ -48,30 +58,79 @@ const (
 	insideListenerFD
 )
 
-// Run is the process whose life is a bottle's: it starts `inside`, then
-// serves as the gateway until its standard input ends. When it ends, however
-// that comes, the kernel kills what it started.
-func Run(ctx context.Context, args []string, serve Serve) error {
-	if len(args) != 2 {
+// Begin is a supervisor's beginning: it starts `inside`, and becomes the gateway
+// by executing its program, which takes longer to start than this one does to
+// get here. args are the run's id, the directory of its record, and that program.
+func Begin(args []string) error {
+	runtime.LockOSThread() // whose end is that of what it starts
+	if len(args) != 3 {
 		return errors.New("supervise is started by a launch alone")
 	}
 	unix.CloseOnExec(controlFD) // it is not for what is inside
 	if err := shed(); err != nil {
 		return fmt.Errorf("close what was inherited: %w", err)
 	}
-	ways, child, err := startInside(args[0])
+	ways, started, err := startInside(args[0])
 	if err != nil {
 		return fmt.Errorf("start the bottle's namespaces: %w", err)
 	}
-	defer child.await()
-	// From here on: what is started inherits it.
+	// From here on the kernel takes away what has ended.
 	signal.Ignore(unix.SIGCHLD)
-	return serve(ctx, ways, os.NewFile(controlFD, "control"), func() error {
+	argv := []string{"claude-bottle", Command, asGateway, args[0], args[1]}
+	for _, fd := range []int{controlFD, ways, started.fd} {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("keep a descriptor: %w", err)
+		}
+		argv = append(argv, strconv.Itoa(fd))
+	}
+	return fmt.Errorf("execute %s: %w", args[2], unix.Exec(args[2], argv, []string{}))
+}
+
+// Run is the process whose life is a bottle's, as Begin has it go on: it serves
+// as the gateway until its standard input ends. When it ends, however that comes,
+// the kernel kills what it started.
+// args are the command's.
+func Run(ctx context.Context, args []string, serve Serve) error {
+	fds, err := kept(args)
+	if err != nil {
+		return err
+	}
+	signal.Ignore(unix.SIGCHLD) // Go's runtime has seen to it again
+	end := os.NewFile(uintptr(fds[1]), "ways")
+	conn, err := net.FileConn(end)
+	_ = end.Close()
+	if err != nil {
+		return fmt.Errorf("take over the ways in: %w", err)
+	}
+	ways := conn.(*net.UnixConn)
+	err = serve(ctx, ways, os.NewFile(uintptr(fds[0]), "control"), func() error {
 		if err := awaitWays(ways); err != nil {
 			return err
 		}
-		return within(confinePatience, func() error { return confineTo(args[1]) })
+		return within(confinePatience, func() error { return confineTo(args[3]) })
 	})
+	child{fd: fds[2]}.await()
+	if err == nil { // there is nothing more to say, and whoever hears it need not wait for the rest
+		err = unix.Close(2)
+	}
+	return err
+}
+
+// kept are the descriptors that Begin kept: the gateway's socket, the ways in,
+// and the process that it started.
+func kept(args []string) (fds []int, err error) {
+	if len(args) != 7 {
+		return nil, errors.New("a supervisor is a launch's alone")
+	}
+	for _, arg := range args[4:] {
+		fd, err := strconv.Atoi(arg)
+		if err != nil || fd < controlFD {
+			return nil, fmt.Errorf("no descriptor: %q", arg)
+		}
+		unix.CloseOnExec(fd)
+		fds = append(fds, fd)
+	}
+	return fds, nil
 }
 
 // confinePatience is how long all threads may take to be confined. It takes
@@ -128,13 +187,12 @@ func awaitWays(ways *net.UnixConn) error {
 
 // startInside starts `inside` and returns the gateway's end of the socketpair
 // that it has the other of. What is its alone is closed here.
-func startInside(run string) (*net.UnixConn, child, error) {
+func startInside(run string) (ways int, started child, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, child{}, err
+		return -1, child{}, err
 	}
 	files := []uintptr{guestInFD, guestOutFD, 2, uintptr(pair[1]), orderFD, listenerFD}
-	var started child
 	err = shares.Together(func() (err error) {
 		started, err = fork([]string{"claude-bottle", InsideCommand, run}, files)
 		return err
@@ -147,17 +205,7 @@ func startInside(run string) (*net.UnixConn, child, error) {
 	if err == nil {
 		err = tell(started.pid)
 	}
-	if err != nil {
-		_ = unix.Close(pair[0])
-		return nil, child{}, err
-	}
-	end := os.NewFile(uintptr(pair[0]), "ways") //nolint:gosec // G115: a descriptor
-	defer func() { _ = end.Close() }()
-	conn, err := net.FileConn(end)
-	if err != nil {
-		return nil, child{}, err
-	}
-	return conn.(*net.UnixConn), started, nil
+	return pair[0], started, err
 }
 
 // child is what a supervisor started.
@@ -175,7 +223,11 @@ func (c child) await() {
 	poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}} //nolint:gosec // G115: a descriptor
 	end := time.Now().Add(childPatience)
 	for left := childPatience; left > 0; left = time.Until(end) {
-		if n, err := unix.Poll(poll, int(left/time.Millisecond)); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+		n, err := unix.Poll(poll, int(left/time.Millisecond))
+		if n > 0 { // dead for nobody, or for us if it ended while the gateway's program started
+			_ = unix.Waitid(unix.P_PIDFD, c.fd, nil, unix.WEXITED|unix.WNOHANG, nil)
+		}
+		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
@@ -190,12 +242,12 @@ func tell(pid int) error {
 
 // fork starts our program in a user, a network and a process namespace of its
 // own, where it has the caller's ids and what it takes to bring up loopback, to
-// listen on low ports and to set limits of the namespace. The kernel kills it when the thread that forked ends:
-// the caller stays on its thread as long as the process lives. With it ends all
+// listen on low ports and to set limits of the namespace. The kernel kills it when
+// the thread that forked ends, which is the one that goes on as the gateway's
+// program. With it ends all
 // that is in its namespace: bubblewrap alone leaves a child that waits for good
 // when it is killed while it starts.
 func fork(argv []string, files []uintptr) (child, error) {
-	runtime.LockOSThread()
 	uid, gid := os.Getuid(), os.Getgid()
 	if uid == 0 {
 		return child{}, errors.New("no namespace is made as root")

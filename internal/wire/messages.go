@@ -12,8 +12,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"claude-bottle/internal/broker"
-	"claude-bottle/internal/ca"
+	"claude-bottle/internal/keys"
 	"claude-bottle/internal/policy"
 	"claude-bottle/internal/shares"
 )
@@ -91,14 +90,14 @@ type GatewayBoot struct {
 	OnHost bool `json:"onHost,omitempty"`
 	// CA is the run's authority, by which the gateway inspects TLS; the zero
 	// value inspects nothing. This frame is the only place of its key.
-	CA ca.Pair `json:"ca,omitzero"`
+	CA keys.Authority `json:"ca,omitzero"`
 	// SystemRoots are the host's roots, PEM, for a gateway that inspects and
 	// has none of its own. The policy's come on top.
 	SystemRoots string `json:"systemRoots,omitempty"`
 	// Secrets are the run's brokered ones. This frame is the only place of
 	// their values on the way, but for logins that are renewed later (Renewed,
 	// Turn).
-	Secrets []broker.Secret `json:"secrets,omitempty"`
+	Secrets []keys.Secret `json:"secrets,omitempty"`
 	// Watch are values that must not leave in clear, beside those of the
 	// policy's table. This frame is the only place of them on the way.
 	Watch []Watched `json:"watch,omitempty"`

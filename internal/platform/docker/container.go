@@ -178,7 +178,7 @@ func agentMounts(plan bottle.Plan, b parts) []mount.Mount {
 		{Type: mount.TypeBind, Source: b.Paths.Home, Target: spec.Home},
 		{Type: mount.TypeBind, Source: b.Paths.Work, Target: spec.Workspace},
 		{Type: mount.TypeBind, Source: b.Paths.Git, Target: spec.Workspace + "/.git"},
-		readOnly(b.Program.Path, insideBinary),
+		readOnly(b.Program.Guest, insideBinary),
 		readOnly(b.Paths.Nonce, insideNonce),
 	}...)
 	if plan.Docker.Alone {

@@ -287,7 +287,7 @@ func (p *Platform) ensureGatewayImage(ctx context.Context, e *engine, program pl
 	if id != "" || err != nil {
 		return id, err
 	}
-	data, err := os.ReadFile(program.Path)
+	data, err := os.ReadFile(program.Gateway)
 	if err != nil {
 		return "", fmt.Errorf("read our own binary: %w", err)
 	}

@@ -178,7 +178,7 @@ func asPipelock(plan bottle.Plan, b parts, config *container.Config, host *conta
 	config.Entrypoint = []string{insideBinary, "gateway", "host"}
 	config.Labels[labelPipelock] = strconv.Itoa(plan.Docker.Ports.Proxy)
 	host.Mounts = append(host.Mounts,
-		readOnly(b.Program.Path, insideBinary),
+		readOnly(b.Program.Gateway, insideBinary),
 		readOnly(filepath.Join(b.Paths.Etc, pipelockFile), pipelockConfig),
 		mount.Mount{Type: mount.TypeTmpfs, Target: "/tmp", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 16 << 20, Mode: 0o1777}},
 	)

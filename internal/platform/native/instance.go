@@ -4,6 +4,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -138,9 +139,9 @@ func (b *instance) unwatch() { b.stop() }
 // output.
 func (b *instance) ended(part string, said error) error {
 	if said != nil {
-		return fmt.Errorf("the bottle's %s ended: %w%s", part, said, b.parts.said())
+		return fmt.Errorf("the bottle's %s ended: %w%s", part, said, b.parts.lastWords())
 	}
-	return fmt.Errorf("the bottle's %s ended%s", part, b.parts.said())
+	return fmt.Errorf("the bottle's %s ended%s", part, b.parts.lastWords())
 }
 
 // opened is a bottle that another process launched.
@@ -176,7 +177,8 @@ func (b *instance) end() error {
 	platform.Finish(b.gateway)
 	b.unwatch()
 	if b.teardown != nil {
-		return b.teardown.Close()
+		err := b.teardown.Close()
+		return errors.Join(err, b.parts.gone())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bottle.CloseDeadline)
 	defer cancel()

@@ -67,8 +67,12 @@ func (p *Platform) Launch(ctx context.Context, plan bottle.Plan, secrets environ
 	}
 	l := &launch{Launching: launching, platform: p, plan: plan, word: strings.ToLower(rand.Text()), nonce: rand.Text()}
 	defer func() {
-		if err != nil {
-			err = l.Fail(ctx, err)
+		if err == nil {
+			return
+		}
+		err = l.Fail(ctx, err)
+		if l.parts != nil {
+			err = errors.Join(err, l.parts.gone())
 		}
 	}()
 	if l.inspection, l.watched, err = bottle.Equip(&l.plan.Spec, l.Run.ID(), secrets, p.config.Getenv); err != nil {
@@ -200,15 +204,15 @@ func (l *launch) written() []supervise.Content {
 // the bottle is made around its directory, and then hands the guest its boot
 // frame, and what to try: nothing but our own program runs inside before. Last it
 // proves that the bottle is closed.
-func (l *launch) boot(ctx context.Context, program string, secrets environ.Secrets) (*instance, error) {
+func (l *launch) boot(ctx context.Context, program platform.Program, secrets environ.Secrets) (*instance, error) {
 	part := l.plan.Native
 	at := paths{
 		Home: l.Run.Path(bottle.HomeDir), Work: l.Run.Path(bottle.WorkDir), Git: l.Run.Path(bottle.GitDir),
-		Etc: l.Run.Path(bottle.EtcDir), Program: program,
+		Etc: l.Run.Path(bottle.EtcDir), Program: program.Guest,
 	}
 	var err error
 	if l.object.Inside, err = l.parts.whoIsInside(ctx); err != nil {
-		return nil, fmt.Errorf("%w%s", err, l.parts.said())
+		return nil, fmt.Errorf("%w%s", err, l.parts.lastWords())
 	}
 	if err := l.platform.objects().update(l.object); err != nil {
 		return nil, err
@@ -250,7 +254,7 @@ func (l *launch) boot(ctx context.Context, program string, secrets environ.Secre
 		err = l.prove(ctx, b, host, inside, gateway)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w%s", err, l.parts.said())
+		return nil, fmt.Errorf("%w%s", err, l.parts.lastWords())
 	}
 	b.watch(l.plan.Spec.Limits.Disk, at)
 	return b, nil

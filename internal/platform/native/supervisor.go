@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"claude-bottle/internal/failpoint"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/supervise"
 )
@@ -40,16 +41,18 @@ type supervisor struct {
 	// Sockets that have no name before listen.
 	guestSocket, controlSocket *os.File
 
-	stderr tail
-	ended  chan struct{} // closed when it has ended, and with it all that it started
+	said  *os.File      // the other end of its standard error
+	last  tail          // of what came from there
+	quiet chan struct{} // closed when it has closed its standard error, and so has all that it started
+	ended chan struct{} // closed when it has ended, and with it all that it started
 }
 
 // startSupervisor starts the supervisor of a run that need not exist yet. It
 // makes nothing before the order comes but its own namespaces, and ends with
 // this process.
-func startSupervisor(program string, w who) (*supervisor, error) {
+func startSupervisor(program platform.Program, w who) (*supervisor, error) {
 	defer failpoint.Span("native.start-supervisor")()
-	s := &supervisor{who: w, ended: make(chan struct{})}
+	s := &supervisor{who: w, quiet: make(chan struct{}), ended: make(chan struct{})}
 	theirs, err := s.connect()
 	defer theirs.close()
 	if err != nil {
@@ -57,27 +60,42 @@ func startSupervisor(program string, w who) (*supervisor, error) {
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	s.cmd = &exec.Cmd{
-		Path: program, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record},
-		Env: []string{}, Dir: "/", Stdin: theirs.gatewayIn, Stdout: theirs.gatewayOut, Stderr: &s.stderr,
+		Path: program.Guest, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record, program.Gateway},
+		Env: []string{}, Dir: "/", Stdin: theirs.gatewayIn, Stdout: theirs.gatewayOut, Stderr: theirs.stderr,
 		ExtraFiles:  []*os.File{theirs.order, theirs.guestIn, theirs.guestOut, theirs.child, s.guestSocket, s.controlSocket},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(w.uid, w.gid)},
-		WaitDelay:   endPatience,
 	}
 	if err := s.cmd.Start(); err != nil {
 		s.disconnect()
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
+	go s.hear()
 	go func() {
 		defer close(s.ended)
 		_ = s.cmd.Wait()
+		select {
+		case <-s.quiet:
+		case <-time.After(endPatience):
+			_ = s.said.Close()
+			<-s.quiet
+		}
 	}()
 	return s, nil
 }
 
-// far are the supervisor's ends of what it has in common with its launcher.
-type far struct{ gatewayIn, gatewayOut, guestIn, guestOut, child, order *os.File }
+// hear reads what the parts of the bottle say, until none can say any more.
+func (s *supervisor) hear() {
+	defer close(s.quiet)
+	_, _ = io.Copy(&s.last, s.said)
+	_ = s.said.Close()
+}
 
-func (f far) close() { closeFiles(f.gatewayIn, f.gatewayOut, f.guestIn, f.guestOut, f.child, f.order) }
+// far are the supervisor's ends of what it has in common with its launcher.
+type far struct{ gatewayIn, gatewayOut, guestIn, guestOut, stderr, child, order *os.File }
+
+func (f far) close() {
+	closeFiles(f.gatewayIn, f.gatewayOut, f.guestIn, f.guestOut, f.stderr, f.child, f.order)
+}
 
 // connect makes the pipes and sockets, of which it returns the far ends. After
 // an error there are those that were made before.
@@ -86,6 +104,9 @@ func (s *supervisor) connect() (theirs far, err error) {
 		return theirs, err
 	}
 	if s.guest, theirs.guestIn, theirs.guestOut, err = pipes(); err != nil {
+		return theirs, err
+	}
+	if s.said, theirs.stderr, err = os.Pipe(); err != nil {
 		return theirs, err
 	}
 	if s.child, theirs.child, err = os.Pipe(); err != nil {
@@ -111,15 +132,18 @@ func (s *supervisor) disconnect() {
 	if s.order != nil {
 		_ = s.order.Close()
 	}
-	closeFiles(s.child, s.guestSocket, s.controlSocket)
+	closeFiles(s.said, s.child, s.guestSocket, s.controlSocket)
 }
 
-// pipes are a stream, and what its other side reads and writes.
+// pipes are a stream, and what its other side reads and writes. It is a program
+// in Go, which polls what it reads when that does not block: it then has no
+// thread in a read, whose processor another would have to wait for.
 func pipes() (ours io.ReadWriteCloser, in, out *os.File, err error) {
-	in, to, err := os.Pipe()
-	if err != nil {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, nil, nil, err
 	}
+	in, to := os.NewFile(uintptr(fds[0]), "in"), os.NewFile(uintptr(fds[1]), "to") //nolint:gosec // G115: descriptors
 	from, out, err := os.Pipe()
 	if err != nil {
 		closeFiles(in, to)
@@ -202,7 +226,8 @@ func (s *supervisor) give(o supervise.Order, groups []*os.File) error {
 const endPatience = 2 * time.Second
 
 // end ends the bottle: by the end of its streams, and by force when that is not
-// enough. The caller's deadline counts for what cannot be forced.
+// enough. The caller's deadline counts for what cannot be forced. The supervisor
+// has then done all that it does, but may still be there: see gone.
 func (s *supervisor) end(ctx context.Context) error {
 	if s.order != nil {
 		_ = s.order.Close()
@@ -216,16 +241,12 @@ func (s *supervisor) end(ctx context.Context) error {
 	patience := time.NewTimer(endPatience)
 	defer patience.Stop()
 	select {
+	case <-s.quiet:
 	case <-s.ended:
 	case <-patience.C:
 		_ = s.cmd.Process.Kill()
 	case <-ctx.Done():
 		_ = s.cmd.Process.Kill()
-	}
-	select {
-	case <-s.ended:
-	case <-time.After(2 * endPatience):
-		return errors.New("the supervisor does not end")
 	}
 	_ = s.child.Close()
 	if s.inside == nil {
@@ -237,6 +258,20 @@ func (s *supervisor) end(ctx context.Context) error {
 		return fmt.Errorf("the bottle's processes do not end: %w", err)
 	}
 	return nil
+}
+
+// gone waits until there is no supervisor any more, after end: the kernel takes
+// longer to take one apart than a launcher to remove what it leaves.
+func (s *supervisor) gone() error {
+	for _, patience := range []time.Duration{endPatience, 2 * endPatience} {
+		select {
+		case <-s.ended:
+			return nil
+		case <-time.After(patience):
+			_ = s.cmd.Process.Kill()
+		}
+	}
+	return errors.New("the supervisor does not end")
 }
 
 // whoIsInside waits until the supervisor has started what becomes the bottle,
@@ -265,9 +300,9 @@ func (s *supervisor) whoIsInside(ctx context.Context) (identity, error) {
 	return who, nil
 }
 
-// said is what the parts of the bottle wrote last, to follow an error.
-func (s *supervisor) said() string {
-	if text := s.stderr.String(); text != "" {
+// lastWords are what the parts of the bottle wrote last, to follow an error.
+func (s *supervisor) lastWords() string {
+	if text := s.last.String(); text != "" {
 		return "; its last output: " + text
 	}
 	return ""

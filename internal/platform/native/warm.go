@@ -15,7 +15,7 @@ import (
 type warm struct {
 	who     who
 	started chan struct{} // closed when what follows is written
-	program string
+	program platform.Program
 	parts   *supervisor
 	err     error
 }
@@ -47,13 +47,13 @@ func (p *Platform) who(run runs.ID, uid, gid int) who {
 	return who{run: run, record: p.config.Store.Dir(run) + "/" + bottle.RecordDir, uid: uid, gid: gid}
 }
 
-func (p *Platform) start(w who) (program string, parts *supervisor, err error) {
-	installed, err := platform.InstallProgram(p.config.Binary, p.config.Store.Root())
+func (p *Platform) start(w who) (program platform.Program, parts *supervisor, err error) {
+	program, err = platform.InstallProgram(p.config.Binary, p.config.Store.Root())
 	if err != nil {
-		return "", nil, err
+		return program, nil, err
 	}
-	parts, err = startSupervisor(installed.Path, w)
-	return installed.Path, parts, err
+	parts, err = startSupervisor(program, w)
+	return program, parts, err
 }
 
 // propose is the id of the next run: that of the warm supervisor, if any.
@@ -73,10 +73,11 @@ func (w *warm) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*endPatience)
 	defer cancel()
 	_ = w.parts.end(ctx) // it is killed when it does not go by itself
+	_ = w.parts.gone()
 }
 
 // startParts takes the warm supervisor, or starts one.
-func (l *launch) startParts() (program string, err error) {
+func (l *launch) startParts() (program platform.Program, err error) {
 	want := l.platform.who(l.Run.ID(), l.plan.Spec.UID, l.plan.Spec.GID)
 	if w := l.platform.warmed.Swap(nil); w != nil {
 		if w.who == want {

@@ -22,9 +22,15 @@ func supervisors(t *testing.T) []string {
 	var found []string
 	for _, pid := range descendants(t, os.Getpid()) {
 		line, err := os.ReadFile("/proc/" + itoa(pid) + "/cmdline")
-		if argv := strings.Split(string(line), "\x00"); err == nil && len(argv) > 2 && argv[1] == supervise.Command {
-			found = append(found, argv[2])
+		argv := strings.Split(string(line), "\x00")
+		if err != nil || len(argv) < 4 || argv[1] != supervise.Command {
+			continue
 		}
+		run := argv[2]
+		if supervise.IsGateway(argv[1:]) {
+			run = argv[3]
+		}
+		found = append(found, run)
 	}
 	return found
 }
