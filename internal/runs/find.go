@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 // has, or its bottle's name. Of several with one name, the one that has not
 // stopped is meant.
 func (s *Store) Find(arg string) (Info, error) {
+	if info, found := s.findFirst(arg); found {
+		return info, nil
+	}
 	infos, err := s.List()
 	if err != nil {
 		return Info{}, err
@@ -26,6 +30,23 @@ func (s *Store) Find(arg string) (Info, error) {
 		return Info{}, hint.With(fmt.Errorf("%q means several runs: %s", arg, strings.Join(describe(found), ", ")),
 			"name it by its id, or the beginning of that; the latest is "+string(found[len(found)-1].ID))
 	}
+}
+
+// findFirst is Find for an id, and for the name of a run that is not over: what
+// is over, of which there may be hundreds, is then not read.
+func (s *Store) findFirst(arg string) (Info, bool) {
+	if id := ID(arg); id.Valid() {
+		info, _, err := s.Load(id)
+		if err == nil || !errors.Is(err, ErrNotFound) {
+			return info, err == nil
+		}
+	}
+	infos, err := s.Unsettled()
+	live := filter(infos, func(info Info) bool { return info.Name == arg && info.State != Stopped })
+	if err != nil || arg == "" || len(live) != 1 {
+		return Info{}, false
+	}
+	return live[0], true
 }
 
 func matching(infos []Info, arg string) []Info {

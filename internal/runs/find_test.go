@@ -46,3 +46,22 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// TestFindFirst: a run that is going on, and one that is named by its whole id,
+// are found without the ledgers of all that are over.
+func TestFindFirst(t *testing.T) {
+	s := open(t)
+	create(t, s, Info{ID: "aaaa000000001", Name: "claude-bottle-demo", State: Stopped})
+	create(t, s, Info{ID: "aaaa000000002", Name: "claude-bottle-demo", State: Running})
+	create(t, s, Info{ID: "aaaa000000003", Name: "claude-bottle-over", State: Stopped})
+	create(t, s, Info{ID: "aaaa000000004", Name: "claude-bottle-twice", State: Running})
+	create(t, s, Info{ID: "aaaa000000005", Name: "claude-bottle-twice", State: Running})
+	for arg, want := range map[string]ID{
+		"aaaa000000001": "aaaa000000001", "claude-bottle-demo": "aaaa000000002",
+		"claude-bottle-over": "", "claude-bottle-twice": "", "aaaa00000000": "", "aaaa000000009": "", "": "",
+	} {
+		if info, found := s.findFirst(arg); info.ID != want || found != (want != "") {
+			t.Errorf("findFirst(%q) is %q, %v, want %q", arg, info.ID, found, want)
+		}
+	}
+}

@@ -211,7 +211,10 @@ func (s *Store) list(wanted func(top int, name string) bool) ([]Info, error) {
 	infos := make([]Info, 0, len(names))
 	for _, name := range names {
 		id := ID(name)
-		if stat, err := tree.Stat(top, name); !id.Valid() || err != nil || !tree.IsDir(&stat) || !wanted(top, name) {
+		if !id.Valid() || !wanted(top, name) {
+			continue
+		}
+		if stat, err := tree.Stat(top, name); err != nil || !tree.IsDir(&stat) {
 			continue
 		}
 		info, _, err := s.Load(id)

@@ -12,9 +12,6 @@ var errPlatform = errors.New("native bottles are namespaces of Linux, which this
 // Begin refuses.
 func Begin([]string) error { return errPlatform }
 
-// IsGateway says no.
-func IsGateway([]string) bool { return false }
-
 // Run refuses.
 func Run(context.Context, []string, Serve) error { return errPlatform }
 

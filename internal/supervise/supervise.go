@@ -23,23 +23,6 @@ import (
 	"claude-bottle/internal/shares"
 )
 
-// Commands of our program that are parts of a native bottle; see Begin, Run and
-// Inside.
-const (
-	Command       = "supervise"
-	InsideCommand = "inside"
-)
-
-// asGateway is the first argument of a supervisor that is a gateway already: no
-// run has such an id.
-const asGateway = "gateway"
-
-// IsGateway says whether a command is Run's. args are those after the program's
-// name.
-func IsGateway(args []string) bool {
-	return len(args) > 1 && args[0] == Command && args[1] == asGateway
-}
-
 // Descriptors of `supervise`, beside the standard ones, which are the gateway's
 // stream.
 const (
