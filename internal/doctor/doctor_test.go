@@ -116,6 +116,11 @@ func judgements() []judgement {
 		judgement{"native: AppArmor has one", JudgeNative(Native{
 			Bubblewrap: "/usr/bin/bwrap", Limits: []string{"memory", "cpus"}, ProfileFile: "/etc/apparmor.d/claude-bottle-1000", Profile: "x", ProfileThere: true,
 		}, true)},
+		judgement{"native: AppArmor has not loaded it", JudgeNative(Native{
+			Problem: "user namespaces are restricted by AppArmor: x is 1, and the profile /etc/apparmor.d/claude-bottle-1000 is not loaded",
+			Hint:    "load it (`sudo apparmor_parser -r /etc/apparmor.d/claude-bottle-1000`), or use --platform docker", Limits: []string{"memory", "cpus"},
+			Bubblewrap: "/usr/bin/bwrap", ProfileFile: "/etc/apparmor.d/claude-bottle-1000", Profile: "x", ProfileThere: true,
+		}, true)},
 		judgement{"kernel: Ubuntu restricts them", JudgeKernel(Kernel{Release: "6.8", Seccomp: []string{"errno"}, Landlock: 4, Namespaces: "9", AppArmor: "1"})},
 		judgement{"kernel: takes packets from anywhere", JudgeKernel(Kernel{
 			Release: "6.18", Seccomp: []string{"errno"}, Landlock: 7, Namespaces: "9", SourcesAll: "0", SourcesNew: "0", Networked: "runsc",

@@ -50,6 +50,9 @@ func JudgeNative(n Native, wanted bool) []Check {
 // taken out: never all programs, by the setting itself.
 func judgeProfile(check *Check, n Native) {
 	if n.ProfileThere {
+		if n.Problem != "" {
+			return
+		}
 		check.Notes = append(check.Notes, "AppArmor has a profile for it: "+n.ProfileFile+". When a launch fails all the same: sudo apparmor_parser -r "+n.ProfileFile)
 		return
 	}

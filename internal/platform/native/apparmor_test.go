@@ -66,6 +66,37 @@ func TestProfileThere(t *testing.T) {
 	check(t, profileThere(file, "wanted"))
 }
 
+// TestProfileOfALinkedDirectory names what AppArmor sees: the way without links,
+// also where the state directory is still to be made.
+func TestProfileOfALinkedDirectory(t *testing.T) {
+	real, err := filepath.EvalSymlinks(t.TempDir())
+	check(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	check(t, os.Symlink(real, link))
+	for _, below := range []string{"", "state/claude-bottle"} {
+		_, text, err := apparmorProfile(filepath.Join(link, below), 1000)
+		check(t, err)
+		if want := " " + platform.ProgramsDir(filepath.Join(real, below)) + "/*/claude-bottle "; !strings.Contains(text, want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
+
+// TestProfileLoaded tells a profile that was only written from one that counts.
+func TestProfileLoaded(t *testing.T) {
+	loaded, file := t.TempDir(), "/etc/apparmor.d/claude-bottle-100"
+	for _, other := range []string{"bwrap.3", "claude-bottle-1000.7", "claude-bottle-100.old", "claude-bottle-100"} {
+		check(t, os.Mkdir(filepath.Join(loaded, other), 0o700))
+	}
+	err := profileLoaded(loaded, file)
+	if err == nil || !strings.HasSuffix(err.Error(), "the profile "+file+" is not loaded") || !strings.Contains(hint.Of(err), "`sudo apparmor_parser -r "+file+"`") {
+		t.Errorf("only written: %v", err)
+	}
+	check(t, os.Mkdir(filepath.Join(loaded, "claude-bottle-100.12"), 0o700))
+	check(t, profileLoaded(loaded, file))
+	check(t, profileLoaded(filepath.Join(loaded, "missing"), file))
+}
+
 // TestExamine looks at this machine, and makes nothing.
 func TestExamine(t *testing.T) {
 	needBubblewrap(t)

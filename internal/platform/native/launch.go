@@ -212,7 +212,7 @@ func (l *launch) boot(ctx context.Context, program platform.Program, secrets env
 	}
 	var err error
 	if l.object.Inside, err = l.parts.whoIsInside(ctx); err != nil {
-		return nil, fmt.Errorf("%w%s", err, l.parts.lastWords())
+		return nil, l.platform.errNamespaces(fmt.Errorf("%w%s", err, l.parts.lastWords()))
 	}
 	if err := l.platform.objects().update(l.object); err != nil {
 		return nil, err
