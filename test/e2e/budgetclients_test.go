@@ -30,7 +30,8 @@ var spenders = []struct {
 	{"carried", "allowlist: [" + origins.Web + "], budget: 100kB", 100_000, []string{"fatal: "}},
 	{
 		"clone", "rules: [{host: " + origins.Web + ", methods: [GET]}, {host: " + origins.Web + ", methods: [POST], budget: 100B}]",
-		100, []string{"HTTP 403"}, // git shows no words of an answer to a POST
+		100,
+		[]string{"HTTP 403"}, // git shows no words of an answer to a POST
 	},
 	{
 		"npm", "rules: [{host: " + origins.NPM + ", methods: [GET], paths: [/*]}, {host: " + origins.NPM + ", methods: [GET], paths: [/*/-/*], budget: 100B}]",

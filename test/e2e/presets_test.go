@@ -2,6 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"claude-bottle/test/engine"
+	"claude-bottle/test/origins"
 )
 
 // TestPresetsOfTheImage: plan, info, policy and why say the hosts that the image
@@ -53,5 +57,57 @@ func TestPresetsOfTheImage(t *testing.T) {
 		!strings.Contains(got.stderr, "preset debian: the hosts are those of the clients on this machine; what those in the image are configured for is not known: it is not there yet") ||
 		strings.Contains(got.stderr, "deb.image.example") {
 		t.Errorf("an image that is built first: %+v", got)
+	}
+}
+
+// imageInstalls has npm and apt fetch by what the image is configured for.
+const imageInstalls = `set -e
+npm install --silent --no-audit --no-fund bottle-hello
+node_modules/.bin/bottle-hello
+mkdir -p apt/state/lists/partial apt/cache/archives/partial && touch apt/status
+here="-o Dir::State=$PWD/apt/state -o Dir::State::status=$PWD/apt/status -o Dir::Cache=$PWD/apt/cache -o Debug::NoLocking=1"
+apt-get -q $here update >&2
+cd apt && apt-get -q $here download bottle-hello >&2
+dpkg-deb -x bottle-hello_*.deb . && cat usr/share/bottle-hello
+`
+
+// TestMirrorsOfTheImage: the clients in an image reach the mirrors that its files
+// name by the presets alone, while this machine's are configured for others.
+func TestMirrorsOfTheImage(t *testing.T) {
+	engine.Long(t)
+	api, host := engine.NeedBase(t)
+	const image = "claude-bottle-test-mirrors:1"
+	buildImage(t, api, image, map[string]string{
+		"Dockerfile": "FROM " + engine.BaseImage + "\nCOPY npmrc /usr/local/etc/npmrc\nCOPY sources /etc/apt/sources.list\n",
+		"npmrc":      "registry=https://" + origins.NPM + "/\n",
+		"sources":    "deb [trusted=yes] https://" + origins.APT + "/ stable main\n",
+	})
+	t.Cleanup(func() {
+		_, _ = api.ImageRemove(context.WithoutCancel(t.Context()), image, client.ImageRemoveOptions{Force: true})
+	})
+	binary, err := shared.binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := origins.StartAt(t, bridgeAddress(t, api), bridgeAddress(t, api))
+	dir := filepath.Join(shared.dir, "mirrors")
+	p := &person{t: t, binary: binary, api: api, agent: "mirrors", home: filepath.Join(dir, "home"), state: filepath.Join(dir, "state"), project: filepath.Join(dir, "project")}
+	p.fillWithClients(t, o, fmt.Sprintf(`bottles:
+  mirrors:
+    isolation: runc
+    egress: {ca: roots.pem, resolve: %s, private: %s, presets: [npm, debian]}
+agents:
+  mirrors: {bottle: mirrors, harness: {command: [bash, -c]}}
+`, o.Resolve(), o.Private()), map[string]string{"x": ""})
+	if err := os.WriteFile(filepath.Join(p.home, ".npmrc"), []byte("registry=https://npm.elsewhere.test/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.plainEnv(), "DOCKER_HOST="+host, "CLAUDE_BOTTLE_IMAGE="+image, "CLAUDE_BOTTLE_PLATFORM=docker")
+	p.owner = p.readOwner()
+	t.Cleanup(p.leavesNothing)
+	got := p.start("--", imageInstalls)
+	if got.stdout != "hello from npm\nhello from apt\n" || strings.Contains(got.stderr, "elsewhere") ||
+		!strings.Contains(got.stderr, "preset npm: "+origins.NPM+" is what the image says, by /usr/local/etc/npmrc,") {
+		t.Errorf("%s\n%s", got.stdout, got.stderr)
 	}
 }

@@ -116,7 +116,9 @@ func (o *Origins) AddMirror(t testing.TB, name string, plain bool) string {
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Close()
-		<-served
+		if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // as it is
+			t.Error(err)
+		}
 	})
 	return "http://" + name
 }
