@@ -62,7 +62,7 @@ func makeTry(t *testing.T, home string, uid int) string {
 	cmd.Dir = home
 	// What package clients need here stays: a private root, a proxy.
 	cmd.Env = append(os.Environ(), "CLAUDE_BOTTLE_OAUTH_TOKEN=", "ANTHROPIC_API_KEY=", "CLAUDE_BOTTLE_PLATFORM=",
-		"HOME="+home, "TMPDIR="+filepath.Join(home, "tmp"), "XDG_STATE_HOME="+filepath.Join(home, "state"),
+		"HOME="+home, "TMPDIR="+filepath.Join(home, "tmp"), "XDG_STATE_HOME="+filepath.Join(home, "state"), "XDG_CACHE_HOME="+filepath.Join(home, "cache"),
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_HOST=unix://"+filepath.Join(home, "no-engine"))
 	if uid != os.Getuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 )
 
 // How long a daemon may take to answer after its start, and to end.
@@ -45,16 +46,13 @@ func start(ctx context.Context, cache string, o Options) (*daemon, error) {
 	if err := install(ctx, o.Log, map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); err != nil {
 		return nil, err
 	}
-	runsc := ""
-	if o.Gvisor {
-		var err error
-		if runsc, err = Gvisor(ctx, cache, o.Log); err != nil {
-			return nil, err
-		}
-	}
 	lock := flock.New(filepath.Join(cache, "engine.lock"))
 	if ok, err := lock.TryLockContext(ctx, time.Second); !ok {
 		return nil, fmt.Errorf("wait for another engine of this cache: %w", err)
+	}
+	runsc, err := fetch(ctx, cache, o)
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
 	}
 	d, err := launch(ctx, cache, runsc, o.Log)
 	if err != nil {
@@ -62,6 +60,29 @@ func start(ctx context.Context, cache string, o Options) (*daemon, error) {
 	}
 	d.lock = lock
 	return d, nil
+}
+
+// fetch makes what takes long and needs no engine, at once: gVisor's runtime,
+// whose path it returns, and in a cache that is new what the base image is made
+// of.
+func fetch(ctx context.Context, cache string, o Options) (runsc string, err error) {
+	all, ctx := errgroup.WithContext(ctx)
+	if o.Gvisor {
+		all.Go(func() (err error) {
+			runsc, err = Gvisor(ctx, cache, o.Log)
+			return err
+		})
+	}
+	if _, err := os.Stat(filepath.Join(cache, "docker")); o.Base && err != nil {
+		e := &Engine{cache: cache, log: o.Log}
+		all.Go(func() error {
+			_, err := e.rootfs(ctx)
+			return err
+		})
+		all.Go(func() error { return e.node(ctx, map[string]string{}) })
+	}
+	err = all.Wait()
+	return runsc, err
 }
 
 func launch(ctx context.Context, cache, runsc string, log io.Writer) (*daemon, error) {

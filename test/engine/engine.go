@@ -40,6 +40,9 @@ type Options struct {
 	// Gvisor builds runsc, when it is not in the cache, and registers it.
 	// An engine of somebody else is taken as it is.
 	Gvisor bool
+	// Base fetches what the base image is made of, when the cache is new: Base
+	// is called next.
+	Base bool
 }
 
 // Up finds an engine or starts one. Down must be called when it is no longer

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // lacking are the packages whose program is not there.
@@ -57,7 +58,12 @@ func Bubblewrap(ctx context.Context, log io.Writer) error {
 
 var bubblewrap = map[string]string{"bwrap": "bubblewrap"}
 
+// apt lets one installation go on at a time: the package manager refuses two.
+var apt sync.Mutex
+
 func aptInstall(ctx context.Context, log io.Writer, packages ...string) error {
+	apt.Lock()
+	defer apt.Unlock()
 	env := []string{"DEBIAN_FRONTEND=noninteractive"}
 	if err := run(ctx, log, "", env, "apt-get", "-q", "update"); err != nil {
 		return err

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"claude-bottle/test/engine"
 )
 
@@ -30,7 +32,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: engine [--gvisor] [--tools] [--or-native] [--] COMMAND…")
 		os.Exit(2)
 	}
-	options := engine.Options{Log: os.Stderr, Gvisor: *gvisor}
+	options := engine.Options{Log: os.Stderr, Gvisor: *gvisor, Base: true}
 	code, err := start(options, *tools, *orNative, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -67,15 +69,15 @@ func withEngine(ctx context.Context, options engine.Options, tools bool, argv []
 			code, err = 1, errors.Join(err, down)
 		}
 	}()
-	if err := e.Base(ctx); err != nil {
-		return 1, err
-	}
 	parts := e.Parts()
+	making, made := errgroup.WithContext(ctx)
+	making.Go(func() error { return e.Base(made) })
 	if tools {
-		if err := engine.Tools(ctx, os.Stderr); err != nil {
-			return 1, err
-		}
+		making.Go(func() error { return engine.Tools(made, os.Stderr) })
 		parts = append(parts, engine.PartTools)
+	}
+	if err := making.Wait(); err != nil {
+		return 1, err
 	}
 	return run(ctx, argv, "DOCKER_HOST="+e.Host, engine.Parts+"="+strings.Join(parts, ","))
 }
