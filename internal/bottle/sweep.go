@@ -27,10 +27,9 @@ type Swept struct {
 	Discarded []runs.Info
 }
 
-// Sweep ends the orphans of the store: runs that are not stopped and not
-// detached, and whose lock nobody holds. Their resources on the given
-// platforms are removed; runs of other platforms are left for a command that
-// knows those. Any number of sweeps and launches may go on at once, and a
+// Sweep ends the orphans of the store: runs that are launching or running, and
+// whose lock nobody holds. Their resources on the given platforms are removed;
+// runs of other platforms are left for a command that knows those. Any number of sweeps and launches may go on at once, and a
 // sweep that dies is finished by the next. The error names every orphan that
 // could not be removed; the others were.
 func Sweep(ctx context.Context, store *runs.Store, platforms ...Platform) (Swept, error) {
@@ -98,7 +97,7 @@ func hasResources(store *runs.Store, id runs.ID) bool {
 // maybeOrphan leaves a damaged ledger alone: nothing is swept on a guess, and
 // what it stood for is found by its labels (see Discard).
 func maybeOrphan(info runs.Info) bool {
-	return (info.State == runs.Launching || info.State == runs.Running) && !info.Detached
+	return info.State == runs.Launching || info.State == runs.Running
 }
 
 // sweepOne ends one run if it is still an orphan once its lock is held.

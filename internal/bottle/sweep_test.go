@@ -102,7 +102,6 @@ func TestSweep(t *testing.T) {
 	running := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
 	bare := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, false)
 	stopped := orphan(t, store, runs.Info{Platform: "p", State: runs.Stopped}, true)
-	detached := orphan(t, store, runs.Info{Platform: "p", State: runs.Running, Detached: true}, true)
 	foreign := orphan(t, store, runs.Info{Platform: "other", State: runs.Running}, true)
 	stuck := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
 	damaged := orphan(t, store, runs.Info{Platform: "p", State: runs.Running}, true)
@@ -132,7 +131,7 @@ func TestSweep(t *testing.T) {
 	}
 	for id, want := range map[runs.ID]runs.State{
 		early: "", staged: runs.Stopped, running: runs.Stopped, bare: runs.Stopped, stopped: runs.Stopped,
-		detached: runs.Running, foreign: runs.Running, stuck: runs.Running, alive.ID(): runs.Running,
+		foreign: runs.Running, stuck: runs.Running, alive.ID(): runs.Running,
 	} {
 		if got := state(t, store, id); got != want {
 			t.Errorf("run %s is %q, want %q", id, got, want)

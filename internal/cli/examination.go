@@ -189,7 +189,7 @@ func (x *examination) lookAtRuns(ctx context.Context) doctor.Check {
 			seen.Stopped++
 		case info.State == runs.Damaged:
 			seen.Damaged = append(seen.Damaged, string(info.ID))
-		case info.Detached || h.store.Alive(info.ID):
+		case h.store.Alive(info.ID):
 			seen.Live++
 		default:
 			seen.Orphans = append(seen.Orphans, info.Name)

@@ -44,7 +44,6 @@ type Info struct {
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
 	State    State     `json:"state"`
-	Detached bool      `json:"detached,omitempty"`
 	Cwd      string    `json:"cwd,omitempty"` // the directory that was copied in
 	Dir      string    `json:"dir,omitempty"` // the one it was started in, whose manifest it has
 	ExitCode *int      `json:"exitCode,omitempty"`
