@@ -10,6 +10,7 @@ import (
 // bottle's: Error returns it printable and on one line.
 type RemoteError struct{ Text string }
 
+// Error is the text, see Printable.
 func (e *RemoteError) Error() string { return Printable(e.Text) }
 
 // remoteError reads an error frame.

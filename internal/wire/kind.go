@@ -124,6 +124,7 @@ var kindNames = map[Kind]string{
 	KindFollow: "follow", KindRecorded: "recorded", KindAttend: "attend", KindQuestion: "question", KindAnswer: "answer",
 }
 
+// String is the kind's name, or its number where it is unknown.
 func (k Kind) String() string {
 	if name, ok := kindNames[k]; ok {
 		return name

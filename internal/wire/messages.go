@@ -19,7 +19,8 @@ import (
 
 // GuestBoot is the first frame a guest reads, once, before it starts
 // anything. It is the only way by which secrets enter a bottle; the guest
-// forgets them when the first process that asked for them has started.
+// forgets them when the first process that asked for them has started. It prints
+// as its run.
 type GuestBoot struct {
 	Run string `json:"run"`
 	// Env is NAME=value for every process inside.
@@ -49,6 +50,12 @@ type GuestBoot struct {
 	// person's.
 	Shares shares.Shares `json:"shares,omitempty"`
 }
+
+// String hides the secrets.
+func (b GuestBoot) String() string { return "boot of the guest of run " + b.Run }
+
+// Format is String, whatever the verb.
+func (b GuestBoot) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, b.String()) }
 
 // Handover is how a gateway gets listeners that a guest opens, see package
 // handover.
