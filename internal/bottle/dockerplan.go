@@ -27,7 +27,8 @@ type DockerPlan struct {
 	Recipe        string `json:"recipe,omitempty"`
 	BaseImage     string `json:"baseImage,omitempty"`     // the recipe's FROM
 	ClaudeVersion string `json:"claudeVersion,omitempty"` // of the harness in the recipe
-	// Runtime is "runsc", "runc" or the engine's own default.
+	// Runtime is "runsc", "runc", or the name of the engine's own default where
+	// that is another; never empty.
 	Runtime string `json:"runtime"`
 	// EngineFilter says that the engine puts a seccomp filter of its own on
 	// every container.

@@ -49,14 +49,14 @@ type NativePlan struct {
 
 // print writes what a native bottle takes of the host beside what each has.
 func (n NativePlan) print(line lineFunc) {
-	if n.Install != nil {
-		line("install", "%s with npm, once, into %s", printable(n.Install.Package), printable(n.Install.Dir))
-	}
 	if n.Scope != "" {
 		line("  held by", "a scope of systemd, at %s", printable(n.Scope))
 	}
 	for _, group := range n.Groups {
 		line("  held by", "a control group in %s", printable(group.Parent))
+	}
+	if n.Install != nil {
+		line("install", "%s with npm, once, into %s", printable(n.Install.Package), printable(n.Install.Dir))
 	}
 }
 

@@ -53,7 +53,7 @@ func (p Plan) printKnown(w io.Writer, line lineFunc) {
 	fmt.Fprintf(w, "env (names only): %s\n", orNone(envNames(s.Env), ", "))
 	line("skills", "%s", orNone(s.Skills, " "))
 	if p.Docker != nil {
-		line("docker runtime", "%s", runtimeLabel(p.Docker.Runtime))
+		line("docker runtime", "%s", printable(runtimeLabel(p.Docker.Runtime)))
 	}
 	line("bottle", "%s", printable(s.Bottle))
 	line("  ssh hosts", "(none)")
@@ -147,11 +147,16 @@ func buildNote(build bool) string {
 	return ""
 }
 
+// runtimeLabel has the existing tool's words for the two runtimes that it knows.
+// Another one is there only as the engine's own default.
 func runtimeLabel(runtime string) string {
-	if runtime == "runsc" {
+	switch runtime {
+	case "runsc":
 		return "runsc (gVisor)"
+	case "runc", "io.containerd.runc.v2":
+		return "runc (default)"
 	}
-	return "runc (default)"
+	return runtime + " (the engine's default)"
 }
 
 func harnessSummary(s Spec) string {

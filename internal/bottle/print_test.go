@@ -165,6 +165,43 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// A runtime that is neither runc nor gVisor's is the engine's own, and the plan
+// says which.
+func TestPrintNamesTheRuntime(t *testing.T) {
+	for runtime, want := range map[string]string{
+		"runsc": "runsc (gVisor)", "runc": "runc (default)", "crun": "crun (the engine's default)",
+	} {
+		plan := dockerPlan()
+		plan.Docker.Runtime = runtime
+		if got := printed(t, plan); !strings.Contains(got, "\ndocker runtime : "+want+"\n") {
+			t.Errorf("%s: want %q in\n%s", runtime, want, got)
+		}
+	}
+}
+
+// What holds the limits stands below them, whatever else a native plan says.
+func TestPrintSaysWhatHoldsLimits(t *testing.T) {
+	plan := barePlan()
+	plan.Spec.Limits = Limits{Memory: 1 << 30}
+	plan.Native = &NativePlan{
+		Install: &NativeInstall{Package: "agent@1", Dir: "/s/agents/agent/1"},
+		Groups:  []NativeGroup{{Parent: "/sys/fs/cgroup/a"}},
+	}
+	want := "limits         : memory 1GiB\n  held by      : a control group in /sys/fs/cgroup/a\ninstall        : "
+	if got := printed(t, plan); !strings.Contains(got, want) {
+		t.Errorf("want %q in\n%s", want, got)
+	}
+}
+
+func printed(t *testing.T, plan Plan) string {
+	t.Helper()
+	var out strings.Builder
+	if err := plan.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 func TestEgressSummary(t *testing.T) {
 	for count, want := range map[int]string{
 		0: "0 hosts allowed",
