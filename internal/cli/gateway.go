@@ -32,12 +32,12 @@ type gatewayOptions struct {
 func newGateway(app *App) *cobra.Command {
 	opts := &gatewayOptions{App: app}
 	cmd := &cobra.Command{
-		Use:   "gateway --policy FILE --listen ADDR --record FILE [--ca-cert FILE]",
+		Use:   "gateway --policy FILE --listen ADDR --record FILE [flags]",
 		Short: "Run the gateway by itself, without a bottle",
 		Long: `Run the gateway of a bottle by itself, as an HTTP and SOCKS5 proxy for whatever is
-pointed at it. It reads the policy that claude-bottle policy AGENT prints, says on standard
-error where it listens, serves until a signal ends it, and appends one line of
-JSON for each decision to the record.
+pointed at it. It reads the policy that claude-bottle policy AGENT prints, says on
+standard error where it listens, serves until a signal ends it, and appends one
+line of JSON for each decision to the record.
 
 A policy that needs to see inside TLS wants --ca-cert: the gateway makes an
 authority in memory and writes its certificate to that file, for its clients to

@@ -36,8 +36,8 @@ func newLogin(app *App) *cobra.Command {
 At a terminal Claude Code's own login (claude setup-token) runs in a bottle: it
 prints a URL, which you open, and gets a token. With AGENT that bottle has the
 proxy, the certificates and the fixed addresses of the agent's own, as your own
-manifest has them. --paste asks for a token that you have, or an API key. Without a terminal it is read from
-standard input.
+manifest has them. --paste asks for a token that you have, or an API key. Without
+a terminal it is read from standard input.
 
 It is kept in the keychain of your session, else in a file that you alone can
 read, and the command says which. What is in the environment comes first:

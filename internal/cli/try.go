@@ -37,7 +37,7 @@ func newTry(app *App) *cobra.Command {
 		Short: "Start a bottle that attacks itself, and show what stopped it",
 		Long: `Start a bottle in which nothing runs but this program, have it attack itself, and
 show what it tried, what happened and what stopped it. It needs no image, no
-token and no manifest, and leaves nothing. With AGENT the bottle is that agent's
+token and no manifest, and leaves no run. With AGENT the bottle is that agent's
 own, without its secrets: its image, its network, its limits.
 
 Nothing is sent to anybody: who is attacked is this computer, by its own
@@ -62,7 +62,7 @@ The exit code is 1 when anything stood open, or did not work that must.`,
 		},
 	}
 	platformFlag(cmd, app, &opts.Platform)
-	cmd.Flags().StringVar(&opts.Isolation, "isolation", string(bottle.Auto), "of a bottle without an agent: auto, runsc or `runc`")
+	cmd.Flags().StringVar(&opts.Isolation, "isolation", string(bottle.Auto), "the `kind` of boundary to the kernel, of a bottle without an agent: auto, runsc or runc")
 	cmd.Flags().StringVar(&opts.Trust, "trust", "", "trust the project's manifest, this once, if this is its `sha256`")
 	opts.Format.flag(cmd)
 	return cmd
