@@ -58,8 +58,8 @@ func (s Summary) Line() string {
 }
 
 // finish ends a run whose resources are all gone: it removes home, etc, nonce
-// and handover, so that work, git, record and log are left, writes the Summary, marks
-// the run stopped and releases its lock. When it fails the run stays as it is,
+// and handover, so that work, git and record are left with what the probe found,
+// writes the Summary, marks the run stopped and releases its lock. When it fails the run stays as it is,
 // and the next Sweep goes on. code is how its command ended, nil where that is
 // not known. What is gone leaves the ledger with the same write.
 func finish(ctx context.Context, run *runs.Run, code *int, gone []runs.Resource) error {

@@ -22,7 +22,7 @@ const IsolationFile = "isolation.json"
 // Launching is a launch under way: the run, whose lock it holds, and what has
 // to be taken back. Every platform goes the same way:
 //
-//	l, err := bottle.Begin(store, plan, endpoint)
+//	l, err := bottle.Begin(store, plan, at, first…)
 //	if err != nil {
 //		return nil, err
 //	}
@@ -130,7 +130,8 @@ type Teardown struct {
 	code *int
 }
 
-// NoteExit has Close write down how the command is about to end.
+// NoteExit has Close write down how the command is about to end: code is what it
+// exits with. It comes before Close.
 func (t *Teardown) NoteExit(code int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -143,8 +144,8 @@ func (t *Teardown) exit() *int {
 	return t.code
 }
 
-// Close removes everything but work, git, record and log, within
-// CloseDeadline, and gives up the run's lock. Later and simultaneous callers
+// Close removes everything but work, git and record, within CloseDeadline, and
+// gives up the run's lock. Later and simultaneous callers
 // get the first one's result. When a part cannot be removed, the error says
 // which, and the run stays as it is for the next Sweep.
 func (t *Teardown) Close() error {

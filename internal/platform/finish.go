@@ -11,7 +11,9 @@ import (
 // its gateway has begun: no shorter than that takes at most.
 const finishPatience = wire.RenewalTime + wire.KeepTime + 2*time.Second
 
-// Finish is the gateway's, for one that was launched here; else it is nil.
+// Finish waits for a renewal of a login that the gateway has begun, before it is
+// ended, and for finishPatience at most. gateway is nil for a bottle that another
+// process launched, whose renewals are that one's.
 func Finish(gateway *wire.GatewayClient) {
 	if gateway == nil {
 		return

@@ -8,8 +8,9 @@ import (
 )
 
 // PrunePrograms removes the copies of the program in a state directory that are
-// not used, and returns those that it removed or, with dry, would. Notes go too:
-// the next launch writes its own anew.
+// not used, and returns the paths of those that it removed or, with dry, would.
+// The notes of programs' hashes go too (noteOf): the next launch writes its own
+// anew.
 func PrunePrograms(stateRoot string, used func(hash string) bool, dry bool) (removed []string, err error) {
 	dir := ProgramsDir(stateRoot)
 	entries, err := os.ReadDir(dir)

@@ -41,7 +41,7 @@ func imageFinders() map[string]inImage {
 	}
 }
 
-// OfImage says whether an image can say the hosts of a preset.
+// OfImage says whether an image can say hosts of a preset.
 func OfImage(name string) bool { return imageFinders()[name] != nil }
 
 // ask finds what the image says of the named presets: as it was kept, else by
@@ -101,10 +101,10 @@ type nowhere struct{}
 func (nowhere) Read(context.Context, string) (string, bool, error) { return "", false, nil }
 func (nowhere) List(context.Context, string) ([]string, error)     { return nil, nil }
 
-// ofImage puts the hosts that the image says into the place of those on the
-// host, or beside them, where it says more ones. search asks the clients on the
-// host.
-func ofImage(name string, inside []said, search func() ([]Host, error)) ([]Host, error) {
+// besideImage puts the hosts that the image says into the place of those that
+// clients on this machine know, or, where the image only adds some, beside them.
+// search asks these clients.
+func besideImage(name string, inside []said, search func() ([]Host, error)) ([]Host, error) {
 	if len(inside) == 0 {
 		return search()
 	}

@@ -1,8 +1,14 @@
-// Package preset finds the hosts that egress.presets stand for: those that the
-// person's own package clients are configured for, so that a company's mirrors
-// take the place of the public registries, and where a client says nothing,
-// those of one versioned file. npm's, Go's and Debian's come from their
-// clients alone. What becomes of the hosts is left to bottle.
+// Package preset finds the hosts that egress.presets stand for: those that
+// package clients are configured for, so that a company's mirrors take the place
+// of the public registries. Of each preset the first counts that says any:
+//
+//  1. the image that bottles come from, if there is one, by its variables and
+//     files (Image); registries that it only adds are beside what follows;
+//  2. the person's own clients, by their configuration on this machine;
+//  3. one versioned file of public registries (hosts.json), but for npm, Go and
+//     Debian, whose clients alone know.
+//
+// What becomes of the hosts is left to bottle.
 package preset
 
 import (
@@ -133,7 +139,7 @@ func (c Clients) find(ctx context.Context, name string, inside []said) ([]Host, 
 	if !ok {
 		return nil, hint.With(fmt.Errorf("no preset %q", name), "presets are: "+strings.Join(Names(), ", "))
 	}
-	hosts, err := ofImage(name, inside, func() ([]Host, error) { return search(c, ctx) })
+	hosts, err := besideImage(name, inside, func() ([]Host, error) { return search(c, ctx) })
 	if err == nil && len(hosts) == 0 {
 		err = errors.New("the client's configuration names no host")
 	}

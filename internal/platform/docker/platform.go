@@ -1,6 +1,6 @@
 // Package docker runs bottles as containers of a Docker engine, over its
-// Engine API. It makes the image, the two networks and the two containers of
-// a run, connects the streams of guest and gateway, and takes all of it away
+// Engine API. It makes the images, the networks and the containers of a run
+// (docs/docker.md has each), connects the streams of guest and gateway, and takes all of it away
 // again. What goes into a bottle, and what a bottle may reach, was decided
 // before; it arrives here as a plan.
 //
