@@ -32,6 +32,7 @@ const (
 	childFD               // where the supervisor says which process it started
 	listenerFD            // the guest's socket
 	controlFD             // the gateway's, for its control stream
+	programFD             // the gateway's program
 )
 
 // Descriptors of `inside`, whose standard streams are the guest's.
@@ -43,13 +44,14 @@ const (
 
 // Begin is a supervisor's beginning: it starts `inside`, and becomes the gateway
 // by executing its program, which takes longer to start than this one does to
-// get here. args are the run's id, the directory of its record, and that program.
+// get here. args are the run's id and the directory of its record.
 func Begin(args []string) error {
 	runtime.LockOSThread() // whose end is that of what it starts
-	if len(args) != 3 {
+	if len(args) != 2 {
 		return errors.New("supervise is started by a launch alone")
 	}
-	unix.CloseOnExec(controlFD) // it is not for what is inside
+	unix.CloseOnExec(controlFD) // these are not for what is inside
+	unix.CloseOnExec(programFD)
 	if err := shed(); err != nil {
 		return fmt.Errorf("close what was inherited: %w", err)
 	}
@@ -66,7 +68,10 @@ func Begin(args []string) error {
 		}
 		argv = append(argv, strconv.Itoa(fd))
 	}
-	return fmt.Errorf("execute %s: %w", args[2], unix.Exec(args[2], argv, []string{}))
+	// By its descriptor, since its user need not be able to search the directories
+	// that lead to it.
+	path := "/proc/self/fd/" + strconv.Itoa(programFD)
+	return fmt.Errorf("execute the gateway's program: %w", unix.Exec(path, argv, []string{}))
 }
 
 // Run is the process whose life is a bottle's, as Begin has it go on: it serves
@@ -79,6 +84,8 @@ func Run(ctx context.Context, args []string, serve Serve) error {
 		return err
 	}
 	signal.Ignore(unix.SIGCHLD) // Go's runtime has seen to it again
+	// What ps shows; else it would be the descriptor's number.
+	_ = os.WriteFile("/proc/self/comm", []byte("claude-bottle"), 0)
 	end := os.NewFile(uintptr(fds[1]), "ways")
 	conn, err := net.FileConn(end)
 	_ = end.Close()
@@ -131,7 +138,7 @@ func shed() error {
 	}
 	for _, entry := range entries {
 		fd, err := strconv.Atoi(entry.Name())
-		if err != nil || fd <= controlFD {
+		if err != nil || fd <= programFD {
 			continue
 		}
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)

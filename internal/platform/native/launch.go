@@ -103,6 +103,7 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err != nil {
 		return nil, err
 	}
+	l.object.Program = program.Hash
 	if err := l.parts.listen(l.Run.Dir()); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,8 @@ type object struct {
 	Name    string    `json:"name"`
 	Agent   string    `json:"agent"`
 	Started time.Time `json:"started"`
+	// Program is the hash of ours, of which its guest is.
+	Program string `json:"program,omitempty"`
 	// Supervisor is the process whose end is the bottle's; zero before it was
 	// started.
 	Supervisor identity `json:"supervisor"`

@@ -4,9 +4,6 @@ package native
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"strconv"
 
 	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
@@ -29,8 +26,8 @@ func (p *Platform) Prune(_ context.Context, dry bool) ([]string, error) {
 	used, native, others := map[string]bool{}, false, false
 	for _, o := range objects {
 		native = native || o.Inside.alive()
-		if program := programOf(o.Supervisor.PID); o.Supervisor.alive() {
-			used[program] = true
+		if o.Supervisor.alive() {
+			used[o.Program] = true
 		}
 	}
 	for _, info := range infos {
@@ -53,13 +50,4 @@ func (p *Platform) Prune(_ context.Context, dry bool) ([]string, error) {
 	}
 	agents, err := p.agents().Prune(p.packages(), dry)
 	return append(removed, agents...), err
-}
-
-// programOf is the hash of the program that a process runs, by its directory.
-func programOf(pid int) string {
-	path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(filepath.Dir(path))
 }

@@ -29,6 +29,11 @@ func TestPrune(t *testing.T) {
 		check(t, os.MkdirAll(dir, 0o755))
 		return dir
 	}
+	object, err := p.objects().find(b.Run())
+	check(t, err)
+	if _, err := os.Stat(filepath.Join(store.Root(), "bin", object.Program)); err != nil || object.Program == "" {
+		t.Errorf("which program the bottle runs is not written down: %q, %v", object.Program, err)
+	}
 	program := filepath.Join(store.Root(), "bin", strings.Repeat("0", 64))
 	check(t, os.MkdirAll(program, 0o755))
 	kept := []string{place(""), place("2.0.0")}

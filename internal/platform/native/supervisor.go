@@ -50,8 +50,13 @@ type supervisor struct {
 // startSupervisor starts the supervisor of a run that need not exist yet. It
 // makes nothing before the order comes but its own namespaces, and ends with
 // this process.
-func startSupervisor(program platform.Program, w who) (*supervisor, error) {
+func startSupervisor(program platform.Program, source string, w who) (*supervisor, error) {
 	defer failpoint.Span("native.start-supervisor")()
+	gateway, err := openGateway(program, source, w.uid)
+	if err != nil {
+		return nil, fmt.Errorf("start the supervisor: %w", err)
+	}
+	defer closeFiles(gateway)
 	s := &supervisor{who: w, quiet: make(chan struct{}), ended: make(chan struct{})}
 	theirs, err := s.connect()
 	defer theirs.close()
@@ -60,9 +65,9 @@ func startSupervisor(program platform.Program, w who) (*supervisor, error) {
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	s.cmd = &exec.Cmd{
-		Path: program.Guest, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record, program.Gateway},
+		Path: program.Guest, Args: []string{"claude-bottle", supervise.Command, string(w.run), w.record},
 		Env: []string{}, Dir: "/", Stdin: theirs.gatewayIn, Stdout: theirs.gatewayOut, Stderr: theirs.stderr,
-		ExtraFiles:  []*os.File{theirs.order, theirs.guestIn, theirs.guestOut, theirs.child, s.guestSocket, s.controlSocket},
+		ExtraFiles:  []*os.File{theirs.order, theirs.guestIn, theirs.guestOut, theirs.child, s.guestSocket, s.controlSocket, gateway},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: credential(w.uid, w.gid)},
 	}
 	if err := s.cmd.Start(); err != nil {
@@ -81,6 +86,28 @@ func startSupervisor(program platform.Program, w who) (*supervisor, error) {
 		}
 	}()
 	return s, nil
+}
+
+// openGateway opens the program that a supervisor goes on as: the one that runs
+// here, or source if that is set, so that both have their pages in common, and
+// the installed copy where the file is closed to the bottle's user.
+func openGateway(program platform.Program, source string, uid int) (*os.File, error) {
+	if source == "" {
+		source = "/proc/self/exe"
+	}
+	file, err := os.OpenFile(source, unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && (uid == os.Getuid() || info.Mode()&0o001 != 0) {
+		return file, nil
+	}
+	_ = file.Close()
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile(program.Gateway, unix.O_PATH, 0)
 }
 
 // hear reads what the parts of the bottle say, until none can say any more.

@@ -52,7 +52,7 @@ func (p *Platform) start(w who) (program platform.Program, parts *supervisor, er
 	if err != nil {
 		return program, nil, err
 	}
-	parts, err = startSupervisor(program, w)
+	parts, err = startSupervisor(program, p.config.Binary, w)
 	return program, parts, err
 }
 
