@@ -281,6 +281,31 @@ func unread(err error) doctor.Manifest {
 	return doctor.Manifest{Errors: []string{err.Error()}}
 }
 
+// remembering is a platform whose image is not looked into: an examination makes
+// nothing.
+type remembering struct {
+	bottle.Platform
+	imaged
+}
+
+func (r remembering) Image(ctx context.Context, roots string) (preset.Image, error) {
+	image, err := r.imaged.Image(ctx, roots)
+	return image.Remembered(), err
+}
+
+// imaged is the platform of new bottles as far as its image is known; nil where
+// no engine answers.
+func (x *examination) imaged(ctx context.Context) bottle.Platform {
+	h, err := x.host()
+	if engine := x.examined(ctx); err != nil || engine == nil || engine.Problem != "" {
+		return nil
+	}
+	if p, ok := h.platform.(imaged); ok {
+		return remembering{h.platform, p}
+	}
+	return nil
+}
+
 // lookAtAgent resolves an agent as start would, up to the engine.
 func (x *examination) lookAtAgent(ctx context.Context, m *manifest.Manifest, name string) doctor.Agent {
 	agent := doctor.Agent{Name: name, Harness: m.Agents[name].Harness}
@@ -289,7 +314,7 @@ func (x *examination) lookAtAgent(ctx context.Context, m *manifest.Manifest, nam
 	if host.Home, err = x.home(); err == nil {
 		host.UID, host.GID = bottle.Person(x.UID, x.GID, x.Lookup)
 		var presets preset.Table
-		if presets, _, err = x.presets(ctx, m, name, nil); err == nil {
+		if presets, _, err = x.presets(ctx, m, name, x.imaged(ctx)); err == nil {
 			_, err = bottle.Resolve(bottle.Input{Manifest: m, Agent: name, Lookup: x.Lookup, Host: host, Presets: presets})
 		}
 	}

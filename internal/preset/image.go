@@ -27,6 +27,15 @@ type Image struct {
 	// Kept is the file where what was found in the image is kept; empty for
 	// nowhere.
 	Kept string
+
+	remembered bool // see Remembered
+}
+
+// Remembered is an image that is not looked into: what it says is what was kept,
+// else what its variables do, and nothing is kept of that.
+func (image Image) Remembered() Image {
+	image.Open, image.remembered = nil, true
+	return image
 }
 
 // inImage finds what an image says of one preset, in the files of its clients

@@ -196,8 +196,12 @@ func TestImageIsReadOnce(t *testing.T) {
 	find(1, "npm")
 	find(2, "npm", "debian")
 	find(2, "debian", "npm", "rubygems")
+	c.Image = image.Remembered()
+	c.Image.Variables = map[string]string{"PIP_INDEX_URL": "https://pip.image.example"}
+	find(2, "npm", "pypi")
+	c.Image = image
 	data, err := os.ReadFile(image.Kept)
-	if err != nil || strings.Contains(string(data), "s3cret") || !strings.Contains(string(data), "deb.image.example") {
+	if err != nil || strings.Contains(string(data), "s3cret") || !strings.Contains(string(data), "deb.image.example") || strings.Contains(string(data), "pip.image.example") {
 		t.Errorf("kept: %s, %v", data, err)
 	}
 	if info, err := os.Stat(image.Kept); err != nil || info.Mode().Perm() != 0o600 {

@@ -42,7 +42,7 @@ func (image Image) recall() map[string][]said {
 
 // remember keeps it.
 func (image Image) remember(all map[string][]said) error {
-	if image.Kept == "" {
+	if image.Kept == "" || image.remembered {
 		return nil
 	}
 	data, err := json.Marshal(kept{keptVersion, image.ID, image.Hidden, all})

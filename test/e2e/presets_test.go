@@ -20,10 +20,10 @@ import (
 // is configured for, whatever this machine's clients are, and look without a
 // trace. Of an image that is not there the plan says that it is not known.
 func TestPresetsOfTheImage(t *testing.T) {
-	p := newPerson(t, "runc", "  presets: [debian]", shell)
+	p := newPerson(t, "runc", "  presets: [debian, npm]", shell)
 	const image = "claude-bottle-test-presets:1"
 	buildImage(t, p.api, image, map[string]string{
-		"Dockerfile": "FROM " + engine.BaseImage + "\nCOPY sources /etc/apt/sources.list\n",
+		"Dockerfile": "FROM " + engine.BaseImage + "\nCOPY sources /etc/apt/sources.list\nENV NPM_CONFIG_REGISTRY=https://npm.image.example\n",
 		"sources":    "deb https://deb.image.example:8443/debian trixie main\n",
 	})
 	t.Cleanup(func() {
@@ -40,7 +40,7 @@ func TestPresetsOfTheImage(t *testing.T) {
 	if got := p.run("info", p.agent); got.code != 0 || !slices.Equal(rules.FindAllString(got.stdout, -1), []string{rule}) {
 		t.Errorf("info: %+v", got)
 	}
-	if got := p.run("policy", p.agent); got.code != 0 || !strings.Contains(got.stdout, `"deb.image.example"`) || strings.Count(got.stdout, `"preset"`) != 1 {
+	if got := p.run("policy", p.agent); got.code != 0 || !strings.Contains(got.stdout, `"deb.image.example"`) || strings.Count(got.stdout, `"preset"`) != 2 {
 		t.Errorf("policy: %+v", got)
 	}
 	if got := p.run("why", p.agent, "https://deb.image.example:8443/debian/dists"); got.code != 0 || !strings.Contains(got.stdout, "rule: "+rule+"\n") {
@@ -52,7 +52,16 @@ func TestPresetsOfTheImage(t *testing.T) {
 	if left := p.objects(t.Context()); len(left) > 0 {
 		t.Errorf("left in the engine: %q", left)
 	}
-	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE=", "CLAUDE_BOTTLE_CLAUDE_VERSION=0.0.1") // never built
+	path := p.env
+	p.env = append(slices.Clip(p.env), "PATH=/none") // of a machine without npm
+	if got := p.run("doctor"); strings.Contains(got.stdout, "preset npm") {
+		t.Errorf("doctor: %+v", got)
+	}
+	p.env = append(p.env, "CLAUDE_BOTTLE_IMAGE=claude-bottle-test-none:1")
+	if got := p.run("doctor"); !strings.Contains(got.stdout, "preset npm: no npm on this machine") {
+		t.Errorf("doctor, without the image: %+v", got)
+	}
+	p.env = append(path, "CLAUDE_BOTTLE_IMAGE=", "CLAUDE_BOTTLE_CLAUDE_VERSION=0.0.1") // never built
 	if got := p.run("start", p.agent, "--dry-run"); got.code != 0 ||
 		!strings.Contains(got.stderr, "preset debian: the hosts are those of the clients on this machine; what those in the image are configured for is not known: it is not there yet") ||
 		strings.Contains(got.stderr, "deb.image.example") {
