@@ -75,7 +75,7 @@ func runApprove(ctx context.Context, opts *approveOptions) error {
 			}
 		})
 	}()
-	presets := opts.searchPresets(ctx)
+	presets := opts.searchPresets(ctx, opts.rememberedImage(ctx, c))
 	err = (&approver{approveOptions: opts, run: c, client: client, presets: presets}).answer(ctx, news)
 	cancel()
 	presets.wait()

@@ -119,3 +119,19 @@ func (a *App) presets(
 type imaged interface {
 	Image(ctx context.Context, roots string) (preset.Image, error)
 }
+
+// rememberedImage is the image of a running bottle, as far as it was looked into
+// when the bottle was planned.
+func (a *App) rememberedImage(ctx context.Context, c controlled) preset.Image {
+	p, ok := c.platform.(imaged)
+	m, err := a.manifest()
+	if !ok || err != nil {
+		return preset.Image{}
+	}
+	_, from, _ := m.Agent(c.info.Agent)
+	image, err := p.Image(ctx, from.Egress.Roots)
+	if err != nil {
+		return preset.Image{}
+	}
+	return image.Remembered()
+}

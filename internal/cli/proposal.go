@@ -85,15 +85,16 @@ type presetSearch struct {
 	table     preset.Table
 }
 
-// searchPresets ends with ctx.
-func (a *App) searchPresets(ctx context.Context) *presetSearch {
+// searchPresets ends with ctx. What image says comes before what the person's
+// clients do, as in the plan.
+func (a *App) searchPresets(ctx context.Context, image preset.Image) *presetSearch {
 	s := &presetSearch{found: make(chan struct{}), table: preset.Table{}}
 	home, err := a.home()
 	if err != nil {
 		close(s.found)
 		return s
 	}
-	clients := preset.Clients{Home: home, Lookup: a.Lookup}
+	clients := preset.Clients{Home: home, Lookup: a.Lookup, Image: image}
 	for _, name := range preset.Names() {
 		s.searching.Go(func() {
 			found, err := clients.Find(ctx, []string{name})
