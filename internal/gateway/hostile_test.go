@@ -157,6 +157,7 @@ func TestPseudoHeaders(t *testing.T) {
 		if got := e.fate(e.open(e.encode(tt.pairs...), true)); !contains(tt.want, got) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
+		e.conn.Close()
 	}
 	for name, tt := range map[string]struct {
 		more []string
@@ -188,6 +189,7 @@ func TestPseudoHeaders(t *testing.T) {
 		if got := e.fate(e.open(e.get(tt.more...), true)); !contains(tt.want, got) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
+		e.conn.Close()
 	}
 	// A body that is longer or shorter than it says.
 	for name, body := range map[string]string{"longer": "123456", "shorter": "1234"} {
@@ -197,6 +199,7 @@ func TestPseudoHeaders(t *testing.T) {
 		if got := e.fate(id); got == "200" {
 			t.Errorf("a body %s than its length was taken", name)
 		}
+		e.conn.Close()
 	}
 	mu.Lock()
 	for _, request := range seen {

@@ -40,7 +40,9 @@ type inspector struct {
 
 	multiplexed chan struct{} // one per HTTP/2 client
 	streams     chan struct{} // one per request of them
+	shares      *shares
 	windows     *windows
+	frames      *windows // of origins, while bodies go up in them
 }
 
 // trust is which roots vouch for an upstream.
@@ -93,14 +95,17 @@ func newInspector(pair ca.Pair, roots trust, most int) (*inspector, error) {
 		config.SetSessionTicketKeys([][32]byte{ticket})
 		return config
 	}
+	clients := min(maxMultiplexed, max(most/64, 1))
 	return &inspector{
 		issuer: issuer,
 		both:   towards(protoHTTP2, protoHTTP1), one: towards(protoHTTP1),
 		upstream:    sync.OnceValues(roots.config),
 		strict:      sync.OnceValues(roots.strict().config),
-		multiplexed: make(chan struct{}, min(maxMultiplexed, max(most/32, 1))),
+		multiplexed: make(chan struct{}, clients),
 		streams:     make(chan struct{}, maxStreams),
+		shares:      newShares(clients),
 		windows:     &windows{free: windowMemory},
+		frames:      &windows{free: frameMemory},
 	}, nil
 }
 
@@ -132,7 +137,7 @@ func (s *server) makeAuthority(opts Options) error {
 // leafFor finds the certificate by the name that was decided about, not by
 // what the client says now.
 func leafFor(issuer *ca.Issuer, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	conn, ok := hello.Conn.(*replayed)
+	conn, ok := hello.Conn.(*opened)
 	if !ok {
 		return nil, errors.New("the connection was not decided about")
 	}
@@ -161,13 +166,26 @@ func (t trust) config() (*tls.Config, error) {
 	}, nil
 }
 
-// replayed is a client's connection whose first bytes were read already.
-type replayed struct {
+// opened is a client's connection below TLS that ends here.
+type opened struct {
 	net.Conn
-	early []byte
 	name  string // what was decided about
 	once  sync.Once
 	ended chan struct{} // closed by Close
+}
+
+// NetConn is the connection that was tracked.
+func (o *opened) NetConn() net.Conn { return o.Conn }
+
+func (o *opened) Close() error {
+	o.once.Do(func() { close(o.ended) })
+	return o.Conn.Close()
+}
+
+// replayed is a connection whose first bytes were read already.
+type replayed struct {
+	net.Conn
+	early []byte
 }
 
 // NetConn is the connection that was tracked.
@@ -180,11 +198,6 @@ func (r *replayed) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return r.Conn.Read(b)
-}
-
-func (r *replayed) Close() error {
-	r.once.Do(func() { close(r.ended) })
-	return r.Conn.Close()
 }
 
 // heard is a terminated connection that remembers why reading it ended: with
@@ -217,7 +230,10 @@ func (c *session) inspect(ctx context.Context, pass *passage, raw []byte, to aut
 	if err != nil {
 		return nil
 	}
-	below := &replayed{Conn: c.conn, early: append(raw, early...), name: to.host, ended: make(chan struct{})}
+	below := &opened{
+		Conn: &recordwise{Conn: &replayed{Conn: c.conn, early: append(raw, early...)}},
+		name: to.host, ended: make(chan struct{}),
+	}
 	config, release := in.offer()
 	defer release()
 	conn := tls.Server(below, config)

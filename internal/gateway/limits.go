@@ -30,7 +30,7 @@ func defaultLimits() limits {
 const (
 	maxHead     = 64 << 10 // bytes of a request's or response's head
 	smallHead   = 8 << 10  // bytes of a head, beyond which it is one of largeHeads
-	largeHeads  = 256      // exchanges at once with a larger head
+	largeHeads  = 128      // exchanges at once with a larger head
 	maxFields   = 128      // header fields of one head
 	maxInterim  = 32       // 1xx answers before the final one
 	maxChunkExt = 256      // bytes of a chunk's size line
@@ -39,15 +39,22 @@ const (
 	bufferSize  = 16 << 10 // of a copy that is under way
 	readerSize  = 4 << 10  // of a connection that is read
 
-	maxMultiplexed   = 64        // HTTP/2 clients at once; others speak HTTP/1.1
-	clientStreams    = 64        // requests at once of one HTTP/2 client
-	maxStreams       = 1024      // requests at once of all of them
-	streamWindow     = 256 << 10 // bytes of a request's body before it moves on
-	connectionWindow = 1 << 20   // bytes of all bodies of one connection, likewise, on each side
-	leastWindow      = 64 << 10  // bytes of it where windowMemory is used up
-	windowMemory     = 24 << 20  // bytes of all connections' windows
-	maxUpstreams     = 16        // connections upstream of one HTTP/2 client
-	maxDials         = 32        // of them that are made for one request
-	maxSendings      = 8         // times that one request is sent; net/http waits between those of a stream that is refused, and ends with the 7th
-	maxSessions      = 256       // TLS sessions with origins that are kept
+	maxMultiplexed = 32       // HTTP/2 clients at once; others speak HTTP/1.1
+	clientStreams  = 64       // requests at once of one HTTP/2 client
+	leastStreams   = 4        // of them, however many clients there are
+	maxStreams     = 512      // requests at once of all of them
+	frameSize      = 16 << 10 // bytes of a frame of theirs: what RFC 9113 demands, since each connection keeps room for one
+	crowd          = 128      // of them, from which on each makes do with crowdedSize
+	crowdedSize    = 4 << 10  // bytes of a copy that is under way
+	clientWindow   = 64 << 10 // bytes of a client's bodies before they move on: the least that HTTP/2 knows
+	upstreamWindow = 1 << 20  // bytes of the answers of one connection upstream, likewise
+	leastWindow    = 64 << 10 // bytes of it where windowMemory is used up
+	windowMemory   = 4 << 20  // bytes of all connections' windows upstream
+	usualBody      = 32 << 10 // bytes that a body is read with at once, beyond which they come out of frameMemory
+	frameMemory    = 32 << 20 // bytes of what bodies are read with towards origins that want larger frames
+	maxUpstreams   = 16       // connections upstream of one HTTP/2 client
+	leastUpstreams = 2        // of them, where the client has few requests
+	maxDials       = 32       // of them that are made for one request
+	maxSendings    = 8        // times that one request is sent; net/http waits between those of a stream that is refused, and ends with the 7th
+	maxSessions    = 256      // TLS sessions with origins that are kept
 )

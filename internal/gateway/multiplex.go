@@ -30,9 +30,10 @@ type multiplexed struct {
 	transport *http.Transport
 	// opening is held by the request that connects upstream first, so that
 	// clientStreams at once do not make maxUpstreams connections.
-	opening chan struct{}
-	opened  atomic.Bool
-	latest  atomic.Pointer[owned] // connection upstream
+	opening     chan struct{}
+	opened      atomic.Bool
+	latest      atomic.Pointer[owned] // connection upstream
+	connections int                   // upstream, at once
 	// upstreamWindow is that of each connection upstream; the first one's is
 	// taken with the client.
 	upstreamWindow int
@@ -48,14 +49,16 @@ type multiplexed struct {
 }
 
 // multiplex serves the HTTP/2 client on conn until it ends.
-func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed, to authority) *refusal {
+func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *opened, to authority) *refusal {
 	m := &multiplexed{
 		server: c.server, client: conn, way: way{to: to, secure: true},
 		opening: make(chan struct{}, 1), idle: make(chan struct{}),
 	}
-	window := c.inspector.windows.grant()
 	m.upstreamWindow = c.inspector.windows.grant()
-	defer c.inspector.windows.give(window + m.upstreamWindow) // when all has ended
+	defer c.inspector.windows.give(m.upstreamWindow) // when all has ended
+	streams := c.inspector.shares.grant()
+	defer c.inspector.shares.give(streams)
+	m.connections = max(maxUpstreams*streams/clientStreams, leastUpstreams)
 	m.transport = m.upstreams()
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
@@ -68,9 +71,10 @@ func (c *session) multiplex(ctx context.Context, conn *tls.Conn, below *replayed
 		MaxHeaderBytes:               maxHead,
 		Protocols:                    &protocols,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          clientStreams,
-			MaxReceiveBufferPerStream:     min(window, streamWindow),
-			MaxReceiveBufferPerConnection: window,
+			MaxConcurrentStreams:          streams,
+			MaxReadFrameSize:              frameSize,
+			MaxReceiveBufferPerStream:     clientWindow,
+			MaxReceiveBufferPerConnection: clientWindow,
 			// A client that is gone, or stops in the middle of a head, answers
 			// no ping.
 			SendPingTimeout:  c.limits.head,
@@ -97,8 +101,8 @@ func (m *multiplexed) upstreams() *http.Transport {
 		DialTLSContext:         m.connect,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what the client asked for goes through as it is
-		MaxConnsPerHost:        maxUpstreams,
-		MaxIdleConnsPerHost:    maxUpstreams,
+		MaxConnsPerHost:        m.connections,
+		MaxIdleConnsPerHost:    m.connections,
 		MaxResponseHeaderBytes: maxHead,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     m.upstreamWindow,

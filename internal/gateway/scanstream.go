@@ -32,7 +32,7 @@ func (s *stream) scan(target string, seen []sighting) *refusal {
 
 // guarded is the request's body on the other side of its guard.
 func (s *stream) guarded(body io.ReadCloser) io.ReadCloser {
-	g := &guarded{ReadCloser: body, guard: s.guard, trailer: s.r.Trailer, within: messagesOf(s.header)}
+	g := &guarded{ReadCloser: body, crowded: s.crowded, guard: s.guard, trailer: s.r.Trailer, within: messagesOf(s.header)}
 	s.guard.out = &g.out
 	return g
 }
@@ -41,6 +41,7 @@ func (s *stream) guarded(body io.ReadCloser) io.ReadCloser {
 // reads it; another may close it meanwhile (TestGivenUpWhileDecoding).
 type guarded struct {
 	io.ReadCloser
+	crowded func() bool // see [multiplexed.crowded]
 	// trailer is filled in when the body ends.
 	trailer http.Header
 	within  *messages  // of gRPC; nil without any
@@ -55,9 +56,9 @@ type guarded struct {
 
 // piece is what a read gave.
 type piece struct {
-	buffer *[bufferSize]byte
-	n      int
-	err    error
+	bytes []byte
+	err   error
+	done  func() // with the bytes
 }
 
 func (b *guarded) Read(p []byte) (int, error) {
@@ -67,7 +68,11 @@ func (b *guarded) Read(p []byte) (int, error) {
 		}
 		b.err = b.fill()
 	}
-	return b.out.Read(p)
+	n, err := b.out.Read(p)
+	if b.out.Len() == 0 && b.crowded() {
+		b.out = bytes.Buffer{} // upstream may take long to take p
+	}
+	return n, err
 }
 
 // fill takes the next piece of the body. When none comes for a moment, what is
@@ -88,15 +93,15 @@ func (b *guarded) fill() error {
 		return b.guardedly(b.guard.Pause)
 	case next := <-b.ahead:
 		b.ahead = nil
-		defer buffers.Put(next.buffer)
+		defer next.done()
 		return b.take(next)
 	}
 }
 
 func (b *guarded) readAhead(to chan<- piece) {
-	next := piece{buffer: buffers.Get().(*[bufferSize]byte)}
-	next.n, next.err = b.ReadCloser.Read(next.buffer[:])
-	to <- next
+	buffer, done := copyBuffer(b.crowded())
+	n, err := b.ReadCloser.Read(buffer)
+	to <- piece{buffer[:n], err, done}
 }
 
 func (b *guarded) holds() bool {
@@ -108,13 +113,13 @@ func (b *guarded) holds() bool {
 // take has the guard look at a piece.
 func (b *guarded) take(next piece) error {
 	err := b.guardedly(func() error {
-		_, err := b.guard.Write(next.buffer[:next.n])
+		_, err := b.guard.Write(next.bytes)
 		switch {
 		case err != nil:
 			return err
 		case errors.Is(next.err, io.EOF):
 			return b.guard.end(fieldsOf(b.trailer))
-		case b.within.ended(next.buffer[:next.n]):
+		case b.within.ended(next.bytes):
 			return b.guard.Pause()
 		}
 		return nil

@@ -36,7 +36,7 @@ func (s *server) dialSecure(ctx context.Context, p *passage, to authority, proto
 	config.ServerName, config.NextProtos = to.host, protocols
 	ctx, cancel := context.WithTimeout(ctx, s.limits.dial)
 	defer cancel()
-	secured := tls.Client(&owned{Conn: conn, server: s, address: p.event.Address, reached: p.to}, config)
+	secured := tls.Client(&owned{Conn: &recordwise{Conn: conn}, server: s, address: p.event.Address, reached: p.to}, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		s.drop(conn)
 		return nil, failure(to.host, to.port, handshakeReason(to.host, err), err)

@@ -69,6 +69,7 @@ func (s *server) serve(ctx context.Context, ls listeners) error {
 	s.conns = map[net.Conn]leg{}
 	s.passages = map[*passage]struct{}{}
 	s.journal.broken = s.cut
+	idle.Thrift()
 	defer s.rest.begin(idle.Release)()
 
 	group, ctx := errgroup.WithContext(ctx)

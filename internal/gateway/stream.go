@@ -118,8 +118,7 @@ func (m *multiplexed) room(r *http.Request) (release func(), refused *refusal) {
 		case place <- struct{}{}:
 		default:
 			taken(i)
-			why := malformed("too many requests are under way")
-			why.status = http.StatusServiceUnavailable
+			why := tooMuch("too many requests are under way")
 			if place == m.large {
 				why = malformed(errHeadSize.Error())
 				why.status = http.StatusRequestHeaderFieldsTooLarge
@@ -128,6 +127,12 @@ func (m *multiplexed) room(r *http.Request) (release func(), refused *refusal) {
 		}
 	}
 	return func() { taken(len(places)) }, nil
+}
+
+func tooMuch(reason string) *refusal {
+	why := malformed(reason)
+	why.status = http.StatusServiceUnavailable
+	return why
 }
 
 // headSize is what a header is in HTTP/1.1, about.
@@ -221,6 +226,11 @@ func (s *stream) carry() *refusal {
 	}
 	for name, values := range answer.Trailer {
 		s.w.Header()[http.TrailerPrefix+name] = values
+	}
+	if s.size > smallHead || headSize(answer.Header) > smallHead || s.crowded() {
+		// net/http has the last bytes, and would wait for who takes them when the
+		// places of this request are somebody else's (TestHoarders).
+		_ = http.NewResponseController(s.w).Flush() // its end says what is wrong
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // hold takes the place that a large head of an answer needs, which is kept as
@@ -131,8 +132,8 @@ func (s *stream) head(answer *http.Response) {
 // body whose length is known goes out together with the stream's end, if that
 // comes soon. length is below 0 where it is not known.
 func (s *stream) body(from io.Reader, length int64) *refusal {
-	buffer := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buffer)
+	buffer, done := copyBuffer(s.crowded())
+	defer done()
 	var out flusher
 	out.to = http.NewResponseController(s.w)
 	defer out.cancel()
@@ -140,7 +141,7 @@ func (s *stream) body(from io.Reader, length int64) *refusal {
 	within := messagesOf(s.w.Header())
 	defer abort(to, net.ErrClosed) // nothing is written when this has returned
 	for {
-		n, err := from.Read(buffer[:])
+		n, err := from.Read(buffer)
 		out.cancel()
 		s.expiry.moved()
 		if n > 0 {
@@ -193,9 +194,13 @@ func letGo(w io.Writer) error {
 	return nil
 }
 
-// give answers with a refusal that is recorded already.
+// give answers with a refusal that is recorded already. A client that takes no
+// answer is not waited for: what it asked for is let go of at once, and its
+// stream soon (TestHoarders).
 func (m *multiplexed) give(w http.ResponseWriter, r *http.Request, why *refusal) {
 	kind, body := why.content(answerKind(strings.Join(r.Header["Accept"], ","), r.Header.Get("Content-Type")))
+	clear(r.Header)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(m.limits.linger)) // it ends with its connection, else
 	h := w.Header()
 	clear(h)
 	h.Set("Content-Type", kind)

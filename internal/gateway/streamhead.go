@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // aim says where r goes and with which path. What a translation to another
@@ -95,7 +94,7 @@ func (s *stream) outgoing(ctx context.Context) *http.Request {
 		var body io.ReadCloser
 		body, out.ContentLength = s.source()
 		s.sent = make(chan struct{})
-		out.Body = &uploading{ReadCloser: body, stream: s, over: sync.OnceFunc(func() { close(s.sent) })}
+		out.Body = &uploading{ReadCloser: body, stream: s}
 	}
 	return out.WithContext(s.trace(context.WithValue(ctx, asker{}, s)))
 }
@@ -136,34 +135,4 @@ func forwarded(h http.Header) http.Header {
 		on[name] = values
 	}
 	return on
-}
-
-// uploading is a request's body on its way up.
-type uploading struct {
-	io.ReadCloser
-	stream *stream
-	over   func()
-}
-
-// Close gives up what was not read to its end.
-func (u *uploading) Close() error {
-	defer u.over()
-	return u.ReadCloser.Close()
-}
-
-func (u *uploading) Read(b []byte) (int, error) {
-	n, err := u.ReadCloser.Read(b)
-	if err != nil {
-		defer u.over()
-	}
-	u.stream.reading.Store(true)
-	u.stream.expiry.moved()
-	leaving := n
-	if errors.Is(err, io.EOF) {
-		leaving += headSize(u.stream.r.Trailer)
-	}
-	if refused := u.stream.pass.spend(leaving); refused != nil {
-		return 0, refused
-	}
-	return n, err
 }

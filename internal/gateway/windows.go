@@ -15,7 +15,7 @@ type windows struct {
 func (w *windows) grant() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	size := max(min(w.free/4, connectionWindow), leastWindow)
+	size := max(min(w.free/4, upstreamWindow), leastWindow)
 	w.free -= size
 	return size
 }

@@ -73,7 +73,7 @@ type group struct {
 
 // groups are in the order in which they are measured.
 func groups() []group {
-	all := []group{{"process", "", measureProcess}, {"confine", "", measureConfine}, {"gateway", "", measureGateway}}
+	all := []group{{"process", "", measureProcess}, {"confine", "", measureConfine}, {"gateway", "", measureGateway}, {"gateway-hostile", "", measureHoards}}
 	for _, runtime := range []string{"runc", "runsc"} {
 		suffix := map[string]string{"runsc": "-gvisor"}[runtime]
 		all = append(all,

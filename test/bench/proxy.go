@@ -78,7 +78,7 @@ type running struct {
 // startGateway runs one that lets everything through to the origin.
 func (b *bench) startGateway(ctx context.Context, origin *traffic.Origin, how running) (*proxy, error) {
 	var allow []map[string]any
-	for _, port := range []int{origin.Plain, origin.Secure, origin.Raw} {
+	for _, port := range []int{origin.Plain, origin.Secure, origin.Raw, origin.League} {
 		allow = append(allow, map[string]any{"host": fmt.Sprintf("%s:%d", traffic.Name, port)})
 	}
 	policy := map[string]any{

@@ -13,13 +13,16 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/net/http2"
 )
 
 // Origin is where all requests go: HTTP/1.1 in clear and over TLS, and a port
 // that carries bytes.
 type Origin struct {
-	// Plain, Secure and Raw are ports of 127.0.0.1.
-	Plain, Secure, Raw int
+	// Plain, Secure and Raw are ports of 127.0.0.1. League is one where it is in
+	// league with clients that hoard.
+	Plain, Secure, Raw, League int
 	// Roots is the certificate that the origin's hangs on, PEM.
 	Roots []byte
 
@@ -37,6 +40,8 @@ func StartOrigin(ctx context.Context) (*Origin, error) {
 	}
 	o := &Origin{Roots: authority.certificate, open: map[net.Conn]bool{}}
 	config := &tls.Config{Certificates: []tls.Certificate{authority.leaf}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	league := config.Clone()
+	league.NextProtos = []string{http2.NextProtoTLS, "http/1.1"}
 	for _, part := range []struct {
 		port  *int
 		serve func(net.Conn)
@@ -44,6 +49,7 @@ func StartOrigin(ctx context.Context) (*Origin, error) {
 		{&o.Plain, serveHTTP},
 		{&o.Secure, func(conn net.Conn) { serveHTTP(tls.Server(conn, config)) }},
 		{&o.Raw, serveRaw},
+		{&o.League, func(conn net.Conn) { serveLeague(tls.Server(conn, league)) }},
 	} {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
