@@ -21,6 +21,10 @@ type gate interface {
 	Close() error
 }
 
+// stopper is given up with a body that is not closed; a [scan.Coded], or a
+// [packed].
+type stopper interface{ Stop() }
+
 // guardPatience is how long a client may have nothing to say before it counts
 // as waiting for an answer to what it has said.
 const guardPatience = 20 * time.Millisecond
@@ -31,8 +35,9 @@ type guard struct {
 	server  *server
 	pass    *passage
 	bearing bearing
-	coded   *scan.Coded // nil for a body without a coding
-	refused *refusal    // why it goes no further
+	coded   stopper  // the gate, of a body that is decoded; else nil
+	whole   bool     // nothing can be put in place of a part
+	refused *refusal // why it goes no further
 	out     io.Writer
 	outErr  error // of out
 	// fields are looked at for other credentials, where a secret goes.
@@ -53,36 +58,74 @@ func (g *guard) Write(p []byte) (int, error) {
 // reasonCoding is why a body in a coding that nobody here knows is refused.
 const reasonCoding = "the body is in the content coding %s, in which it cannot be scanned for secrets; send it in gzip, deflate or none"
 
+// reasonPacking is the same of messages that are compressed one by one.
+const reasonPacking = "the body's messages are in the coding %s, in which they cannot be scanned for secrets; send them in gzip, deflate or none"
+
 // guard makes the guard of a request's body, which writes to what out is set
 // to. A coding that nothing here can open is refused, or only recorded where
 // the mode says warn.
-func (s *server) guard(p *passage, codings []string, secure bool) (*guard, *refusal) {
+func (s *server) guard(p *passage, form bodyForm, secure bool) (*guard, *refusal) {
 	scanner, err := s.watch.scanner()
 	if err != nil {
 		return nil, blind(err)
 	}
 	g := &guard{server: s, pass: p, bearing: p.bearing(secure)}
-	coding := contentCoding(codings)
-	if coding != "" {
-		g.coded, err = scanner.Coded(coding, writerTo{g}, g.judge)
+	unknown, reason := g.open(scanner, form)
+	switch {
+	case unknown == "":
+		return g, nil
+	case g.bearing.Scan != policy.ScanWarn:
+		return nil, unscanned(g.bearing, strings.Replace(reason, "%s", printableToken(unknown), 1))
+	}
+	seen := sighting{Finding: scan.Finding{Name: "unknown content coding"}, at: inBody}
+	if refused := s.noteOnce(p.asked(), seen, "let through unseen: "); refused != nil {
+		return nil, refused
+	}
+	g.gate = g.seeing(scanner)
+	return g, nil
+}
+
+// open makes the gate of a body, or says which coding nothing here can open.
+func (g *guard) open(scanner *scan.Scanner, form bodyForm) (unknown, reason string) {
+	coding, packing := contentCoding(form.codings), contentCoding(form.packing)
+	switch {
+	case !packs(form.kind) && !spelled(form.kind):
+		packing = ""
+	case packing != "" && (coding != "" || spelled(form.kind)):
+		return packing + " in another", reasonPacking
+	}
+	if _, err := scan.Decode(packing, strings.NewReader(""), 0); err != nil {
+		return packing, reasonPacking
 	}
 	switch {
-	case err == nil && coding != "":
-		g.gate = g.coded
-		return g, nil
-	case err != nil && g.bearing.Scan != policy.ScanWarn:
-		return nil, unscanned(g.bearing, strings.Replace(reasonCoding, "%s", printableToken(coding), 1))
-	case err != nil:
-		seen := sighting{Finding: scan.Finding{Name: "unknown content coding"}, at: inBody}
-		if refused := s.noteOnce(p.asked(), seen, "let through unseen: "); refused != nil {
-			return nil, refused
+	case coding != "":
+		coded, err := scanner.Coded(coding, writerTo{g}, g.judge)
+		if err != nil {
+			return coding, reasonCoding
 		}
+		g.gate, g.coded, g.whole = coded, coded, true
+	case packs(form.kind):
+		inside := &packed{scanner: scanner, coding: packing, out: writerTo{g}, judge: g.judgeWhole, plain: g.seeing(scanner)}
+		g.gate, g.coded = inside, inside
+	default:
+		g.gate = g.seeing(scanner)
 	}
-	g.coded = nil
+	return "", ""
+}
+
+// seeing is the gate of what nothing is to be decoded of.
+func (g *guard) seeing(scanner *scan.Scanner) *scan.Gate {
 	plain := scanner.Gate(writerTo{g}, g.judge)
 	plain.Notes = g.bearing.Scan != policy.ScanBlock && g.bearing.Scan != policy.ScanRedact
-	g.gate = plain
-	return g, nil
+	return plain
+}
+
+// judgeWhole is judge of what is in a coding, where asterisks have no place.
+func (g *guard) judgeWhole(f scan.Finding) scan.Verdict {
+	before := g.whole
+	g.whole = true
+	defer func() { g.whole = before }()
+	return g.judge(f)
 }
 
 // contentCoding is that of a body, "" for none. What signs chunks is no coding
@@ -117,7 +160,7 @@ func (g *guard) judge(f scan.Finding) scan.Verdict {
 	switch {
 	case g.refused != nil:
 		return scan.Block
-	case refused == nil && hide && g.coded != nil:
+	case refused == nil && hide && g.whole:
 		refused = found(sighting{Finding: f, at: inBody}, g.bearing)
 	}
 	g.refused = refused
@@ -141,7 +184,7 @@ func (g *guard) explain(err error) *refusal {
 		return g.refused
 	case g.coded == nil, g.outErr != nil, errors.As(err, new(sourceError)):
 		return nil
-	case errors.Is(err, scan.ErrBomb), errors.Is(err, scan.ErrHidden), errors.Is(err, scan.ErrBehind):
+	case errors.Is(err, scan.ErrBomb), errors.Is(err, scan.ErrHidden), errors.Is(err, scan.ErrBehind), errors.Is(err, errUnpacked):
 		return unscanned(g.bearing, err.Error())
 	default:
 		return unscanned(g.bearing, "the body is not in the content coding that it names")
@@ -235,7 +278,11 @@ func (t *transfer) scan(target string, seen []sighting) *refusal {
 		return nil
 	}
 	var refused *refusal
-	t.guard, refused = t.server.guard(t.pass, t.request.fields.all("content-encoding"), secure)
+	t.guard, refused = t.server.guard(t.pass, bodyForm{
+		kind:    strings.Join(t.request.fields.all("content-type"), ","),
+		codings: t.request.fields.all("content-encoding"),
+		packing: append(t.request.fields.all("grpc-encoding"), t.request.fields.all("connect-content-encoding")...),
+	}, secure)
 	if refused == nil && t.use.echo {
 		t.guard.fields = t.broker.Fields(t.to.host, t.to.port, strings.Join(t.request.fields.all("content-type"), ","))
 	}

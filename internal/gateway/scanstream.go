@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,11 @@ func (s *stream) scan(target string, seen []sighting) *refusal {
 		return nil
 	}
 	var refused *refusal
-	s.guard, refused = s.server.guard(s.pass, s.header["Content-Encoding"], true)
+	s.guard, refused = s.server.guard(s.pass, bodyForm{
+		kind:    strings.Join(s.header["Content-Type"], ","),
+		codings: s.header["Content-Encoding"],
+		packing: slices.Concat(s.header["Grpc-Encoding"], s.header["Connect-Content-Encoding"]),
+	}, true)
 	if refused == nil && s.use.echo {
 		s.guard.fields = s.broker.Fields(s.way.to.host, s.way.to.port, strings.Join(s.header["Content-Type"], ","))
 	}

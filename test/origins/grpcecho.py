@@ -2,6 +2,7 @@
 
 grpcecho.py serve ADDRESS CERTIFICATE KEY   says PORT, then each call that was cancelled; ends with its input
 grpcecho.py call HOST:PORT                  prints a line for each kind of call
+grpcecho.py pack HOST:PORT CODING TEXT      sends compressed messages, with that text in the last; prints what came back
 grpcecho.py pace HOST:PORT [TOKEN]          prints how many milliseconds short messages and their answers take
 
 The package is Debian's python3-grpcio.
@@ -44,11 +45,18 @@ def fail(body, context):
 
 
 def stay(body, context):
+    # What is behind the yield does not run where the call ends before the
+    # library has seen that its message was sent.
     gone = threading.Event()
-    context.add_callback(gone.set)
+
+    def end():
+        print("cancelled", flush=True)
+        gone.set()
+
+    context.add_callback(end)
     yield b"here"
-    gone.wait(60)
-    print("cancelled", flush=True)
+    if not gone.wait(60):
+        print("not cancelled", flush=True)
 
 
 class Service(grpc.GenericRpcHandler):
@@ -135,10 +143,25 @@ def pace(target, token=""):
     channel.close()
 
 
+def pack(target, coding, text):
+    compression = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}[coding]
+    channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), compression=compression)
+    messages = [b"ordinary text, " * 2000, b"more of it, " * 2000, (b"text, " * 1000) + text.encode() + (b" text" * 1000)]
+    answers = 0
+    try:
+        for answer in channel.stream_stream("/test.Echo/Both")(iter(messages), timeout=30):
+            if answer == messages[answers].upper():
+                answers += 1
+        print(answers, "answers")
+    except grpc.RpcError as error:
+        print(error.code().name, error.details())
+    channel.close()
+
+
 if __name__ == "__main__":
     code = 1
     try:
-        {"serve": serve, "call": call, "pace": pace}[sys.argv[1]](*sys.argv[2:])
+        {"serve": serve, "call": call, "pack": pack, "pace": pace}[sys.argv[1]](*sys.argv[2:])
         code = 0
     except BaseException:
         traceback.print_exc()
