@@ -126,6 +126,7 @@ func TestLargeFrames(t *testing.T) {
 	t.Cleanup(origin.Close)
 	w.host("a.example", 443, origin.Listener.Addr().String())
 	client := f.speak(protoHTTP2)
+	fetch(t, client, "GET", "https://a.example/", nil) // from now on the gateway knows how large frames may be
 	var all sync.WaitGroup
 	var bodies []*io.PipeWriter
 	for range 4 {
