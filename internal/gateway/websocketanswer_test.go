@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"claude-bottle/internal/broker"
 	"claude-bottle/internal/policy"
@@ -77,8 +78,11 @@ func TestServerFrames(t *testing.T) {
 }
 
 // TestEchoOverFrames has a server cut what it says within a secret, as one does
-// that sends whatever fits its buffer, with a ping between the two.
-func TestEchoOverFrames(t *testing.T) {
+// that sends whatever fits its buffer, with a ping between the two, and at once: it
+// is in a bubble, where no time goes by after which what is held back would go.
+func TestEchoOverFrames(t *testing.T) { synctest.Test(t, echoOverFrames) }
+
+func echoOverFrames(t *testing.T) {
 	for _, value := range []string{"ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zA7b0", "Zq8wLx3vTn5kRb2mYc9pDf4h"} {
 		secret := broker.Secret{Entry: policy.Secret{Name: "TOKEN", Hosts: []string{"api.example"}}, Pair: pairOf(t, value)}
 		b, err := broker.New([]broker.Secret{secret})

@@ -235,8 +235,11 @@ func TestLauncherThatIsGoneEndsItsProcess(t *testing.T) {
 			client := b.dial(t, 0)
 			start := sh(test.script)
 			start.Terminal = test.terminal
-			begin := time.Now()
-			_, err := client.Exec(deadline(t), start, wire.Streams{Stdout: onWrite(func() { _ = client.Close() })})
+			var begin time.Time
+			_, err := client.Exec(deadline(t), start, wire.Streams{Stdout: onWrite(func() {
+				begin = time.Now()
+				_ = client.Close()
+			})})
 			if err == nil {
 				t.Fatal("Exec ended well")
 			}
