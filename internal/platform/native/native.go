@@ -4,15 +4,15 @@
 //
 //	launcher -> supervise -> inside -> bwrap -> guest
 //
-// The launcher starts `claude-bottle supervise`, which is the gateway and ends
-// with its standard input, and meanwhile writes what the bottle starts with
-// into the run's directory. Supervise starts `claude-bottle inside` in a user,
-// a network and a process namespace of its own, which opens the gateway's ways
-// in there, hands them out (package handover), gives up what let it do so, and
-// becomes bubblewrap. The guest is process 1 of what bubblewrap makes; its
-// standard streams are the launcher's boot stream. The kernel kills inside, and
-// what it became, when supervise ends, and with it all that is in its process
-// namespace.
+// The launcher starts `claude-bottle supervise`, and meanwhile writes what the
+// bottle starts with into the run's directory. Supervise starts `claude-bottle
+// inside` in a user, a network and a process namespace of its own, and goes on,
+// the same process, as the gateway (`supervise gateway`), which ends with its
+// standard input. Inside opens the gateway's ways in there, hands them out
+// (package handover), gives up what let it do so, and becomes bubblewrap. The
+// guest is process 1 of what bubblewrap makes; its standard streams are the
+// launcher's boot stream. The kernel kills inside, and what it became, when
+// supervise ends, and with it all that is in its process namespace.
 //
 // No process of a bottle has the host's uid 0: started as root, all but the
 // launcher run under the agent's uid, from before any namespace is made, since
