@@ -57,8 +57,8 @@ type Bottle interface {
 	Err() error
 	// Close removes everything but work, git and record. It is idempotent,
 	// has its own deadline, which on docker begins when others that start or
-	// end at the same instant leave it a turn, goes on past an error in one step and reports
-	// what it could not remove.
+	// end at the same instant leave it a turn, goes on past an error in one
+	// step and reports what it could not remove.
 	Close() error
 }
 

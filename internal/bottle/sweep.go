@@ -29,9 +29,9 @@ type Swept struct {
 
 // Sweep ends the orphans of the store: runs that are launching or running, and
 // whose lock nobody holds. Their resources on the given platforms are removed;
-// runs of other platforms are left for a command that knows those. Any number of sweeps and launches may go on at once, and a
-// sweep that dies is finished by the next. The error names every orphan that
-// could not be removed; the others were.
+// runs of other platforms are left for a command that knows those. Any number of
+// sweeps and launches may go on at once, and a sweep that dies is finished by the
+// next. The error names every orphan that could not be removed; the others were.
 func Sweep(ctx context.Context, store *runs.Store, platforms ...Platform) (Swept, error) {
 	infos, err := store.Unsettled()
 	if err != nil {
