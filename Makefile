@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build try test test-escape test-faults lint bench bench-scan fuzz
+.PHONY: build try test test-escape test-faults test-vm lint bench bench-scan fuzz
 
 # The one static binary: command, gateway and guest. It carries the last two as a
 # smaller program, which is what bottles run.
@@ -48,6 +48,13 @@ test-faults:
 # a sample.
 test-escape:
 	go run ./test/engine/cmd/engine --gvisor --tools -- env CLAUDE_BOTTLE_ESCAPE=all go test -count=1 -v -timeout 60m ./test/escape/...
+
+# Native bottles in a machine of its own, emulated and without a network: another
+# kernel, systemd, control groups of version 2 alone, and AppArmor as on Ubuntu
+# (docs/native.md). No part of `make test`: an hour on two quiet processors. Flags
+# in VM, as VM="--run TestRestricted".
+test-vm:
+	go run ./test/vm $(VM)
 
 # What parses a bottle's bytes, and what decides about them, each fuzzed for some
 # seconds on top of the inputs that are kept.

@@ -135,7 +135,7 @@ func (e *Engine) rootfs(ctx context.Context) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", fmt.Errorf("only root can make %s: pull it, or run this as root", BaseImage)
 	}
-	if err := install(ctx, e.log, map[string]string{"debootstrap": "debootstrap"}); err != nil {
+	if err := Install(ctx, e.log, map[string]string{"debootstrap": "debootstrap"}); err != nil {
 		return "", err
 	}
 	dir, err := os.MkdirTemp(e.cache, "debian-")

@@ -43,7 +43,7 @@ func start(ctx context.Context, cache string, o Options) (*daemon, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("no Docker engine answers, and only root can start one: start Docker, or run this as root")
 	}
-	if err := install(ctx, o.Log, map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); err != nil {
+	if err := Install(ctx, o.Log, map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); err != nil {
 		return nil, err
 	}
 	lock := flock.New(filepath.Join(cache, "engine.lock"))

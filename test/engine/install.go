@@ -24,9 +24,9 @@ func lacking(packages map[string]string) []string {
 	return missing
 }
 
-// install installs the Debian packages whose program is missing; packages
+// Install installs the Debian packages whose program is missing; packages
 // maps programs to packages.
-func install(ctx context.Context, log io.Writer, packages map[string]string) error {
+func Install(ctx context.Context, log io.Writer, packages map[string]string) error {
 	missing := lacking(packages)
 	if len(missing) == 0 {
 		return nil
@@ -53,7 +53,7 @@ func Bubblewrap(ctx context.Context, log io.Writer) error {
 		return errors.New("bubblewrap is not installed, and only root can: sudo apt-get install bubblewrap")
 	}
 	fmt.Fprintln(log, "Installing bubblewrap (apt-get), which makes their namespaces.")
-	return install(ctx, log, bubblewrap)
+	return Install(ctx, log, bubblewrap)
 }
 
 var bubblewrap = map[string]string{"bwrap": "bubblewrap"}

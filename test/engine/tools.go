@@ -54,7 +54,7 @@ const deployPlugin = "/usr/share/maven-repo/org/apache/maven/plugins/maven-deplo
 // is root on a machine with Debian's package manager. Elsewhere the tests say
 // what they miss.
 func Tools(ctx context.Context, log io.Writer) error {
-	if err := install(ctx, log, tools); err != nil {
+	if err := Install(ctx, log, tools); err != nil {
 		return err
 	}
 	var missing []string

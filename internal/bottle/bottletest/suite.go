@@ -64,8 +64,17 @@ type Config struct {
 	Goroutines []goleak.Option
 }
 
-// patience bounds one step inside a bottle, also on a busy machine.
-const patience = time.Minute
+// patience bounds one step inside a bottle, also on a busy machine. A machine
+// that is emulated says by PatienceVariable how much longer that takes on it.
+var patience = func() time.Duration {
+	if given, err := time.ParseDuration(os.Getenv(PatienceVariable)); err == nil {
+		return given
+	}
+	return time.Minute
+}()
+
+// PatienceVariable is of the environment, as time.ParseDuration reads it.
+const PatienceVariable = "CLAUDE_BOTTLE_TEST_PATIENCE"
 
 // row is one thing that every platform does.
 type row struct {

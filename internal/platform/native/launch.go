@@ -107,8 +107,8 @@ func (l *launch) do(ctx context.Context, secrets environ.Secrets) (*instance, er
 	if err := l.parts.listen(l.Run.Dir()); err != nil {
 		return nil, err
 	}
-	if l.object.Supervisor, err = identify(l.parts.cmd.Process.Pid); err != nil {
-		return nil, fmt.Errorf("identify the supervisor: %w", err)
+	if l.object.Supervisor, err = l.parts.itself(); err != nil {
+		return nil, l.platform.errNamespaces(fmt.Errorf("%w%s", err, l.parts.lastWords()))
 	}
 	if err := l.platform.objects().update(l.object); err != nil {
 		return nil, err

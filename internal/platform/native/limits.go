@@ -69,14 +69,21 @@ func hierarchyOf(controller string, hierarchies []hierarchy) (hierarchy, error) 
 	why := fmt.Errorf("this kernel has no controller %q", controller)
 	for _, h := range hierarchies {
 		if !slices.Contains(h.Controllers, controller) {
+			if h.Version == 2 && h.Closed != "" { // it has what the groups above give it, not what the kernel has
+				why = errClosed(h)
+			}
 			continue
 		}
 		if h.Closed == "" {
 			return h, nil
 		}
-		why = fmt.Errorf("no control group can be made in %s: %s", h.Parent, h.Closed)
+		why = errClosed(h)
 	}
 	return hierarchy{}, why
+}
+
+func errClosed(h hierarchy) error {
+	return fmt.Errorf("no control group can be made in %s: %s", h.Parent, h.Closed)
 }
 
 func errLimit(name string, cause error) error {

@@ -17,6 +17,7 @@ import (
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/hint"
+	"claude-bottle/internal/platform"
 	"claude-bottle/internal/runs"
 	"claude-bottle/internal/tree/treetest"
 )
@@ -65,6 +66,42 @@ func TestUserNamespacesOff(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestUserNamespacesOff") {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// TestSupervisorThatEndsAtOnce is one that may make no namespaces, and had ended
+// before anybody asked which process it is: what it said is known.
+func TestSupervisorThatEndsAtOnce(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "ends")
+	check(t, os.WriteFile(program, []byte("#!/bin/sh\necho not permitted >&2\n"), 0o755)) //nolint:gosec // G306: a program
+	s, err := startSupervisor(platform.Program{Guest: program}, who{uid: os.Getuid(), gid: os.Getgid()})
+	check(t, err)
+	<-s.ended
+	if _, err := s.itself(); !errors.Is(err, errNotMade) || !strings.Contains(s.lastWords(), "not permitted") {
+		t.Errorf("%v%s", err, s.lastWords())
+	}
+	check(t, s.end(t.Context()))
+}
+
+// TestNamespacesNotMade has advice, whatever kept them from being made.
+func TestNamespacesNotMade(t *testing.T) {
+	store, err := runs.Open(filepath.Join(t.TempDir(), "state"))
+	check(t, err)
+	p := newPlatform(t, store, func(string) (string, bool) { return "", false })
+	for setting, advice := range map[string]string{"0": "`claude-bottle doctor`", "1": "`sudo apparmor_parser -r /etc/apparmor.d/claude-bottle-" + itoa(os.Getuid()) + "`"} {
+		stands(t, &apparmorRestricted, setting)
+		if err := p.errNamespaces(errNotMade); !errors.Is(err, errNotMade) || !strings.Contains(hint.Of(err), advice) {
+			t.Errorf("restricted %s: %v (hint %q)", setting, err, hint.Of(err))
+		}
+	}
+}
+
+// stands has a setting of the kernel's be another, for a test's time.
+func stands(t *testing.T, setting *string, value string) {
+	t.Helper()
+	kernels := *setting
+	t.Cleanup(func() { *setting = kernels })
+	*setting = filepath.Join(t.TempDir(), "setting")
+	check(t, os.WriteFile(*setting, []byte(value+"\n"), 0o600))
 }
 
 // TestFullDisk launches with a project that does not fit: an error that says so,

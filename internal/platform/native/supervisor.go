@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -301,6 +302,22 @@ func (s *supervisor) gone() error {
 	return errors.New("the supervisor does not end")
 }
 
+// itself says which process the supervisor is. One that ended at once, as where
+// it may make no namespaces, may be gone by now.
+func (s *supervisor) itself() (identity, error) {
+	who, err := identify(s.cmd.Process.Pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		<-s.ended // somebody waited for it already: by then all that it said is read
+		return identity{}, errNotMade
+	}
+	if err != nil {
+		return identity{}, fmt.Errorf("identify the supervisor: %w", err)
+	}
+	return who, nil
+}
+
+var errNotMade = errors.New("the bottle's namespaces could not be made")
+
 // whoIsInside waits until the supervisor has started what becomes the bottle,
 // and says which process that is.
 func (s *supervisor) whoIsInside(ctx context.Context) (identity, error) {
@@ -310,7 +327,7 @@ func (s *supervisor) whoIsInside(ctx context.Context) (identity, error) {
 		if ctx.Err() != nil {
 			return identity{}, ctx.Err()
 		}
-		return identity{}, errors.New("the bottle's namespaces could not be made")
+		return identity{}, errNotMade
 	}
 	who, err := identify(pid)
 	if err != nil {

@@ -9,12 +9,15 @@ import (
 )
 
 // Settings of the kernel that keep ordinary users from making user namespaces:
-// the kernel's own, Debian's, and Ubuntu's (24.04 and later).
+// the kernel's own and Debian's; Ubuntu's (24.04 and later) is below.
 const (
-	maxUserNamespaces  = "/proc/sys/user/max_user_namespaces"
-	unprivilegedClone  = "/proc/sys/kernel/unprivileged_userns_clone"
-	apparmorRestricted = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+	maxUserNamespaces = "/proc/sys/user/max_user_namespaces"
+	unprivilegedClone = "/proc/sys/kernel/unprivileged_userns_clone"
 )
+
+// apparmorRestricted is a variable for test/vm alone, which links another path:
+// Debian's kernel restricts by profiles as Ubuntu's does, and has no such setting.
+var apparmorRestricted = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 
 // namespacesAllowed says why no user namespace can be made here, or nil.
 func (p *Platform) namespacesAllowed() error {
