@@ -73,7 +73,7 @@ func TestUserNamespacesOff(t *testing.T) {
 func TestSupervisorThatEndsAtOnce(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "ends")
 	check(t, os.WriteFile(program, []byte("#!/bin/sh\necho not permitted >&2\n"), 0o755)) //nolint:gosec // G306: a program
-	s, err := startSupervisor(platform.Program{Guest: program}, who{uid: os.Getuid(), gid: os.Getgid()})
+	s, err := startSupervisor(platform.Program{Guest: program}, program, who{uid: os.Getuid(), gid: os.Getgid()})
 	check(t, err)
 	<-s.ended
 	if _, err := s.itself(); !errors.Is(err, errNotMade) || !strings.Contains(s.lastWords(), "not permitted") {
