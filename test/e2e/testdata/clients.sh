@@ -10,6 +10,7 @@ try() {
     sh -ec "$2" 2>"$work/said" | tr -s '\n ' ' '
     echo
     sed "s/^/$1 $way says /" "$work/said" >&2
+    echo "$1 $way took until $SECONDS" >&2
 }
 
 # every client of this file.
