@@ -47,7 +47,6 @@ type Refusal struct {
 	Challenge bool
 }
 
-// Error is the reason, for the record and for whoever is refused.
 func (r *Refusal) Error() string {
 	if r.Secret == "" {
 		return r.Reason

@@ -42,6 +42,7 @@ type inspector struct {
 	streams     chan struct{} // one per request of them
 	shares      *shares
 	windows     *windows
+	stuck       *stuck
 	frames      *windows // of origins, while bodies go up in them
 }
 
@@ -106,6 +107,7 @@ func newInspector(pair ca.Pair, roots trust, most int) (*inspector, error) {
 		shares:      newShares(clients),
 		windows:     &windows{free: windowMemory},
 		frames:      &windows{free: frameMemory},
+		stuck:       &stuck{},
 	}, nil
 }
 

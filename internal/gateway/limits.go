@@ -11,6 +11,7 @@ type limits struct {
 	idle        time.Duration // without a byte in either direction
 	dial        time.Duration // name look-up and all addresses together
 	linger      time.Duration // to let a client read a last answer
+	stuck       time.Duration // for requests of a client that is gone to end
 	connections int           // clients at once
 }
 
@@ -23,6 +24,7 @@ func defaultLimits() limits {
 		idle:        time.Hour,
 		dial:        30 * time.Second,
 		linger:      2 * time.Second,
+		stuck:       10 * time.Second,
 		connections: min(2048, descriptors()/3), // each has one to the world; the rest is in reserve
 	}
 }

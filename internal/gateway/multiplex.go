@@ -141,7 +141,7 @@ func (m *multiplexed) connect(ctx context.Context, _, _ string) (net.Conn, error
 	}
 	protocols := []string{protoHTTP2, protoHTTP1}
 	release, ok := m.window()
-	if !ok {
+	if !ok || !m.inspector.stuck.trusts(m.way.to) {
 		protocols = protocols[1:]
 	}
 	conn, failed := m.dialSecure(ctx, own, m.way.to, protocols...)
@@ -236,7 +236,7 @@ func (m *multiplexed) done() {
 }
 
 // end waits for every request, which the end of the connection has cancelled,
-// and closes what is upstream.
+// but not for those that never end, and closes what is upstream.
 func (m *multiplexed) end() {
 	m.mu.Lock()
 	m.ended = true
@@ -244,7 +244,9 @@ func (m *multiplexed) end() {
 		close(m.idle)
 	}
 	m.mu.Unlock()
-	<-m.idle
+	if !m.stopped() {
+		return
+	}
 	m.transport.CloseIdleConnections()
 	for _, conn := range m.upstream { // nothing is added any more
 		conn.Close()
