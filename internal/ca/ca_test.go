@@ -3,6 +3,7 @@ package ca
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -119,9 +120,10 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "pair", pair)
 	held := struct{ P Pair }{pair}
 	for _, text := range []string{
-		fmt.Sprint(pair), fmt.Sprintf("%v %+v %#v %s", pair, held, held, pair), logged.String(),
+		fmt.Sprint(pair), fmt.Sprintf("%v %+v %#v %s %d %q", pair, held, held, pair, pair, pair),
+		fmt.Sprintf("%x", pair), logged.String(),
 	} {
-		if strings.Contains(text, "PRIVATE") {
+		if strings.Contains(text, "PRIVATE") || strings.Contains(text, hex.EncodeToString([]byte("PRIVATE"))) {
 			t.Errorf("printed: %s", text)
 		}
 	}

@@ -87,5 +87,5 @@ func (a Authority) String() string {
 	return "an authority"
 }
 
-// GoString is String.
-func (a Authority) GoString() string { return a.String() }
+// Format is String, whatever the verb.
+func (a Authority) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String()) }
