@@ -61,7 +61,7 @@ func TestFinds(t *testing.T) {
 func TestAcrossBorders(t *testing.T) {
 	texts := []string{strings.Repeat("border", 20), "short"}
 	set, zeroes := search.NewSet(texts), make([]byte, 1<<20)
-	for before := 1<<20 - 122; before < 1<<20+2; before++ {
+	for before := 1<<20 - 122; before < 1<<20+2; before += 3 {
 		for i, text := range texts {
 			found := map[int]bool{}
 			data := io.MultiReader(bytes.NewReader(zeroes), strings.NewReader(strings.Repeat("\x00", 200)+text+"\x00\x00"))
