@@ -61,10 +61,37 @@ func Begin(store *runs.Store, plan Plan, at runs.Place, resources ...runs.Resour
 	return &Launching{Run: run}, nil
 }
 
+// Stopped is why a launch failed that a person asked to end, from elsewhere.
+type Stopped struct {
+	// Left is what could not be taken back; nil when all was.
+	Left error
+}
+
+func (s *Stopped) Error() string {
+	const stopped = "it was asked to stop while it was launched"
+	if s.Left != nil {
+		return stopped + ": " + s.Left.Error()
+	}
+	return stopped
+}
+
+func (s *Stopped) Unwrap() error { return s.Left }
+
+// errStopped is a launch that was asked to stop and came to its end all the same.
+var errStopped = errors.New("asked to stop")
+
 // Fail takes everything back and returns cause, with what could not be undone
 // behind it. When all is undone the run is gone; else, and after what may be
-// Late, its ledger stays for the next Sweep.
+// Late, its ledger stays for the next Sweep. Of a launch that was asked to stop the
+// error is Stopped, whatever that broke.
 func (l *Launching) Fail(ctx context.Context, cause error) error {
+	if l.Run.AskedToStop() {
+		return &Stopped{Left: l.fail(ctx, nil)}
+	}
+	return l.fail(ctx, cause)
+}
+
+func (l *Launching) fail(ctx context.Context, cause error) error {
 	if err := l.Undo.Run(ctx); err != nil {
 		return errors.Join(cause, err, l.Run.Release())
 	}
@@ -91,6 +118,9 @@ func (l *Launching) outlast() error {
 func (l *Launching) Ready() (*Teardown, error) {
 	if err := failpoint.Hit("bottle.launch.ready"); err != nil {
 		return nil, err
+	}
+	if l.Run.AskedToStop() { // before there was anything to be stopped
+		return nil, errStopped
 	}
 	if len(l.Verdict.Findings) == 0 {
 		return nil, errors.New("nothing shows that the bottle is closed: it was not probed")

@@ -161,10 +161,14 @@ func discard(run *runs.Run) (outcome, error) {
 			return untouched, err
 		}
 		return discarded, nil
-	case info.Ended.IsZero():
-		return untouched, run.Update(func(info *runs.Info) { info.Ended = time.Now().UTC() })
+	case info.Ended.IsZero(), ahead(info):
+		return untouched, endsNow(run)
 	}
 	return untouched, nil
+}
+
+func endsNow(run *runs.Run) error {
+	return run.Update(func(info *runs.Info) { info.Ended = time.Now().UTC() })
 }
 
 // settle is how long after the end of a launcher an engine may still carry out
@@ -172,6 +176,10 @@ func discard(run *runs.Run) (outcome, error) {
 const settle = time.Minute
 
 func settled(info runs.Info) bool { return !info.Ended.IsZero() && time.Since(info.Ended) > settle }
+
+// ahead says that a run ended in the future: the clock was set back since then, and
+// the time to wait begins anew.
+func ahead(info runs.Info) bool { return info.Ended.After(time.Now()) }
 
 // maybeLate says that a stopped run may have died while it was launched, so
 // that a resource may appear after it was removed. Runs that ended well have
@@ -184,7 +192,11 @@ func lookAgain(ctx context.Context, run *runs.Run, platform Platform) error {
 	if len(run.Resources()) == 0 {
 		return nil
 	}
-	if err := platform.Remove(ctx, run.ID()); err != nil || !settled(run.Info()) {
+	err := platform.Remove(ctx, run.ID())
+	if err == nil && ahead(run.Info()) {
+		err = endsNow(run)
+	}
+	if err != nil || !settled(run.Info()) {
 		return err
 	}
 	return run.Forget(run.Resources()...)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"claude-bottle/internal/environ"
 	"claude-bottle/internal/runs"
@@ -240,6 +241,37 @@ func TestSweepLooksAgain(t *testing.T) {
 	sweep()
 	if state(t, store, staged) != runs.Stopped || state(t, store, early) != "" {
 		t.Errorf("staged %s, early %s", state(t, store, staged), state(t, store, early))
+	}
+}
+
+// TestSweepAfterTheClockWasSetBack: a launch that died, as its ledger says, at a
+// time that is still to come waits a minute from now on, and not until then.
+func TestSweepAfterTheClockWasSetBack(t *testing.T) {
+	store := openStore(t)
+	platform := &remover{name: "p"}
+	for _, staged := range []bool{false, true} {
+		id := orphan(t, store, runs.Info{Platform: "p"}, staged)
+		change(t, store, id, func(run *runs.Run) error { return run.Record(runs.Resource{Kind: "network", Name: "n"}) })
+		sweep := func() {
+			t.Helper()
+			if _, err := Sweep(t.Context(), store, platform); err != nil {
+				t.Fatal(err)
+			}
+		}
+		move := func(by time.Duration) {
+			t.Helper()
+			change(t, store, id, func(run *runs.Run) error {
+				return run.Update(func(info *runs.Info) { info.Ended = info.Ended.Add(by) })
+			})
+		}
+		sweep()
+		move(48 * time.Hour)
+		sweep()
+		move(-2 * settle)
+		sweep()
+		if info, resources, err := store.Load(id); staged && (err != nil || len(resources) > 0 || info.State != runs.Stopped) || !staged && !errors.Is(err, runs.ErrNotFound) {
+			t.Errorf("staged %v: %+v, %v, %v", staged, info, resources, err)
+		}
 	}
 }
 

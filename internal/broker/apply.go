@@ -47,6 +47,7 @@ type Refusal struct {
 	Challenge bool
 }
 
+// Error is the reason, for the record and for whoever is refused.
 func (r *Refusal) Error() string {
 	if r.Secret == "" {
 		return r.Reason

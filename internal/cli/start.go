@@ -41,7 +41,7 @@ removed; its work and the record of what it reached for are kept.
 
 The exit code is the agent's own; 2 for a mistake in the command line or the
 manifest; 124 when --timeout ended it; 125 when the bottle could not be
-launched; 126 and 127 when the agent's program could not be run or was not
+launched; 137 when it was stopped before there was an agent; 126 and 127 when the agent's program could not be run or was not
 found; 130 when Ctrl-C ended it.`,
 		Example: `  claude-bottle start reviewer --cwd
   claude-bottle start reviewer --cwd --yes --prompt "Review the last commit."
@@ -125,10 +125,21 @@ func runStart(ctx context.Context, opts *startOptions) error {
 	b, err := h.platform.Launch(ctx, plan, secrets)
 	opts.progress.Done()
 	if err != nil {
-		return interrupted(ctx, withCode(exitLaunch, err))
+		return interrupted(ctx, opts.notLaunched(err))
 	}
 	opts.showIsolation(h, b.Run())
 	return work(ctx, opts, h, plan, b, signals)
+}
+
+// notLaunched is how a launch that failed ends the command. One that was stopped
+// ends as a bottle that is.
+func (opts *startOptions) notLaunched(err error) error {
+	var stopped *bottle.Stopped
+	if !errors.As(err, &stopped) {
+		return withCode(exitLaunch, err)
+	}
+	opts.note("claude-bottle: stopped by claude-bottle stop")
+	return codeError{exitKilled, stopped.Left}
 }
 
 // preparePlan reads the manifest, makes sure that it is trusted, and resolves

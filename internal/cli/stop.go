@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"claude-bottle/internal/bottle"
+	"claude-bottle/internal/hint"
 	"claude-bottle/internal/runs"
 )
 
@@ -27,7 +28,8 @@ func newStop(app *App) *cobra.Command {
 		Long: `End running bottles, whoever launched them. Everything in them is asked to end
 (SIGTERM); what has not by then is killed after --time. Their work and record are
 kept. It prints the id of each run that has stopped. The command that launched a
-bottle ends with the agent's exit code, 137 when that was killed.`,
+bottle ends with the agent's exit code, 137 when that was killed or there was none
+yet.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef(cmd, "stop needs a run")
@@ -108,10 +110,22 @@ func stop(ctx context.Context, h *host, info runs.Info, patience time.Duration) 
 			return nil
 		}
 	}
-	if err := bottle.End(ctx, h.store, platform, info.ID); err != nil {
-		return err
+	return end(ctx, h.store, platform, info.ID)
+}
+
+// end ends a bottle by force and waits for its launcher. One that is launching
+// may make more meanwhile, which is ended too.
+func end(ctx context.Context, store *runs.Store, platform bottle.Platform, id runs.ID) error {
+	var err error
+	for began := time.Now(); time.Since(began) < launcherPatience; {
+		if err := bottle.End(ctx, store, platform, id); err != nil {
+			return err
+		}
+		if err = awaitLauncher(ctx, store, id, launcherPatience/10); !errors.Is(err, errStillThere) {
+			return err
+		}
 	}
-	return awaitLauncher(ctx, h.store, info.ID, launcherPatience)
+	return hint.With(err, "it may be suspended: continue it (fg in its terminal), or end it; then claude-bottle ps tells the rest")
 }
 
 // ask has what runs in a bottle asked to end, and says whether it could be: a

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"claude-bottle/internal/bottle"
 	"claude-bottle/internal/failpoint"
@@ -20,8 +21,11 @@ func (a *App) sweep(ctx context.Context, h *host) {
 		fmt.Fprintf(a.Err, "claude-bottle: swept up after %s; %d kept as stopped: see claude-bottle ps --all\n",
 			count(n, "launcher that died", "launchers that died"), len(swept.Stopped))
 	}
-	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(err.Error()))
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") { // each run has its own
+		fmt.Fprintf(a.Err, "warning: %s\n", term.Escape(line))
 	}
 }
 

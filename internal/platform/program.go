@@ -175,7 +175,8 @@ func noteOf(source, stateRoot string) (string, error) {
 func ProgramsDir(stateRoot string) string { return filepath.Join(stateRoot, "bin") }
 
 // copyInto writes path whole or not at all; two that do it at once both
-// succeed.
+// succeed. Where the file system can, nothing has a name before it is whole: who
+// is killed meanwhile leaves nothing.
 func copyInto(from io.Reader, path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -185,6 +186,9 @@ func copyInto(from io.Reader, path string) error {
 	// writing too, for a moment, and could not be executed (ETXTBSY).
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
+	if nameless, err := openNameless(dir); err == nil {
+		return fillNameless(nameless, from, path)
+	}
 	temp, err := os.CreateTemp(dir, ".copy-*")
 	if err != nil {
 		return err

@@ -46,6 +46,22 @@ func TestInstallProgram(t *testing.T) {
 	if got, err := os.ReadFile(first.Guest); err != nil || string(got) != "one" {
 		t.Errorf("the first version became %q, %v", got, err)
 	}
+	// A note that says nothing is written anew.
+	notes, err := filepath.Glob(filepath.Join(ProgramsDir(state), "note-*"))
+	if err != nil || len(notes) != 2 {
+		t.Fatalf("%v, %v", notes, err)
+	}
+	for _, note := range notes {
+		if err := os.WriteFile(note, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install("two")
+	if got, err := os.ReadFile(notes[0]); err != nil || len(got) == 0 {
+		if got, err = os.ReadFile(notes[1]); err != nil || len(got) == 0 {
+			t.Errorf("the notes say nothing: %v", err)
+		}
+	}
 	// The copy was removed, the note was not.
 	if err := os.RemoveAll(filepath.Dir(first.Guest)); err != nil {
 		t.Fatal(err)

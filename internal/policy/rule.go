@@ -17,6 +17,7 @@ type RuleError struct {
 	Err   error
 }
 
+// Error names the rule by its host.
 func (e *RuleError) Error() string { return fmt.Sprintf("rule %q: %v", e.Host, e.Err) }
 
 // String is the rule as decisions and the record name it.
@@ -29,6 +30,7 @@ func (r Rule) String() string {
 	return e.name
 }
 
+// Unwrap is what is wrong with it.
 func (e *RuleError) Unwrap() error { return e.Err }
 
 // compileRules checks the rules one by one, then beside each other.

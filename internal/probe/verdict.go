@@ -47,6 +47,7 @@ func (v Verdict) Summary() string {
 // ways that do not work.
 type Failure struct{ Findings []wire.Finding }
 
+// Error names what failed, of each kind of check a few.
 func (f *Failure) Error() string {
 	var kinds []string // in the order in which they occur
 	targets := map[string][]string{}

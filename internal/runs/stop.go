@@ -31,6 +31,17 @@ func (s *Store) AskedToStop(id ID) bool {
 		return false
 	}
 	defer func() { _ = unix.Close(dir) }()
+	return askedToStop(dir)
+}
+
+// AskedToStop is the store's, for who holds the run.
+func (r *Run) AskedToStop() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dir >= 0 && askedToStop(r.dir)
+}
+
+func askedToStop(dir int) bool {
 	var stat unix.Stat_t
 	return unix.Fstatat(dir, stopName, &stat, unix.AT_SYMLINK_NOFOLLOW) == nil
 }

@@ -19,7 +19,7 @@ var shared = []struct{ bound, of string }{
 	{"max_inotify_watches", "/proc/sys/fs/inotify/max_user_watches"},
 }
 
-// SharedPart is how much of that a bottle has at most.
+// SharedPart is what part of each of these a bottle has at most: one of so many.
 const SharedPart = 4
 
 // boundShared leaves a bottle a part of what is the user's. The settings are

@@ -46,8 +46,8 @@ type Content struct {
 	Target string `json:"target"`
 }
 
-// FirstContentFD is the descriptor from which bubblewrap reads the first of the
-// contents; each has the next.
+// FirstContentFD is the descriptor from which bubblewrap reads the first of an
+// order's contents; each has the next.
 const FirstContentFD = 64
 
 // guestListenerFD is where the guest expects its socket.

@@ -76,8 +76,8 @@ func Begin(args []string) error {
 
 // Run is the process whose life is a bottle's, as Begin has it go on: it serves
 // as the gateway until its standard input ends. When it ends, however that comes,
-// the kernel kills what it started.
-// args are the command's.
+// the kernel kills what it started. args are the command's, for which IsGateway
+// is true.
 func Run(ctx context.Context, args []string, serve Serve) error {
 	fds, err := kept(args)
 	if err != nil {

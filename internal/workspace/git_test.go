@@ -174,3 +174,19 @@ func TestBorrowedObjectsAreSaid(t *testing.T) {
 		t.Errorf("the report is %q", report.Lines())
 	}
 }
+
+// A git directory that keeps its objects elsewhere by a link is copied without
+// them, which is said.
+func TestObjectsThatAreALink(t *testing.T) {
+	dir := t.TempDir()
+	source, elsewhere := filepath.Join(dir, "project"), filepath.Join(dir, "elsewhere")
+	repository(t, source)
+	objects := filepath.Join(source, ".git", "objects")
+	must(t, os.Rename(objects, elsewhere))
+	must(t, os.Symlink(elsewhere, objects))
+	options := target(t, source)
+	report := copyIn(t, options)
+	if _, err := os.Lstat(filepath.Join(options.Git, "objects")); err == nil || report.Counts[ObjectsLink] != 1 {
+		t.Errorf("objects are there: %v, the report is %q", err, report.Lines())
+	}
+}

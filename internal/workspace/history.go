@@ -53,6 +53,9 @@ func (c *copier) repository(ctx context.Context, dir int, skip func(string) bool
 	c.report.Git = true
 	src, err := tree.OpenDir(dir, objects)
 	if err != nil {
+		if stat, err := tree.Stat(dir, objects); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+			c.report.note(dotGit+"/"+objects, ObjectsLink)
+		}
 		return nil //nolint:nilerr // not a repository, or one that keeps them elsewhere
 	}
 	defer func() { _ = unix.Close(src) }()

@@ -25,6 +25,8 @@ const (
 	// names a git directory that does not name it back: history stays outside.
 	GitLink    Reason = "a link, history left out"
 	GitPointer Reason = "names a repository that does not point back to it, history left out"
+	// ObjectsLink is a git directory whose objects are elsewhere, by a link.
+	ObjectsLink Reason = "a link, left out: git will find no history"
 	// Alternates is a repository that borrows objects of another.
 	Alternates Reason = "borrows objects of another repository, which are left out: git may find history incomplete"
 )

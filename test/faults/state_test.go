@@ -1,10 +1,12 @@
 package faults_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,12 +66,24 @@ func (p *place) afterLoss(what string) {
 	p.backBy(what, false, "cleanup", "--yes")
 }
 
-// diskPlace is a place whose state directory is a small file system.
-func diskPlace(t *testing.T, size string) (p *place, dir string) {
-	p = newPlace(t)
-	p.check(os.Mkdir(p.root(), 0o755))
-	treetest.Mount(t, p.root(), "size="+size+",mode=711")
-	return p.warm(), p.root()
+// diskPlaces runs a test in a place of each platform whose state directory is a
+// small file system.
+func diskPlaces(t *testing.T, test func(t *testing.T, p *place, dir string)) {
+	treetest.NeedRoot(t)
+	needAll(t)
+	mount := func(t *testing.T, p *place) {
+		p.check(os.Mkdir(p.root(), 0o755))
+		treetest.Mount(t, p.root(), "size=64m,mode=711")
+	}
+	t.Run("docker", func(t *testing.T) {
+		p := newPlace(t)
+		mount(t, p)
+		test(t, p.warm(), p.root())
+	})
+	t.Run("native", func(t *testing.T) {
+		p := nativePlace(t, func(p *place) { mount(t, p) })
+		test(t, p, p.root())
+	})
 }
 
 // fill leaves no room on the file system of dir. The returned function makes
@@ -90,10 +104,9 @@ func (p *place) fill(dir string) (free func()) {
 
 // TestDiskFull fills the state directory's disk before a launch and while the
 // agent works. The run can be ended all the same.
-func TestDiskFull(t *testing.T) {
-	treetest.NeedRoot(t)
-	needAll(t)
-	p, dir := diskPlace(t, "64m")
+func TestDiskFull(t *testing.T) { diskPlaces(t, diskFull) }
+
+func diskFull(t *testing.T, p *place, dir string) {
 	free := p.fill(dir)
 	got := p.life()
 	if got.code != 125 {
@@ -120,12 +133,19 @@ func TestDiskFull(t *testing.T) {
 }
 
 // TestDiskReadOnly makes the state directory's disk read-only.
-func TestDiskReadOnly(t *testing.T) {
-	treetest.NeedRoot(t)
-	needAll(t)
-	p, dir := diskPlace(t, "64m")
+func TestDiskReadOnly(t *testing.T) { diskPlaces(t, diskReadOnly) }
+
+func diskReadOnly(t *testing.T, p *place, dir string) {
 	// This mount alone: a gateway writes through another one.
-	remount := func(flags uintptr) error { return unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "") }
+	// A native bottle's, which is dying with its launcher, through this one.
+	remount := func(flags uintptr) error {
+		for end := time.Now().Add(settles); ; {
+			err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
+			if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+				return err
+			}
+		}
+	}
 	p.check(remount(unix.MS_RDONLY))
 	if got := p.life(); got.code != 125 {
 		t.Errorf("a launch on a read-only disk: %+v", got)

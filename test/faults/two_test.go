@@ -8,7 +8,11 @@ import (
 // TestTwoAtOnce lets two commands act on one run at the same time, again and
 // again, and none may hang, leave something, or lose the work.
 func TestTwoAtOnce(t *testing.T) {
-	p := newPlace(t).warm()
+	t.Run("docker", func(t *testing.T) { twoAtOnce(t, newPlace(t).warm()) })
+	t.Run("native", func(t *testing.T) { twoAtOnce(t, nativePlace(t)) })
+}
+
+func twoAtOnce(t *testing.T, p *place) {
 	stop := []string{"stop", p.name()}
 	exec := []string{"exec", p.name(), "--", "sh", "-c", "echo also >>extra; sleep 1"}
 	ps, cleanup := []string{"ps"}, []string{"cleanup", "--yes"}
@@ -26,6 +30,8 @@ func TestTwoAtOnce(t *testing.T) {
 		{"stop and close", true, true, true, [][]string{stop, stop}},
 		{"exec and close", true, true, true, [][]string{exec}},
 		{"cleanup and start", false, false, false, [][]string{cleanup, start}},
+		{"two cleanups and start", false, false, false, [][]string{cleanup, cleanup, start}},
+		{"two cleanups, start and stop beside work", true, false, false, [][]string{cleanup, stop, cleanup, start}},
 		{"cleanup and start beside work", true, true, false, [][]string{cleanup, start}},
 		{"ps and ps", false, true, false, [][]string{ps, ps}},
 		{"ps and cleanup", false, false, false, [][]string{ps, cleanup}},

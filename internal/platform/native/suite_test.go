@@ -106,7 +106,8 @@ func ofOwnRoots(line string) bool {
 	return slices.ContainsFunc(ownRoots.list, func(root string) bool { return strings.Contains(line, root) })
 }
 
-// observe lists our processes, and the mounts that bottles leave.
+// observe lists the processes of bottles, and the mounts that they leave
+// (TestObserve).
 func observe(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -114,20 +115,15 @@ func observe(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, entry := range entries {
-		line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
-		if err != nil {
-			continue
-		}
-		argv := strings.Split(string(line), "\x00")
-		if len(argv) > 2 && (argv[0] == "claude-bottle" || argv[0] == bubblewrap || argv[0] == bottle.Program) &&
-			ofOwnRoots(string(line)) {
-			found = append(found, fmt.Sprintf("process %s: %q", entry.Name(), argv[:2]))
-		}
-	}
-	mounts, err := os.ReadFile("/proc/self/mounts")
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && pid != os.Getpid() && ofBottle(pid, string(mounts)) {
+			line, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline")) // for who reads it
+			found = append(found, fmt.Sprintf("process %d: %q", pid, line))
+		}
 	}
 	for line := range strings.Lines(string(mounts)) {
 		if ofOwnRoots(line) {
@@ -136,6 +132,21 @@ func observe(t *testing.T) []string {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// ofBottle says that a process runs our program out of one of our roots, as the
+// supervisor does and what becomes bubblewrap, names one in its arguments, as
+// bubblewrap does, or sees other mounts than ours, of directories there, as all do
+// that are inside.
+func ofBottle(pid int, ours string) bool {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	program, _ := os.Readlink(filepath.Join(dir, "exe"))
+	argv, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if ofOwnRoots(program) || ofOwnRoots(string(argv)) {
+		return true
+	}
+	mounts, err := os.ReadFile(filepath.Join(dir, "mountinfo"))
+	return err == nil && string(mounts) != ours && ofOwnRoots(string(mounts))
 }
 
 func ourBinary(t testing.TB) string {
