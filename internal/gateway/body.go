@@ -240,15 +240,14 @@ func (c *carrier) patiently(try func() error) error {
 		if err := c.within(guardPatience); err != nil {
 			return err
 		}
-		err := try()
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		switch err := try(); {
+		case err == nil: // what follows at once, as the rest of a chunk's line, has its time too
+		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return sourceError{err}
-		}
-		if err := c.guard.Pause(); err != nil {
-			return err
+		default:
+			if err := c.guard.Pause(); err != nil {
+				return err
+			}
 		}
 	}
 	return c.within(c.idle)

@@ -1,17 +1,20 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"claude-bottle/internal/audit"
 	"claude-bottle/internal/policy"
@@ -139,11 +142,14 @@ func TestStreamsMemory(t *testing.T) {
 	const streams = 100
 	f := lookWorld(t, scanned(policy.ScanBlock, "a.example"))
 	f.serve(f.w, "a.example", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	plain := bytes.Repeat([]byte("xoxb-12345678 "), 80_000)
+	var plain []byte
+	for i := range 70_000 { // of other numbers each time, or it is a bomb in gzip
+		plain = fmt.Appendf(plain, "xoxb-%08d ", i*7919%100_000_000)
+	}
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, _ = w.Write(plain)
-	_ = w.Flush()
+	_ = w.Close()
 	gave, wait := make(chan struct{}, streams), make(chan struct{})
 	heap := func() uint64 {
 		runtime.GC()
@@ -161,11 +167,14 @@ func TestStreamsMemory(t *testing.T) {
 			if i%4 == 0 {
 				body.n, body.text = packed.Len(), packed.Bytes()
 			}
-			fetch(t, by.client, "POST", by.base+"/", body, func(r *http.Request) {
+			answer := fetch(t, by.client, "POST", by.base+"/", body, func(r *http.Request) {
 				if i%4 == 0 {
 					r.Header.Set("Content-Encoding", "gzip")
 				}
 			})
+			if answer.StatusCode != http.StatusOK {
+				t.Errorf("stream %d: %d %s", i, answer.StatusCode, answer.body)
+			}
 		})
 	}
 	for range streams {
@@ -180,4 +189,34 @@ func TestStreamsMemory(t *testing.T) {
 		t.Errorf("100 streams hold %d MiB", grown>>20)
 	}
 	t.Logf("100 streams hold %d KiB", grown>>10)
+}
+
+// A client that begins the next chunk while something is held back, and takes its
+// time for the rest of the size, has that time.
+func TestSlowChunksWhileHeld(t *testing.T) {
+	f := lookWorld(t, scanned(policy.ScanBlock, "a.example"))
+	conn := dial(t, f.proxy)
+	for _, said := range []struct {
+		text string
+		wait time.Duration // behind it
+	}{
+		{"POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nxoxb-\r\n", guardPatience / 4},
+		{"1", 3 * guardPatience},
+		{"0\r\n1aaaaaaaaaaaaaaa\r\n", guardPatience / 4},
+		{"0", 3 * guardPatience},
+		{"\r\n\r\n", 0},
+	} {
+		if _, err := io.WriteString(conn, said.text); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(said.wait)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("%d %s, %v", answer.StatusCode, body, err)
+	}
 }

@@ -27,7 +27,7 @@ var (
 		{"internal/gateway/harden_linux.go", "unix.PR_SET_NO_NEW_PRIVS, 1,", "unix.PR_SET_DUMPABLE, 1,"},
 		{"internal/gateway/harden_linux.go", "return confine.Gateway().Apply()", "_ = confine.Gateway; return nil"},
 	}
-	GatewayUnbound = Variant{{"internal/supervise/supervise.go", "return confineTo(args[1])", "_ = confineTo; return nil"}}
+	GatewayUnbound = Variant{{"internal/supervise/supervise.go", "return confineTo(args[3])", "_ = confineTo; return nil"}}
 	GatewayAllows  = Variant{{
 		"internal/policy/decide.go", "func (p *Policy) Decide(r Request) Decision {",
 		"func (p *Policy) Decide(r Request) Decision {\n\tif true { return Decision{Allow: true, Host: r.Host} }",
