@@ -47,11 +47,13 @@ type person struct {
 // question is one about a name.
 type question struct {
 	wire.Question
-	until time.Time
-	timer *time.Timer
-	over  chan struct{} // closed when nothing waits for it any longer
-	said  wire.Verdict  // what a person said; empty until then
-	held  bool
+	request policy.Request // that it shows
+	until   time.Time
+	timer   *time.Timer
+	over    chan struct{} // closed when nothing waits for it any longer
+	said    wire.Verdict  // what a person said; empty until then
+	held    bool
+	moot    bool // the policy allows what it shows by now: nothing is to be asked
 }
 
 // decide is the policy's decision about r. A request for an unlisted name
@@ -78,6 +80,9 @@ func (s *server) decide(
 		if q == nil {
 			break
 		}
+		if now := s.policy(); now != rules { // it was changed before the question could be seen
+			s.asking.spare(now)
+		}
 		select {
 		case <-q.over:
 		case <-ctx.Done():
@@ -100,7 +105,8 @@ func (s *server) decide(
 // they answered: they allowed another request, and no more than that one. The
 // name counts as unlisted although that request may have yet to go.
 func (s *server) askAgain(q *question, d policy.Decision) bool {
-	return s.asking.verdict(q) == wire.Once && d.Rule == policy.RuleDefault
+	said, moot := s.asking.end(q)
+	return (said == wire.Once || moot) && d.Rule == policy.RuleDefault
 }
 
 // mayAsk says whether a person may be asked about what d refuses now.
@@ -128,7 +134,7 @@ func (a *asking) ask(r policy.Request, host string, until time.Time, late func(*
 	a.last++
 	q := &question{
 		Question: wire.Question{ID: a.last, Host: host, Port: r.Port, Kind: string(r.Kind), Method: r.Method, Path: r.Path},
-		until:    until, over: make(chan struct{}), held: true,
+		request:  r, until: until, over: make(chan struct{}), held: true,
 	}
 	q.timer = time.AfterFunc(time.Until(until), func() { late(q) })
 	if a.asked == nil {
@@ -181,7 +187,8 @@ func (a *asking) said(q *question) wire.Question {
 
 // outcome is how q ended, for a refusal.
 func (a *asking) outcome(q *question) string {
-	switch a.verdict(q) {
+	said, _ := a.end(q)
+	switch said {
 	case wire.Refuse:
 		return "; a person was asked and said no"
 	case wire.Once:
@@ -193,11 +200,31 @@ func (a *asking) outcome(q *question) string {
 	}
 }
 
-// verdict is what a person said about q, empty if nobody did.
-func (a *asking) verdict(q *question) wire.Verdict {
+// end is what a person said about q, empty if nobody did, and whether nobody
+// needed to.
+func (a *asking) end(q *question) (said wire.Verdict, moot bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return q.said
+	return q.said, q.moot
+}
+
+// spare ends the questions about requests that rules allow, without an answer: a
+// person has changed the policy by another way than by answering. What a rule
+// allows for one connection is not for those that wait besides.
+func (a *asking) spare(rules *policy.Policy) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for host, q := range a.asked {
+		if q.said != "" {
+			continue
+		}
+		if d := rules.Decide(q.request); d.Allow && !forOnce(d) {
+			delete(a.asked, host)
+			q.moot, q.Over = true, true
+			a.release(q)
+			a.tell(q)
+		}
+	}
 }
 
 // arrive adds a person and returns them, told of every question that is open.

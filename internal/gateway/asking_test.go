@@ -268,3 +268,30 @@ func TestAskingIsBounded(t *testing.T) {
 		a.release(q)
 	}
 }
+
+// Who allows by another way what a request waits for has answered: the request
+// goes, and nobody is asked any longer.
+func TestAskingEndsWithAllow(t *testing.T) {
+	w := newWorld()
+	echoing(t, w, "new.example")
+	f := startControlled(t, w, asks())
+	a, _ := f.attended(func(wire.Question) wire.Answer { return wire.Answer{} })
+	done := make(chan error, 1)
+	go func() {
+		conn, err := f.tunnelTo("new.example")
+		conn.Close()
+		done <- err
+	}()
+	waitFor(t, "the question", func() bool { return len(a.questions()) == 1 })
+	if _, err := f.control().Allow(t.Context(), wire.Allow{Rule: policy.Rule{Host: "new.example"}, Who: "joe"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "the end of the question", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.seen) == 2 && a.seen[1].Over && a.seen[1].ID == a.seen[0].ID
+	})
+}

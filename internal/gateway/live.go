@@ -101,6 +101,10 @@ func effective(rules *policy.Policy, rule policy.Rule) error {
 // onceMark ends the source of a rule that is for one connection.
 const onceMark = ", once"
 
+// forOnce says whether d was made by a rule for one connection. Elsewhere in a
+// rule's name the mark may be a path's (TestOnceIsNoPath).
+func forOnce(d policy.Decision) bool { return strings.HasSuffix(d.Rule, onceMark+")") }
+
 // takenOnce refuses what another connection was quicker to use.
 var takenOnce = &refusal{}
 
@@ -108,7 +112,7 @@ var takenOnce = &refusal{}
 // by one, and returns whether that is so; ok is false where another connection
 // has used it. Of an inspected tunnel the first request inside uses it.
 func (s *server) takeOnce(d policy.Decision) (once, ok bool) {
-	if !strings.HasSuffix(d.Rule, onceMark+")") { // elsewhere it may be a path's (TestOnceIsNoPath)
+	if !forOnce(d) {
 		return false, true
 	}
 	s.live.mu.Lock()
@@ -182,10 +186,12 @@ func compileWith(base policy.Egress, grants []*grant) (*policy.Policy, error) {
 	return policy.Compile(base)
 }
 
-// enforce makes rules those in force, in one step, and cuts what they do not
-// allow any longer. It returns how much that was (TestLiveChange).
+// enforce makes rules those in force, in one step, asks nobody any longer about
+// what they allow, and cuts what they do not allow any longer. It returns how much
+// that was (TestLiveChange).
 func (s *server) enforce(rules *policy.Policy) int {
 	s.rules.Store(rules)
+	s.asking.spare(rules)
 	s.budgets.total.limit.Store(rules.Budget())
 	s.mu.Lock()
 	open := make([]*passage, 0, len(s.passages))
