@@ -35,11 +35,13 @@ var spenders = []struct {
 	},
 	{
 		"npm", "rules: [{host: " + origins.NPM + ", methods: [GET], paths: [/*]}, {host: " + origins.NPM + ", methods: [GET], paths: [/*/-/*], budget: 100B}]",
-		100, []string{"403 Forbidden - GET https://" + origins.NPM},
+		100,
+		[]string{"403 Forbidden - GET https://" + origins.NPM},
 	},
 	{
 		"pip", "rules: [{host: " + origins.PyPI + ", methods: [GET], paths: [/simple/**]}, {host: " + origins.PyPI + ", methods: [GET], paths: [/files/**], budget: 100B}]",
-		100, []string{"403"},
+		100,
+		[]string{"403"},
 	},
 }
 

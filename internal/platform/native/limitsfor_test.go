@@ -55,8 +55,11 @@ func TestGroupsFor(t *testing.T) {
 		"pids by the namespace": {bottle.Limits{PIDs: 9}, closed, nil, "", ""},
 		"systemd":               {all, append(systemd, first...), nil, "", "unix:path=/b"},
 		"no right":              {all, closed, nil, "limits memory: it cannot be enforced: no control group can be made in /u: permission denied", ""},
-		"not given to us": {bottle.Limits{CPUs: 1}, []hierarchy{{Version: 2, Parent: "/u", Controllers: []string{"memory", "pids"}, Closed: "permission denied"}},
-			nil, "limits cpus: it cannot be enforced: no control group can be made in /u: permission denied", ""},
+		"not given to us": {
+			bottle.Limits{CPUs: 1},
+			[]hierarchy{{Version: 2, Parent: "/u", Controllers: []string{"memory", "pids"}, Closed: "permission denied"}},
+			nil, "limits cpus: it cannot be enforced: no control group can be made in /u: permission denied", "",
+		},
 		"no controller": {bottle.Limits{CPUs: 1}, first[:1], nil, `limits cpus: it cannot be enforced: this kernel has no controller "cpu"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@ var restricted = os.Getenv("RESTRICTED")
 
 func TestMain(m *testing.M) {
 	if restricted == "" {
-		fmt.Println("these tests are for the machine that `make test-vm` brings up")
+		fmt.Fprintln(os.Stderr, "these tests are for the machine that `make test-vm` brings up")
 		return
 	}
 	os.Exit(m.Run()) //nolint:forbidigo // this is a main
@@ -38,8 +38,10 @@ const user = "ada"
 func asRoot(argv ...string) []string { return argv }
 
 func inSession(argv ...string) []string {
-	return append([]string{"systemd-run", "--quiet", "--wait", "--pipe", "-p", "User=" + user, "-p", "PAMName=login", "-p", "WorkingDirectory=~",
-		"--setenv=HOME=/home/" + user, "--setenv=PATH=/usr/bin:/bin"}, append(passed(), argv...)...)
+	return append([]string{
+		"systemd-run", "--quiet", "--wait", "--pipe", "-p", "User=" + user, "-p", "PAMName=login", "-p", "WorkingDirectory=~",
+		"--setenv=HOME=/home/" + user, "--setenv=PATH=/usr/bin:/bin",
+	}, append(passed(), argv...)...)
 }
 
 func bare(argv ...string) []string {
