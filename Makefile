@@ -21,7 +21,7 @@ build:
 try: build
 	go run ./test/engine/cmd/engine --or-native -- go run ./examples/try --binary bin/claude-bottle
 
-# Everything, with a real engine and a real agent: some 12 minutes on two
+# Everything, with a real engine and a real agent: some 14 minutes on two
 # processors. Packages wait more than they work, so four are tested at once, and
 # the two that take longest first; nothing is printed before the first has ended.
 # What go vet says is lint's.
