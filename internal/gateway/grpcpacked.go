@@ -123,7 +123,7 @@ func (p *packed) Pause() error {
 	return p.within.Pause()
 }
 
-// Close ends the body. A message that is cut short is an error.
+// Close ends the body. A compressed message that is cut short is an error.
 func (p *packed) Close() error {
 	if p.within != nil {
 		defer p.Stop()
